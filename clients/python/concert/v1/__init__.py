@@ -1,0 +1,1 @@
+"""Generated from protos/concert/v1. Do not edit."""
