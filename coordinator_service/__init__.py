@@ -1,0 +1,1 @@
+"""The coordinator: one durable, ordered log of events per namespace, and one place where decisions are taken."""

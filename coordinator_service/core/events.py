@@ -1,0 +1,399 @@
+"""Events: the immutable facts that a namespace's log is made of.
+
+Each payload class mirrors the proto message of its name (see specs.py). `Event` is the envelope; the namespace, the log_id
+and a default event_id are added by the codec, since they are the same for a whole log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import ClassVar, TypeAlias
+
+from coordinator_service.core.specs import (
+    AgentSpec,
+    ConflictingKey,
+    LockGrant,
+    LockRequest,
+    Policy,
+    Progress,
+    RunSpec,
+    StateUpdate,
+    TaskCounts,
+    TaskError,
+    TaskSpec,
+)
+from coordinator_service.core.values import ConflictStrategy, LockMode, MergeStrategy, RunStatus
+
+
+class EventType(IntEnum):
+    """What kind of fact an event states."""
+
+    AGENT_STARTED = 1
+    AGENT_COMPLETED = 2
+    AGENT_FAILED = 3
+    STATE_UPDATED = 4
+    RESOURCE_REQUESTED = 5
+    RESOURCE_ACQUIRED = 6
+    RESOURCE_RELEASED = 7
+    CONFLICT_DETECTED = 8
+    COORDINATION_REQUIRED = 9
+    OWNER_STARTED = 20
+    AGENT_REGISTERED = 21
+    AGENT_UPDATED = 22
+    AGENT_DETACHED = 23
+    AGENT_ATTACHED = 24
+    AGENT_DISCONNECTED = 25
+    AGENT_DRAINING = 26
+    RUN_SUBMITTED = 30
+    TASK_ADDED = 31
+    RUN_COMPLETED = 33
+    RUN_CANCELLED = 34
+    TASK_ASSIGNED = 40
+    TASK_PROGRESSED = 41
+    TASK_CANCEL_REQUESTED = 42
+    TASK_RETRY_SCHEDULED = 43
+    TASK_SKIPPED = 44
+    TASK_CANCELLED = 45
+    RESOURCE_REQUEST_TIMED_OUT = 50
+    RESOURCE_REQUEST_REFUSED = 51
+    RESOURCE_REQUEST_WITHDRAWN = 52
+    RESOURCE_REQUEST_REATTACHED = 53
+    CONFLICT_RESOLVED = 60
+    POLICY_CHANGED = 80
+    CUSTOM = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStarted:
+    type: ClassVar[EventType] = EventType.AGENT_STARTED
+    attempt_token: int
+    capabilities: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    context: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCompleted:
+    type: ClassVar[EventType] = EventType.AGENT_COMPLETED
+    attempt_token: int
+    result: bytes | None = None
+    execution_time_seconds: float = 0.0
+    state_changes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFailed:
+    type: ClassVar[EventType] = EventType.AGENT_FAILED
+    attempt_token: int
+    error: TaskError
+    retryable: bool = False
+    lost: bool = False
+    execution_time_seconds: float = 0.0
+    context: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateUpdated:
+    type: ClassVar[EventType] = EventType.STATE_UPDATED
+    updates: tuple[StateUpdate, ...]
+    merge_strategy: MergeStrategy
+    prefix: str = ""
+    writer: str = ""
+    new_state_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequested:
+    type: ClassVar[EventType] = EventType.RESOURCE_REQUESTED
+    requests: tuple[LockRequest, ...]
+    holder: str
+    session_id: int = 0
+    attempt_token: int = 0
+    deadline_ns: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceAcquired:
+    type: ClassVar[EventType] = EventType.RESOURCE_ACQUIRED
+    request_sequence: int
+    resource: str
+    mode: LockMode
+    holder: str
+    lease_ns: int | None = None
+    session_id: int = 0
+    attempt_token: int = 0
+    guards: str = ""
+    existing_token: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceReleased:
+    type: ClassVar[EventType] = EventType.RESOURCE_RELEASED
+    resource: str
+    holder: str
+    fencing_token: int
+    remaining: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequestTimedOut:
+    type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_TIMED_OUT
+    request_sequence: int
+    holders: tuple[LockGrant, ...] = ()
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequestRefused:
+    type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_REFUSED
+    request_sequence: int
+    resource: str = ""
+    holders: tuple[LockGrant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequestWithdrawn:
+    type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_WITHDRAWN
+    request_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequestReattached:
+    type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_REATTACHED
+    request_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictDetected:
+    type: ClassVar[EventType] = EventType.CONFLICT_DETECTED
+    conflict_type: str
+    writer: str
+    base_revision: int
+    keys: tuple[ConflictingKey, ...]
+    strategy: ConflictStrategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinationRequired:
+    type: ClassVar[EventType] = EventType.COORDINATION_REQUIRED
+    action: str
+    target: str
+    winner: str
+    conflict_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictResolved:
+    type: ClassVar[EventType] = EventType.CONFLICT_RESOLVED
+    conflict_sequence: int
+    winner: str
+    loser: str
+    strategy: ConflictStrategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerStarted:
+    type: ClassVar[EventType] = EventType.OWNER_STARTED
+    epoch: int
+    replica_id: str
+    limits: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRegistered:
+    type: ClassVar[EventType] = EventType.AGENT_REGISTERED
+    spec: AgentSpec
+    lease_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentUpdated:
+    type: ClassVar[EventType] = EventType.AGENT_UPDATED
+    spec: AgentSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDetached:
+    type: ClassVar[EventType] = EventType.AGENT_DETACHED
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAttached:
+    type: ClassVar[EventType] = EventType.AGENT_ATTACHED
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDisconnected:
+    type: ClassVar[EventType] = EventType.AGENT_DISCONNECTED
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDraining:
+    type: ClassVar[EventType] = EventType.AGENT_DRAINING
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSubmitted:
+    type: ClassVar[EventType] = EventType.RUN_SUBMITTED
+    spec: RunSpec
+    tasks: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAdded:
+    type: ClassVar[EventType] = EventType.TASK_ADDED
+    spec: TaskSpec
+    depends_on: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    group: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCompleted:
+    type: ClassVar[EventType] = EventType.RUN_COMPLETED
+    status: RunStatus
+    counts: TaskCounts
+    execution_time_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCancelled:
+    type: ClassVar[EventType] = EventType.RUN_CANCELLED
+    status: RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAssigned:
+    type: ClassVar[EventType] = EventType.TASK_ASSIGNED
+    attempt: int
+    session_id: int
+    deadline_ns: int
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProgressed:
+    type: ClassVar[EventType] = EventType.TASK_PROGRESSED
+    attempt_token: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCancelRequested:
+    type: ClassVar[EventType] = EventType.TASK_CANCEL_REQUESTED
+    attempt_token: int
+    fenced_at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRetryScheduled:
+    type: ClassVar[EventType] = EventType.TASK_RETRY_SCHEDULED
+    ready_at_ns: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSkipped:
+    type: ClassVar[EventType] = EventType.TASK_SKIPPED
+    cause_task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCancelled:
+    type: ClassVar[EventType] = EventType.TASK_CANCELLED
+    attempt_token: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    type: ClassVar[EventType] = EventType.POLICY_CHANGED
+    policies: tuple[Policy, ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomEvent:
+    """A fact stated by a client; data is an encoded Payload that nobody here reads."""
+
+    type: ClassVar[EventType] = EventType.CUSTOM
+    name: str
+    data: bytes | None = None
+
+
+Payload: TypeAlias = (
+    AgentStarted
+    | AgentCompleted
+    | AgentFailed
+    | StateUpdated
+    | ResourceRequested
+    | ResourceAcquired
+    | ResourceReleased
+    | ResourceRequestTimedOut
+    | ResourceRequestRefused
+    | ResourceRequestWithdrawn
+    | ResourceRequestReattached
+    | ConflictDetected
+    | CoordinationRequired
+    | ConflictResolved
+    | OwnerStarted
+    | AgentRegistered
+    | AgentUpdated
+    | AgentDetached
+    | AgentAttached
+    | AgentDisconnected
+    | AgentDraining
+    | RunSubmitted
+    | TaskAdded
+    | RunCompleted
+    | RunCancelled
+    | TaskAssigned
+    | TaskProgressed
+    | TaskCancelRequested
+    | TaskRetryScheduled
+    | TaskSkipped
+    | TaskCancelled
+    | PolicyChanged
+    | CustomEvent
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """Makes a repeated request recognisable (D5). count is the number of events of the decision."""
+
+    method: str
+    request_id: str
+    digest: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The envelope. time_ns is namespace time in nanoseconds since 1970."""
+
+    sequence: int
+    time_ns: int
+    payload: Payload
+    cause: int = 0
+    reason: str = ""
+    agent_id: str = ""
+    agent_name: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    traceparent: str = ""
+    principal: str = ""
+    event_id: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    request: RequestRecord | None = None
+
+    @property
+    def type(self) -> EventType:
+        """What kind of fact this is."""
+        return self.payload.type

@@ -1,0 +1,356 @@
+"""What callers write and readers see: descriptions of agents, tasks, runs, locks, state and policies.
+
+Each class mirrors the message of its name in protos/concert/v1: the same fields, with `_ns` after those that are a Duration
+(None when unset) or a Timestamp (0 when unset) there. Payloads stay encoded: the coordinator passes them on unread. The
+mirroring is what lets one table in log/mirror.py translate all of them, and a test holds it to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from coordinator_service.core.values import (
+    AgentStatus,
+    ConflictStrategy,
+    JsonValue,
+    LockMode,
+    MergeStrategy,
+    RunStatus,
+    TaskStatus,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """Something an agent can do."""
+
+    name: str
+    version: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """Refers to tasks of the same run by exactly one of these (R1)."""
+
+    task_id: str = ""
+    agent_name: str = ""
+    capability: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """What an agent says of itself (A1)."""
+
+    agent_id: str
+    agent_name: str = ""
+    capabilities: tuple[Capability, ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
+    after: tuple[Dependency, ...] = ()
+    slots: int = 1
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTarget:
+    """Who a task is for: exactly one of these (R1)."""
+
+    capability: str = ""
+    agent_name: str = ""
+    agent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLock:
+    """A lock that a task declares."""
+
+    resource: str
+    mode: LockMode = LockMode.EXCLUSIVE
+    guards: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How failures are tried again (R10). Zero or None means: the next policy's value."""
+
+    attempts_max: int = 0
+    backoff_initial_ns: int | None = None
+    backoff_max_ns: int | None = None
+    backoff_multiplier: float = 0.0
+    lost_attempts_max: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A named set of values that govern tasks, locks and state (R17). Unset fields take the default policy's."""
+
+    name: str
+    max_execution_time_ns: int | None = None
+    resource_timeout_ns: int | None = None
+    conflict_strategy: ConflictStrategy | None = None
+    retry: RetryPolicy | None = None
+    cancel_grace_ns: int | None = None
+    conflict_window_ns: int | None = None
+    priority: int = 0
+    running_max: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What a submitter writes of a task."""
+
+    task_id: str
+    target: TaskTarget
+    depends_on: tuple[Dependency, ...] = ()
+    after: tuple[Dependency, ...] = ()
+    input: bytes | None = None
+    capabilities: tuple[str, ...] = ()
+    locks: tuple[TaskLock, ...] = ()
+    policy: str = ""
+    priority: int | None = None
+    max_execution_time_ns: int | None = None
+    retry: RetryPolicy | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What a submitter writes of a run."""
+
+    run_id: str = ""
+    name: str = ""
+    tasks: tuple[TaskSpec, ...] = ()
+    agents: tuple[str, ...] = ()
+    context: bytes | None = None
+    timeout_ns: int | None = None
+    running_max: int = 0
+    fail_fast: bool = False
+    policy: str = ""
+    priority: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an attempt is: fraction 0 to 1."""
+
+    fraction: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskError:
+    """Why a task did not succeed."""
+
+    error_type: str
+    message: str = ""
+    traceback: str = ""
+    cause_task_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRequest:
+    """Asks for one lock."""
+
+    resource: str
+    mode: LockMode = LockMode.EXCLUSIVE
+    holder: str = ""
+    lease_ns: int | None = None
+    wait_timeout_ns: int | None = None
+    priority: int | None = None
+    guards: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockGrant:
+    """A granted lock."""
+
+    resource: str
+    mode: LockMode
+    holder: str
+    fencing_token: int
+    lease_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateUpdate:
+    """One key of an update."""
+
+    key: str
+    value: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """Updates made together, under one strategy."""
+
+    updates: tuple[StateUpdate, ...] = ()
+    strategy: MergeStrategy = MergeStrategy.MERGE
+    prefix: str = ""
+    base_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictingKey:
+    """One key on which two writers met (S7, S8)."""
+
+    key: str
+    their_key: str
+    their_writer: str
+    their_revision: int
+    their_timestamp_ns: int
+    their_traceparent: str = ""
+    attempted: JsonValue = None
+    current: JsonValue = None
+    attempted_digest: str = ""
+    current_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCounts:
+    """How many tasks of a run stand where."""
+
+    pending: int = 0
+    ready: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+
+
+# What readers see.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """What a reader sees of an agent: the message Agent."""
+
+    spec: AgentSpec
+    status: AgentStatus
+    session_id: int
+    attempt_tokens: tuple[int, ...]
+    registered_at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """What a reader sees of a task: the message Task."""
+
+    task_id: str
+    target: TaskTarget
+    status: TaskStatus
+    depends_on: tuple[str, ...]
+    after: tuple[str, ...]
+    group: int
+    attempts: int
+    attempt_token: int
+    agent_id: str
+    agent_name: str
+    ready_at_ns: int
+    assigned_at_ns: int
+    finished_at_ns: int
+    progress: Progress | None
+    error: TaskError | None
+    has_result: bool
+    priority: int
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """What a reader sees of a run: the message Run."""
+
+    run_id: str
+    name: str
+    status: RunStatus
+    sequence: int
+    counts: TaskCounts
+    submitted_at_ns: int
+    started_at_ns: int
+    finished_at_ns: int
+    deadline_ns: int
+    cancelling: bool
+    tasks: tuple[TaskView, ...]
+    metadata: dict[str, str]
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionGroup:
+    """One level of a run."""
+
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """What would happen to a run."""
+
+    groups: tuple[ExecutionGroup, ...]
+    critical_path: tuple[str, ...]
+    unserved: tuple[TaskTarget, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockWaiterView:
+    """One who waits for locks: the message LockWaiter."""
+
+    request_sequence: int
+    holder: str
+    mode: LockMode
+    detached: bool
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockView:
+    """What a reader sees of a lock: the message Lock."""
+
+    resource: str
+    holders: tuple[LockGrant, ...]
+    waiters: tuple[LockWaiterView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateEntryView:
+    """What a reader sees of a key: the message StateEntry."""
+
+    key: str
+    value: JsonValue
+    revision: int
+    writer: str
+    updated_at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResultView:
+    """A result of a direct dependency, as handed to a task: the message TaskResult."""
+
+    task_id: str
+    agent_name: str
+    result: bytes | None
+    by_reference: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTaskView:
+    """What an agent is sent: the message AgentTask."""
+
+    namespace: str
+    run_id: str
+    task_id: str
+    attempt: int
+    attempt_token: int
+    capability: str
+    input: bytes | None
+    context: bytes | None
+    results: tuple[TaskResultView, ...]
+    locks: tuple[LockGrant, ...]
+    deadline_ns: int
+    time_left_ns: int | None
+    policy: str
+    traceparent: str
+    metadata: dict[str, str]
+    agent_name: str

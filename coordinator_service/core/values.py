@@ -1,0 +1,92 @@
+"""The small words of the core: modes, statuses and strategies. Numbers equal those of protos/concert/v1."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "None | bool | float | str | list[JsonValue] | dict[str, JsonValue]"
+"""A JSON value. Numbers are doubles. Never mutated once it is part of a command, an event or the state."""
+
+NS_PER_MS = 1_000_000
+NS_PER_SECOND = 1_000_000_000
+
+
+class LockMode(IntEnum):
+    """How a lock is shared (L1)."""
+
+    EXCLUSIVE = 1
+    SHARED = 2
+
+
+class MergeStrategy(IntEnum):
+    """How an update joins what is there (S2)."""
+
+    MERGE = 1
+    REPLACE = 2
+    APPEND = 3
+
+
+class ConflictStrategy(IntEnum):
+    """Who wins when two writers meet (S7)."""
+
+    TIMESTAMP_BASED = 1
+
+
+class AgentStatus(IntEnum):
+    """Whether an agent's session lives."""
+
+    ATTACHED = 1
+    DETACHED = 2
+    DRAINING = 3
+    DISCONNECTED = 4
+
+
+class TaskStatus(IntEnum):
+    """Where a task stands."""
+
+    PENDING = 1
+    READY = 2
+    RUNNING = 3
+    CANCELLING = 4
+    BACKING_OFF = 5
+    SUCCEEDED = 6
+    FAILED = 7
+    SKIPPED = 8
+    CANCELLED = 9
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can happen to the task."""
+        return self >= TaskStatus.SUCCEEDED
+
+
+class RunStatus(IntEnum):
+    """Where a run stands (R13)."""
+
+    UNSPECIFIED = 0
+    PENDING = 1
+    RUNNING = 2
+    SUCCEEDED = 3
+    PARTIAL_FAILURE = 4
+    FAILED = 5
+    CANCELLED = 6
+    TIMED_OUT = 7
+
+    @property
+    def over(self) -> bool:
+        """Whether every task of the run is over."""
+        return self >= RunStatus.SUCCEEDED
+
+
+def path_parts(path: str) -> tuple[str, ...]:
+    """The ancestors of a state path and the path itself, root first: "a/b" gives ("a", "a/b")."""
+    if "/" not in path:
+        return (path,)
+    segments = path.split("/")
+    return tuple("/".join(segments[: end + 1]) for end in range(len(segments)))
+
+
+def path_covers(prefix: str, path: str) -> bool:
+    """Whether path lies at or under prefix, by whole segments; the empty prefix covers everything."""
+    return not prefix or path == prefix or (path.startswith(prefix) and path[len(prefix)] == "/")

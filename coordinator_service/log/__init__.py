@@ -1,0 +1,1 @@
+"""Where events are kept: the EventLog port, its stores, and the translation between core events and bytes."""

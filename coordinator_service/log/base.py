@@ -1,0 +1,125 @@
+"""The log port: what every store of events promises.
+
+A log is the ordered events of one namespace, written in *batches*. A batch is what one group commit makes durable: whole
+decisions, consecutive sequences. Its bytes are a serialised `concert.v1.EventBatch`, so that what is stored is also what is
+sent. Each batch carries `sha256(previous hash + bytes)` (D9): an edited, missing or reordered batch is found.
+
+Guarantees, held by one contract suite (tests/log) for every store:
+
+- `append` returns when the batch is durable as the store documents it, and appends in call order. It is all or nothing: after a
+  failure, or a crash at any moment, the batch is there whole or not at all, and no later batch is there without it.
+- A batch that does not continue the log (`first_sequence == last_sequence + 1`) or comes under an outdated epoch is refused with
+  `Fenced` and changes nothing.
+- `read` returns durable batches only, in order, without gaps.
+- `claim` returns an epoch larger than every epoch before it, and fences all earlier ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+GENESIS_HASH = bytes(32)
+"""The hash before the first batch."""
+
+
+class LogError(Exception):
+    """The store failed; what was being appended is not acknowledged. The owner drops the namespace and loads it again."""
+
+
+class Fenced(LogError):
+    """Somebody else owns the log now, or the batch does not continue it."""
+
+
+class LogCorrupt(LogError):
+    """What is stored cannot be what was written: a hash, a sequence or an encoding does not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Consecutive events: events is a serialised EventBatch, time_ns the namespace time of its last event."""
+
+    first_sequence: int
+    last_sequence: int
+    time_ns: int
+    events: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBatch:
+    """A batch as it lies in the log, with the hash of the chain up to and including it."""
+
+    batch: Batch
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The fold of the log up to and including sequence, which ends a batch whose chain hash is hash."""
+
+    sequence: int
+    hash: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEnds:
+    """Where a log begins and ends. oldest_sequence is last_sequence + 1 when it is empty; base is the sequence before its first."""
+
+    log_id: str
+    oldest_sequence: int
+    last_sequence: int
+    hash: bytes
+
+
+class EventLog(Protocol):
+    """The log of one namespace."""
+
+    @property
+    def namespace(self) -> str:
+        """Whose log this is."""
+
+    async def ends(self) -> LogEnds:
+        """Where the durable log begins and ends now."""
+
+    async def claim(self, replica_id: str) -> int:
+        """Takes ownership and returns its epoch. Earlier owners are fenced from here on."""
+
+    async def append(self, batch: Batch, epoch: int) -> None:
+        """Makes a batch durable. Calls may overlap; they are made durable in call order, grouped. Raises LogError."""
+
+    async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
+        """Durable batches that hold events after a sequence: at least one when there is any, then up to bytes_max."""
+
+    async def locate(self, time_ns: int) -> int:
+        """The last sequence of the last batch that ended before time_ns; the sequence before the oldest when none did."""
+
+    async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
+        """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
+
+    async def snapshots(self) -> list[Snapshot]:
+        """The snapshots kept, newest first, at most two."""
+
+    async def trim(self, below: int, epoch: int) -> int:
+        """Drops whole batches that end below a sequence, never past the older of two snapshots. Returns the oldest kept."""
+
+
+class LogStore(Protocol):
+    """All logs of one place."""
+
+    async def open(self, namespace: str) -> EventLog:
+        """The log of a namespace, created empty with a new log_id when there is none."""
+
+    async def namespaces(self) -> list[str]:
+        """Names of the namespaces that have a log, in order."""
+
+    async def close(self) -> None:
+        """Waits for appends under way and lets go of the place."""
+
+
+def chain(previous: bytes, events: bytes) -> bytes:
+    """The chain hash after a batch (D9)."""
+    digest = hashlib.sha256(previous)
+    digest.update(events)
+    return digest.digest()
