@@ -1,0 +1,55 @@
+"""Every limit of the client, by name, its unit last: nothing here grows without a bound."""
+
+from __future__ import annotations
+
+# What the contract allows; the coordinator reports the same numbers in GetServerInfo.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+FRAME_BYTES_MAX = 2 * 1024 * 1024
+PAYLOAD_BYTES_MAX = 1024 * 1024
+REPORT_BYTES_MAX = 1024 * 1024
+JSON_DEPTH_MAX = 28
+JSON_INTEGER_MAX = 2**53
+STATE_CHANGES_PER_REPORT_MAX = 100
+DRAFTS_PER_PUBLISH_MAX = 1000
+KEYS_PER_READ_MAX = 1000
+LOCKS_PER_ACQUIRE_MAX = 64
+PAGE_SIZE_MAX = 1000
+PROGRESS_MESSAGE_BYTES_MAX = 1024
+ERROR_TYPE_BYTES_MAX = 128
+ERROR_MESSAGE_BYTES_MAX = 4 * 1024
+TRACEBACK_BYTES_MAX = 16 * 1024
+GOODBYE_REASON_BYTES_MAX = 256
+AGENT_SLOTS_MAX = 1000
+FEATURE_LEVEL = 1
+
+# What the client adds: how long it tries, how much it keeps.
+CALL_SECONDS_DEFAULT = 60.0
+RETRY_SECONDS_DEFAULT = 30.0
+BACKOFF_INITIAL_SECONDS = 0.05
+BACKOFF_SECONDS_MAX = 3.0
+KEEPALIVE_PING_SECONDS = 10.0
+KEEPALIVE_TIMEOUT_SECONDS = 5.0
+WELCOME_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 5.0
+COMMANDS_PENDING_MAX = 8192
+COMMANDS_PENDING_BYTES_MAX = 32 * 1024 * 1024
+SESSION_LEASE_SECONDS_DEFAULT = 15.0
+SESSION_LEASE_SECONDS_MIN = 2.0
+SESSION_LEASE_SECONDS_MAX = 300.0
+LOCK_LEASE_SECONDS_DEFAULT = 30.0
+LOCK_WAIT_SECONDS_DEFAULT = 30.0
+LOCK_WAIT_MARGIN_SECONDS = 15.0
+BOOKMARK_SILENCE_SECONDS_MAX = 45.0
+STATE_MODIFY_ATTEMPTS_MAX = 20
+LIST_ENTRIES_MAX = 100_000
+RECONNECT_JITTER_SECONDS_MAX = 2.0
+ATTEMPT_TOKENS_REMEMBERED_MAX = 65_536
+CLEANUP_SECONDS_MAX = 30.0
+DRAIN_NOTICE_SECONDS_MAX = 5.0
+
+# A lease is over for the client after this share of it, counted from when the renewal was sent: the coordinator counts from
+# when it received it, so the client always gives up first, even if its clock runs a twentieth slower.
+LEASE_SHARE = 0.9
+HEARTBEATS_PER_LEASE = 5
+# A stream on which heartbeats are not answered for this share of the lease is given up and opened anew.
+SILENT_STREAM_SHARE = 0.6
