@@ -1,15 +1,17 @@
 """The log port: what every store of events promises.
 
-A log is the ordered events of one namespace, written in *batches*. A batch is what one group commit makes durable: whole
-decisions, consecutive sequences. Its bytes are a serialised `concert.v1.EventBatch`, so that what is stored is also what is
-sent. Each batch carries `sha256(previous hash + bytes)` (D9): an edited, missing or reordered batch is found.
+A log is the ordered events of one namespace, written in *batches*. A batch is what one group commit makes
+durable: whole decisions, consecutive sequences. Its bytes are a serialised `concert.v1.EventBatch`, so that
+what is stored is also what is sent. Each batch carries `sha256(previous hash + bytes)` (D9): an edited,
+missing or reordered batch is found.
 
 Guarantees, held by one contract suite (tests/log) for every store:
 
-- `append` returns when the batch is durable as the store documents it, and appends in call order. It is all or nothing: after a
-  failure, or a crash at any moment, the batch is there whole or not at all, and no later batch is there without it.
-- A batch that does not continue the log (`first_sequence == last_sequence + 1`) or comes under an outdated epoch is refused with
-  `Fenced` and changes nothing.
+- `append` returns when the batch is durable as the store documents it, and appends in call order. It is all
+  or nothing: after a failure, or a crash at any moment, the batch is there whole or not at all, and no
+  later batch is there without it.
+- A batch that does not continue the log (`first_sequence == last_sequence + 1`) or comes under another
+  epoch than the last one claimed is refused with `Fenced` and changes nothing.
 - `read` returns durable batches only, in order, without gaps.
 - `claim` returns an epoch larger than every epoch before it, and fences all earlier ones.
 """
@@ -25,15 +27,23 @@ GENESIS_HASH = bytes(32)
 
 
 class LogError(Exception):
-    """The store failed; what was being appended is not acknowledged. The owner drops the namespace and loads it again."""
+    """The store failed; what was being appended is not acknowledged. The owner loads the namespace anew."""
 
 
-class Fenced(LogError):
+class Fenced(LogError):  # noqa: N818 (it says what happened)
     """Somebody else owns the log now, or the batch does not continue it."""
 
 
-class LogCorrupt(LogError):
-    """What is stored cannot be what was written: a hash, a sequence or an encoding does not fit."""
+class LogCorrupt(LogError):  # noqa: N818 (it says what happened)
+    """What is stored cannot be what was written. sequence: the first that does not fit, 0 when not known."""
+
+    def __init__(self, description: str, *, sequence: int = 0) -> None:
+        super().__init__(f"sequence {sequence}: {description}" if sequence else description)
+        self.sequence = sequence
+
+
+class StoreInUse(LogError):  # noqa: N818 (it says what happened)
+    """Another coordinator has the place open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +75,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEnds:
-    """Where a log begins and ends. oldest_sequence is last_sequence + 1 when it is empty; base is the sequence before its first."""
+    """Where a log begins and ends. oldest_sequence is last_sequence + 1 when nothing is kept.
+
+    hash is that of the chain up to last_sequence, base_hash that up to the sequence before the oldest: what
+    the first batch kept is chained to.
+    """
 
     log_id: str
     oldest_sequence: int
     last_sequence: int
     hash: bytes
+    base_hash: bytes = GENESIS_HASH
 
 
 class EventLog(Protocol):
@@ -87,13 +102,16 @@ class EventLog(Protocol):
         """Takes ownership and returns its epoch. Earlier owners are fenced from here on."""
 
     async def append(self, batch: Batch, epoch: int) -> None:
-        """Makes a batch durable. Calls may overlap; they are made durable in call order, grouped. Raises LogError."""
+        """Makes a batch durable. Calls may overlap; they become durable in call order. Raises LogError.
+
+        A cancelled call may or may not have appended; the owner loads the log again before it goes on.
+        """
 
     async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
-        """Durable batches that hold events after a sequence: at least one when there is any, then up to bytes_max."""
+        """Durable batches that hold events after a sequence: one when there is any, more up to bytes_max."""
 
     async def locate(self, time_ns: int) -> int:
-        """The last sequence of the last batch that ended before time_ns; the sequence before the oldest when none did."""
+        """The last sequence of the last batch that ended before time_ns, else that before the oldest."""
 
     async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
         """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
@@ -102,7 +120,10 @@ class EventLog(Protocol):
         """The snapshots kept, newest first, at most two."""
 
     async def trim(self, below: int, epoch: int) -> int:
-        """Drops whole batches that end below a sequence, never past the older of two snapshots. Returns the oldest kept."""
+        """Drops whole batches that end below a sequence, never past the older of two snapshots.
+
+        Returns the oldest sequence kept. With fewer than two snapshots nothing is dropped. Raises LogError.
+        """
 
 
 class LogStore(Protocol):

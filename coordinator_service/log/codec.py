@@ -1,0 +1,115 @@
+"""Core events to bytes and back, and the framing that makes a batch of them.
+
+An encoded event is a serialised concert.v1.Event. A *frame* is one element of the repeated field 1 of
+EventBatch, and equally of SubscribeResponse: frames joined are a batch, so that what is stored is also what
+is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from coordinator_service.core.events import Event
+from coordinator_service.log.base import LogCorrupt
+from coordinator_service.log.mirror import InvalidField
+from coordinator_service.log.wire import WIRE, wire_class
+
+_EVENT: Any = wire_class("Event")
+_fill_event = WIRE.filler(Event)
+_read_event = WIRE.reader(_EVENT)
+
+_FRAME_TAG = 0x0A  # field 1, length-delimited
+_VARINT_BYTES_MAX = 10
+
+
+class EventCodec:
+    """Encodes the events of one log."""
+
+    def __init__(self, namespace: str, log_id: str) -> None:
+        self._event_id_prefix = f"{log_id}/"
+        self._prefix: bytes = _EVENT(log_id=log_id, namespace=namespace).SerializeToString(deterministic=True)
+
+    def encode(self, event: Event) -> bytes:
+        """The bytes of an event. An empty event_id is written as "<log_id>/<sequence>"."""
+        message = _EVENT()
+        _fill_event(event, message)
+        if not event.event_id:
+            message.event_id = f"{self._event_id_prefix}{event.sequence}"
+        encoded: bytes = self._prefix + message.SerializeToString(deterministic=True)
+        return encoded
+
+
+@lru_cache(maxsize=1024)
+def _codec(namespace: str, log_id: str) -> EventCodec:
+    return EventCodec(namespace, log_id)
+
+
+def encode_event(event: Event, *, namespace: str, log_id: str) -> bytes:
+    """As EventCodec.encode, for callers that keep no codec."""
+    return _codec(namespace, log_id).encode(event)
+
+
+def decode_event(encoded: bytes) -> Event:
+    """The event that was encoded; fields that this version does not know are passed over. Raises LogCorrupt.
+
+    The event_id that the codec wrote becomes empty again, so a publisher's own must not begin with the log_id.
+    """
+    try:
+        message = _EVENT.FromString(encoded)
+    except DecodeError:
+        raise LogCorrupt("not an encoded event") from None
+    if message.event_id == f"{message.log_id}/{message.sequence}":
+        message.event_id = ""
+    try:
+        event: Event = _read_event(message)
+    except InvalidField as fault:
+        raise LogCorrupt(str(fault), sequence=message.sequence) from None
+    return event
+
+
+def frame(encoded: bytes) -> bytes:
+    """An encoded event as an element of a batch."""
+    length = len(encoded)
+    if length < 0x80:
+        return bytes((_FRAME_TAG, length)) + encoded
+    head = bytearray((_FRAME_TAG,))
+    while length >= 0x80:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + encoded
+
+
+def join(frames: Iterable[bytes]) -> bytes:
+    """The batch that consists of these frames."""
+    return b"".join(frames)
+
+
+def split(batch: bytes) -> list[bytes]:
+    """The encoded events of a batch, not parsed. Raises LogCorrupt."""
+    found = []
+    position = 0
+    end = len(batch)
+    while position < end:
+        if batch[position] != _FRAME_TAG:
+            raise LogCorrupt("not a batch of events")
+        start, length = _varint(batch, position + 1)
+        position = start + length
+        if position > end:
+            raise LogCorrupt("a batch of events breaks off")
+        found.append(batch[start:position])
+    return found
+
+
+def _varint(encoded: bytes, position: int) -> tuple[int, int]:
+    """Where the varint at position ends, and its value."""
+    value = 0
+    for shift, byte in enumerate(encoded[position : position + _VARINT_BYTES_MAX]):
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return position + shift + 1, value
+    raise LogCorrupt("a batch of events breaks off")
