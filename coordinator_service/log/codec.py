@@ -56,7 +56,7 @@ def encode_event(event: Event, *, namespace: str, log_id: str) -> bytes:
 def decode_event(encoded: bytes) -> Event:
     """The event that was encoded; fields that this version does not know are passed over. Raises LogCorrupt.
 
-    The event_id that the codec wrote becomes empty again, so a publisher's own must not begin with the log_id.
+    An event_id that the codec wrote becomes empty again: a publisher's own must not begin with the log_id.
     """
     try:
         message = _EVENT.FromString(encoded)

@@ -1,0 +1,257 @@
+"""Logs in memory, for tests, the simulator, and whoever wants no durability.
+
+What is kept (MemoryPlace) is apart from those who use it (MemoryStore), as a disk is from a process: a
+store that is abandoned at any await and opened again over the same place finds what was appended, and the
+abandoned one can no longer change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from coordinator_service.log.base import (
+    GENESIS_HASH,
+    Batch,
+    Fenced,
+    LogCorrupt,
+    LogEnds,
+    LogError,
+    Snapshot,
+    StoredBatch,
+    chain,
+)
+
+SNAPSHOTS_KEPT = 2
+
+_end = attrgetter("batch.last_sequence")
+_time = attrgetter("batch.time_ns")
+
+
+def random_log_id() -> str:
+    """A name that no other log has."""
+    return secrets.token_hex(8)
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryRecord:
+    """What is kept of one namespace. base_sequence and base_hash are those before the oldest batch."""
+
+    log_id: str
+    epoch: int = 0
+    replica_id: str = ""
+    base_sequence: int = 0
+    base_hash: bytes = GENESIS_HASH
+    batches: list[StoredBatch] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the newest event."""
+        return self.batches[-1].batch.last_sequence if self.batches else self.base_sequence
+
+    @property
+    def hash(self) -> bytes:
+        """The hash of the whole chain."""
+        return self.batches[-1].hash if self.batches else self.base_hash
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryPlace:
+    """What outlives a store. mint_log_id names new logs; a simulator passes one of its own seed."""
+
+    mint_log_id: Callable[[], str] = random_log_id
+    records: dict[str, MemoryRecord] = field(default_factory=dict)
+    openings: int = 0
+
+
+async def at_once() -> None:
+    """Commits without delay, but lets others run as a real commit would."""
+    await asyncio.sleep(0)
+
+
+class MemoryStore:
+    """The logs of one place. commit is awaited before each batch is kept: it may take its time, or raise
+    LogError.
+    """
+
+    def __init__(
+        self, place: MemoryPlace | None = None, *, commit: Callable[[], Awaitable[None]] = at_once
+    ) -> None:
+        self._place = place or MemoryPlace()
+        self._place.openings += 1
+        self._opening = self._place.openings
+        self._closed = False
+        self._commit = commit
+        self._turn = asyncio.Lock()
+
+    async def open(self, namespace: str) -> MemoryLog:
+        """The log of a namespace, created empty with a new log_id when there is none."""
+        self.check_open()
+        records = self._place.records
+        if namespace not in records:
+            records[namespace] = MemoryRecord(log_id=self._place.mint_log_id())
+        record = records[namespace]
+        _check_last_link(record)
+        return MemoryLog(self, namespace, record)
+
+    async def namespaces(self) -> list[str]:
+        """Names of the namespaces that have a log, in order."""
+        self.check_open()
+        return sorted(self._place.records)
+
+    async def close(self) -> None:
+        """Waits for appends under way."""
+        async with self._turn:
+            self._closed = True
+
+    async def committed(self, change: Callable[[], None]) -> None:
+        """Makes a change when its turn has come: in the order of the calls, one after another."""
+        self.check_open()
+        async with self._turn:
+            await self._commit()
+            self.check_open()
+            change()
+
+    def check_open(self) -> None:
+        """Raises LogError once the store was closed, or another was opened over the same place."""
+        if self._closed or self._opening != self._place.openings:
+            raise LogError("the store is closed")
+
+
+class MemoryLog:
+    """The log of one namespace."""
+
+    def __init__(self, store: MemoryStore, namespace: str, record: MemoryRecord) -> None:
+        self._store = store
+        self._namespace = namespace
+        self._record = record
+
+    @property
+    def namespace(self) -> str:
+        """Whose log this is."""
+        return self._namespace
+
+    async def ends(self) -> LogEnds:
+        """Where the durable log begins and ends now."""
+        self._store.check_open()
+        record = self._record
+        return LogEnds(
+            log_id=record.log_id,
+            oldest_sequence=record.base_sequence + 1,
+            last_sequence=record.last_sequence,
+            hash=record.hash,
+            base_hash=record.base_hash,
+        )
+
+    async def claim(self, replica_id: str) -> int:
+        """Takes ownership and returns its epoch."""
+        record = self._record
+        epoch = 0
+
+        def change() -> None:
+            nonlocal epoch
+            record.epoch += 1
+            record.replica_id = replica_id
+            epoch = record.epoch
+
+        await self._store.committed(change)
+        return epoch
+
+    async def append(self, batch: Batch, epoch: int) -> None:
+        """Makes a batch durable. Raises LogError."""
+        record = self._record
+
+        def change() -> None:
+            self._check_epoch(epoch)
+            if batch.first_sequence != record.last_sequence + 1:
+                raise Fenced(
+                    f"the log ends at {record.last_sequence}, the batch begins at {batch.first_sequence}"
+                )
+            record.batches.append(StoredBatch(batch=batch, hash=chain(record.hash, batch.events)))
+
+        await self._store.committed(change)
+
+    async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
+        """Durable batches that hold events after a sequence: one when there is any, more up to bytes_max."""
+        self._store.check_open()
+        batches = self._record.batches
+        found: list[StoredBatch] = []
+        size = 0
+        for position in range(bisect_right(batches, after, key=_end), len(batches)):
+            size += len(batches[position].batch.events)
+            if found and size > bytes_max:
+                break
+            found.append(batches[position])
+        return found
+
+    async def locate(self, time_ns: int) -> int:
+        """The last sequence of the last batch that ended before time_ns, else that before the oldest."""
+        self._store.check_open()
+        position = bisect_left(self._record.batches, time_ns, key=_time)
+        return (
+            self._record.batches[position - 1].batch.last_sequence if position else self._record.base_sequence
+        )
+
+    async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
+        """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
+
+        def change() -> None:
+            self._check_epoch(epoch)
+            if self._hash_at(snapshot.sequence) != snapshot.hash:
+                raise LogCorrupt("the snapshot is of another log", sequence=snapshot.sequence)
+            others = [each for each in self._record.snapshots if each.sequence != snapshot.sequence]
+            kept = sorted([snapshot, *others], key=lambda each: -each.sequence)
+            self._record.snapshots = kept[:SNAPSHOTS_KEPT]
+
+        await self._store.committed(change)
+
+    async def snapshots(self) -> list[Snapshot]:
+        """The snapshots kept, newest first, at most two."""
+        self._store.check_open()
+        return list(self._record.snapshots)
+
+    async def trim(self, below: int, epoch: int) -> int:
+        """Drops whole batches that end below a sequence, never past the older of two snapshots."""
+        record = self._record
+
+        def change() -> None:
+            self._check_epoch(epoch)
+            if len(record.snapshots) < SNAPSHOTS_KEPT:
+                return
+            count = bisect_right(record.batches, min(below - 1, record.snapshots[-1].sequence), key=_end)
+            if count:
+                last = record.batches[count - 1]
+                record.base_sequence, record.base_hash = last.batch.last_sequence, last.hash
+                del record.batches[:count]
+
+        await self._store.committed(change)
+        return record.base_sequence + 1
+
+    def _check_epoch(self, epoch: int) -> None:
+        if epoch != self._record.epoch:
+            raise Fenced(f"epoch {epoch} is not the last one claimed, {self._record.epoch}")
+
+    def _hash_at(self, sequence: int) -> bytes | None:
+        """The chain hash up to a sequence that ends a batch."""
+        record = self._record
+        if sequence == record.base_sequence:
+            return record.base_hash
+        position = bisect_left(record.batches, sequence, key=_end)
+        if position < len(record.batches) and _end(record.batches[position]) == sequence:
+            return record.batches[position].hash
+        return None
+
+
+def _check_last_link(record: MemoryRecord) -> None:
+    """Raises LogCorrupt when the last batch does not fit the one before."""
+    if not record.batches:
+        return
+    last = record.batches[-1]
+    previous = record.batches[-2].hash if len(record.batches) > 1 else record.base_hash
+    if chain(previous, last.batch.events) != last.hash:
+        raise LogCorrupt("the last batch does not fit its hash", sequence=last.batch.first_sequence)
