@@ -1,0 +1,64 @@
+"""A stand-in for the attempt: real locks within the process, rising fencing tokens, and a record of what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_service.infrastructure.local import LocalProvider
+from agent_service.infrastructure.provisioning import provision
+from agent_service.site import Site
+
+DOMAIN = "blog.concert.test"
+BLOG = Path(__file__).parents[2] / "agent_service" / "blog"
+
+
+@dataclass
+class Held:
+    fencing_token: int
+
+
+class RecordingAttempt:
+    def __init__(self) -> None:
+        self.said: list[tuple[float, str]] = []
+        self.locked: list[str] = []
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tokens = itertools.count(1)
+
+    async def progress(self, fraction: float, message: str = "") -> None:
+        self.said.append((fraction, message))
+
+    @asynccontextmanager
+    async def lock(self, *resources: str, guards: str = "", **_: Any) -> AsyncIterator[Held]:
+        (resource,) = resources
+        async with self._locks[resource]:
+            self.locked.append(resource)
+            yield Held(next(self._tokens))
+
+
+@pytest.fixture
+def attempt() -> RecordingAttempt:
+    return RecordingAttempt()
+
+
+@pytest.fixture
+async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
+    root = tmp_path / "provider"
+    provider = LocalProvider(root, token_file=root / "account" / "token")
+    provider.account.open()
+    provider.account.claim(DOMAIN)
+    async with provider:
+        yield provider
+
+
+@pytest.fixture
+async def site(provider: LocalProvider, attempt: RecordingAttempt) -> Site:
+    return await provision(DOMAIN, provider, attempt)
