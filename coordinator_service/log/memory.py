@@ -79,9 +79,7 @@ class MemoryStore:
     LogError.
     """
 
-    def __init__(
-        self, place: MemoryPlace | None = None, *, commit: Callable[[], Awaitable[None]] = at_once
-    ) -> None:
+    def __init__(self, place: MemoryPlace | None = None, *, commit: Callable[[], Awaitable[None]] = at_once) -> None:
         self._place = place or MemoryPlace()
         self._place.openings += 1
         self._opening = self._place.openings
@@ -169,9 +167,7 @@ class MemoryLog:
         def change() -> None:
             self._check_epoch(epoch)
             if batch.first_sequence != record.last_sequence + 1:
-                raise Fenced(
-                    f"the log ends at {record.last_sequence}, the batch begins at {batch.first_sequence}"
-                )
+                raise Fenced(f"the log ends at {record.last_sequence}, the batch begins at {batch.first_sequence}")
             record.batches.append(StoredBatch(batch=batch, hash=chain(record.hash, batch.events)))
 
         await self._store.committed(change)
@@ -193,9 +189,7 @@ class MemoryLog:
         """The last sequence of the last batch that ended before time_ns, else that before the oldest."""
         self._store.check_open()
         position = bisect_left(self._record.batches, time_ns, key=_time)
-        return (
-            self._record.batches[position - 1].batch.last_sequence if position else self._record.base_sequence
-        )
+        return self._record.batches[position - 1].batch.last_sequence if position else self._record.base_sequence
 
     async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
         """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""

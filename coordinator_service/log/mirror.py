@@ -164,9 +164,7 @@ def read_duration(duration: Any) -> int:
     seconds: int = duration.seconds
     nanos: int = duration.nanos
     if abs(seconds) > DURATION_SECONDS_MAX or abs(nanos) >= NS_PER_SECOND or seconds * nanos < 0:
-        raise InvalidField(
-            "", "not a duration of at most 315576000000 seconds, nanos below a second, of one sign"
-        )
+        raise InvalidField("", "not a duration of at most 315576000000 seconds, nanos below a second, of one sign")
     return seconds * NS_PER_SECOND + nanos
 
 
@@ -216,8 +214,7 @@ def core_fields(descriptor: Any) -> dict[str, Any]:
     return {
         core_name(field): field
         for field in descriptor.fields
-        if field.name not in hidden
-        and not (descriptor.name == "Event" and field.containing_oneof is not None)
+        if field.name not in hidden and not (descriptor.name == "Event" and field.containing_oneof is not None)
     }
 
 
@@ -345,9 +342,7 @@ class Mirror:
 
         return read
 
-    def _enum_members(
-        self, descriptor: Any, core: Field[Any], none_allowed: bool
-    ) -> dict[int, IntEnum | None]:
+    def _enum_members(self, descriptor: Any, core: Field[Any], none_allowed: bool) -> dict[int, IntEnum | None]:
         enum = self._enums[descriptor.name]
         members: dict[int, IntEnum | None] = {int(member): member for member in enum}
         if none_allowed:
@@ -582,9 +577,7 @@ def _payload(name: str, core: str) -> tuple[Fill, Read]:
     return fill, read
 
 
-def _message(
-    name: str, core: str, fill_inner: Fill, read_inner: Read, none_allowed: bool
-) -> tuple[Fill, Read]:
+def _message(name: str, core: str, fill_inner: Fill, read_inner: Read, none_allowed: bool) -> tuple[Fill, Read]:
     take = attrgetter(core)
     get = attrgetter(name)
 

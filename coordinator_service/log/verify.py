@@ -42,6 +42,4 @@ def check_link(stored: StoredBatch, after: int, digest: bytes) -> None:
         if sequence != expected:
             raise LogCorrupt(f"in its place lies {sequence}", sequence=expected)
     if batch.first_sequence + len(sequences) != batch.last_sequence + 1:
-        raise LogCorrupt(
-            "the batch holds another number of events than it says", sequence=batch.first_sequence
-        )
+        raise LogCorrupt("the batch holds another number of events than it says", sequence=batch.first_sequence)

@@ -1,0 +1,409 @@
+"""Logs in one SQLite file: the embedded default.
+
+An acknowledged batch survives power loss: WAL with synchronous=FULL, one group commit at a time
+(sqlite_writer.py), checkpoints beside it (sqlite_checkpointer.py), and a lock file that keeps a second
+coordinator out. Reads have a thread and a connection of their own. What is large (snapshots, trims) is
+written in small transactions between which appends pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from coordinator_service.log.base import (
+    GENESIS_HASH,
+    Batch,
+    Fenced,
+    LogCorrupt,
+    LogEnds,
+    LogError,
+    Snapshot,
+    StoredBatch,
+    chain,
+)
+from coordinator_service.log.sqlite_checkpointer import Checkpointer
+from coordinator_service.log.sqlite_file import FileLock, connect, make_directory, prepare
+from coordinator_service.log.sqlite_writer import Writer, read_tail
+
+SNAPSHOTS_KEPT = 2
+SNAPSHOT_PART_BYTES = 256 * 1024
+SNAPSHOT_PARTS_DROPPED_AT_ONCE = 32
+TRIM_BATCHES_AT_ONCE = 256
+TRIM_BYTES_AT_ONCE = 8 * 1024 * 1024
+ZLIB_LEVEL = 1
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class SqliteStore:
+    """The logs in the file at `path`. Opening blocks for some milliseconds. Raises StoreInUse, LogError."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path).absolute()
+        make_directory(self._path.parent)
+        self._lock = FileLock(self._path)
+        try:
+            prepare(self._path)
+            self._read_connection = connect(self._path, reading=True)
+            self._checkpointer = Checkpointer(self._path, restart=self._restart_wal)
+            self._writer = Writer(self._path, written=self._checkpointer.written)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="concert-log-reader")
+        self._logs: dict[str, SqliteLog] = {}
+        self._closed = False
+
+    async def open(self, namespace: str) -> SqliteLog:
+        """The log of a namespace, created empty with a new log_id when there is none. Raises LogCorrupt."""
+        found = await self.reading(lambda connection: _find(connection, namespace))
+        if found is None:
+            found = await self.writing(0, lambda connection: _create(connection, namespace))
+        row, log_id = found
+        await self.reading(lambda connection: _check_last_link(connection, row))
+        return self._logs.setdefault(namespace, SqliteLog(self, namespace, row, log_id))
+
+    async def namespaces(self) -> list[str]:
+        """Names of the namespaces that have a log, in order."""
+        rows = await self.reading(lambda connection: connection.execute("SELECT namespace FROM logs").fetchall())
+        return sorted(row[0] for row in rows)
+
+    async def close(self) -> None:
+        """Waits for appends under way and lets go of the file."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._reader.shutdown(wait=True)
+        self._read_connection.close()
+        self._checkpointer.close()
+        self._writer.close()  # last: SQLite checkpoints when its last connection closes
+        self._lock.release()
+
+    def _restart_wal(self) -> None:
+        self._writer.checkpoint_soon()
+
+    async def reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` returns, called in the reading thread within one transaction. Raises LogError."""
+        if self._closed:
+            raise LogError("the store is closed")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, _read, self._read_connection, read)
+
+    async def appending(self, row: int, batch: Batch, epoch: int) -> None:
+        """Returns once a batch is durable. Raises LogError."""
+        await self._writer.append(row, batch, epoch)
+
+    async def writing(self, row: int, change: Callable[[sqlite3.Connection], T]) -> T:
+        """What `change` returns, called in the writing thread, once its transaction is durable. Raises
+        LogError.
+        """
+        return await self._writer.change(row, change)
+
+
+class SqliteLog:
+    """The log of one namespace: `row` is its id in the file."""
+
+    def __init__(self, store: SqliteStore, namespace: str, row: int, log_id: str) -> None:
+        self._store = store
+        self._namespace = namespace
+        self._row = row
+        self._log_id = log_id
+        self._tidying = asyncio.Lock()
+
+    @property
+    def namespace(self) -> str:
+        """Whose log this is."""
+        return self._namespace
+
+    async def ends(self) -> LogEnds:
+        """Where the durable log begins and ends now."""
+        return await self._store.reading(self._read_ends)
+
+    async def claim(self, replica_id: str) -> int:
+        """Takes ownership and returns its epoch."""
+        return await self._store.writing(self._row, lambda connection: _claim(connection, self._row, replica_id))
+
+    async def append(self, batch: Batch, epoch: int) -> None:
+        """Makes a batch durable. Raises LogError."""
+        await self._store.appending(self._row, batch, epoch)
+
+    async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
+        """Durable batches that hold events after a sequence: one when there is any, more up to bytes_max."""
+        return await self._store.reading(lambda connection: _read_batches(connection, self._row, after, bytes_max))
+
+    async def locate(self, time_ns: int) -> int:
+        """The last sequence of the last batch that ended before time_ns, else that before the oldest."""
+        return await self._store.reading(lambda connection: _locate(connection, self._row, time_ns))
+
+    async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
+        """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
+        compressed = await asyncio.to_thread(zlib.compress, snapshot.data, ZLIB_LEVEL)
+        async with self._tidying:
+            await self._drop_leftovers()
+            saved = await self._fenced(epoch, lambda connection: _begin_snapshot(connection, self._row, snapshot))
+            for part, start in enumerate(range(0, len(compressed), SNAPSHOT_PART_BYTES)):
+                row = (saved, part, compressed[start : start + SNAPSHOT_PART_BYTES])
+                await self._fenced(epoch, _inserting_part(row))
+            await self._fenced(epoch, lambda connection: _complete_snapshot(connection, self._row, saved))
+            await self._drop_leftovers()
+
+    async def snapshots(self) -> list[Snapshot]:
+        """The snapshots kept, newest first, at most two. One that cannot be read is passed over, with a
+        warning.
+        """
+        found = await self._store.reading(lambda connection: _read_snapshots(connection, self._row))
+        read = [await asyncio.to_thread(self._unpack, *each) for each in found]
+        return [snapshot for snapshot in read if snapshot is not None]
+
+    async def trim(self, below: int, epoch: int) -> int:
+        """Drops whole batches that end below a sequence, never past the older of two snapshots."""
+        async with self._tidying:
+            while await self._fenced(epoch, lambda connection: _trim_some(connection, self._row, below)):
+                pass
+        return (await self.ends()).oldest_sequence
+
+    async def _fenced(self, epoch: int, change: Callable[[sqlite3.Connection], T]) -> T:
+        """A change by the owner. Raises Fenced."""
+
+        def checked(connection: sqlite3.Connection) -> T:
+            current = connection.execute("SELECT epoch FROM logs WHERE id = ?", (self._row,)).fetchone()[0]
+            if epoch != current:
+                raise Fenced(f"epoch {epoch} is not the last one claimed, {current}")
+            return change(connection)
+
+        return await self._store.writing(self._row, checked)
+
+    async def _drop_leftovers(self) -> None:
+        """Drops what replaced or broken-off snapshots left, some at a time."""
+        while await self._store.writing(self._row, lambda connection: _drop_some_parts(connection, self._row)):
+            pass
+
+    def _read_ends(self, connection: sqlite3.Connection) -> LogEnds:
+        base, base_hash = connection.execute(
+            "SELECT base_sequence, base_hash FROM logs WHERE id = ?", (self._row,)
+        ).fetchone()
+        tail = read_tail(connection, self._row)
+        return LogEnds(
+            log_id=self._log_id,
+            oldest_sequence=base + 1,
+            last_sequence=tail.last_sequence,
+            hash=tail.hash,
+            base_hash=base_hash,
+        )
+
+    def _unpack(self, sequence: int, digest: bytes, compressed: bytes) -> Snapshot | None:
+        try:
+            return Snapshot(sequence=sequence, hash=digest, data=zlib.decompress(compressed))
+        except zlib.error as fault:
+            _log.warning("%s: the snapshot at %d cannot be read: %s", self._namespace, sequence, fault)
+            return None
+
+
+# In the reading thread
+
+
+def _read(connection: sqlite3.Connection, read: Callable[[sqlite3.Connection], T]) -> T:
+    try:
+        connection.execute("BEGIN")
+        try:
+            return read(connection)
+        finally:
+            connection.rollback()
+    except sqlite3.OperationalError as fault:
+        raise LogError(f"not read: {fault}") from fault
+    except sqlite3.DatabaseError as fault:
+        raise LogCorrupt(str(fault)) from fault
+
+
+def _find(connection: sqlite3.Connection, namespace: str) -> tuple[int, str] | None:
+    row: tuple[int, str] | None = connection.execute(
+        "SELECT id, log_id FROM logs WHERE namespace = ?", (namespace,)
+    ).fetchone()
+    return row
+
+
+def _check_last_link(connection: sqlite3.Connection, log: int) -> None:
+    """Raises LogCorrupt when the last batch does not fit the one before."""
+    found = connection.execute(
+        "SELECT first_sequence, hash, events FROM batches WHERE log = ? ORDER BY last_sequence DESC LIMIT 1",
+        (log,),
+    ).fetchone()
+    if found is None:
+        return
+    first, digest, encoded = found
+    previous = _hash_at(connection, log, first - 1)
+    if previous is None or chain(previous, encoded) != digest:
+        raise LogCorrupt("the last batch does not fit the one before", sequence=first)
+
+
+def _hash_at(connection: sqlite3.Connection, log: int, sequence: int) -> bytes | None:
+    """The chain hash up to a sequence that ends a batch."""
+    row = connection.execute(
+        "SELECT hash FROM batches WHERE log = ?1 AND last_sequence = ?2"
+        " UNION ALL SELECT base_hash FROM logs WHERE id = ?1 AND base_sequence = ?2",
+        (log, sequence),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _read_batches(connection: sqlite3.Connection, log: int, after: int, bytes_max: int) -> list[StoredBatch]:
+    rows = connection.execute(
+        "SELECT first_sequence, last_sequence, time_ns, hash, length(events), events FROM batches"
+        " WHERE log = ? AND last_sequence > ? ORDER BY last_sequence",
+        (log, after),
+    )
+    found: list[StoredBatch] = []
+    size = 0
+    for first, last, time_ns, digest, length, encoded in rows:
+        size += length
+        if found and size > bytes_max:
+            break
+        batch = Batch(first_sequence=first, last_sequence=last, time_ns=time_ns, events=encoded)
+        found.append(StoredBatch(batch=batch, hash=digest))
+    rows.close()
+    return found
+
+
+def _locate(connection: sqlite3.Connection, log: int, time_ns: int) -> int:
+    """By halving, since times rise with sequences: no index on time needs to be kept."""
+    low = connection.execute("SELECT base_sequence FROM logs WHERE id = ?", (log,)).fetchone()[0]
+    high = read_tail(connection, log).last_sequence
+    while low < high:
+        middle = (low + high) // 2
+        last, ended_ns = connection.execute(
+            "SELECT last_sequence, time_ns FROM batches WHERE log = ? AND last_sequence > ?"
+            " ORDER BY last_sequence LIMIT 1",
+            (log, middle),
+        ).fetchone()
+        if last <= high and ended_ns < time_ns:
+            low = last
+        else:
+            high = middle
+    return int(low)
+
+
+def _read_snapshots(connection: sqlite3.Connection, log: int) -> list[tuple[int, bytes, bytes]]:
+    kept = connection.execute(
+        "SELECT id, sequence, hash FROM snapshots WHERE log = ? AND complete ORDER BY sequence DESC LIMIT ?",
+        (log, SNAPSHOTS_KEPT),
+    ).fetchall()
+    return [(sequence, digest, _joined_parts(connection, saved)) for saved, sequence, digest in kept]
+
+
+def _joined_parts(connection: sqlite3.Connection, saved: int) -> bytes:
+    parts = connection.execute("SELECT data FROM snapshot_parts WHERE snapshot = ? ORDER BY part", (saved,))
+    return b"".join(part for (part,) in parts)
+
+
+# In the writing thread
+
+
+def _create(connection: sqlite3.Connection, namespace: str) -> tuple[int, str]:
+    connection.execute(
+        "INSERT INTO logs (namespace, log_id, epoch, replica_id, base_sequence, base_hash)"
+        " VALUES (?, ?, 0, '', 0, ?) ON CONFLICT DO NOTHING",
+        (namespace, secrets.token_hex(8), GENESIS_HASH),
+    )
+    found = _find(connection, namespace)
+    assert found is not None
+    return found
+
+
+def _claim(connection: sqlite3.Connection, log: int, replica_id: str) -> int:
+    epoch: int = connection.execute(
+        "UPDATE logs SET epoch = epoch + 1, replica_id = ? WHERE id = ? RETURNING epoch", (replica_id, log)
+    ).fetchone()[0]
+    return epoch
+
+
+def _begin_snapshot(connection: sqlite3.Connection, log: int, snapshot: Snapshot) -> int:
+    if _hash_at(connection, log, snapshot.sequence) != snapshot.hash:
+        raise LogCorrupt("the snapshot is of another log", sequence=snapshot.sequence)
+    saved: int = connection.execute(
+        "INSERT INTO snapshots (log, sequence, hash, complete) VALUES (?, ?, ?, 0) RETURNING id",
+        (log, snapshot.sequence, snapshot.hash),
+    ).fetchone()[0]
+    return saved
+
+
+def _inserting_part(row: tuple[int, int, bytes]) -> Callable[[sqlite3.Connection], Any]:
+    return lambda connection: connection.execute(
+        "INSERT INTO snapshot_parts (snapshot, part, data) VALUES (?, ?, ?)", row
+    ).close()
+
+
+def _complete_snapshot(connection: sqlite3.Connection, log: int, saved: int) -> None:
+    """From here on the snapshot counts, and those it replaces do not."""
+    connection.execute(
+        "UPDATE snapshots SET complete = 0 WHERE log = ?1 AND complete"
+        " AND sequence = (SELECT sequence FROM snapshots WHERE id = ?2)",
+        (log, saved),
+    )
+    connection.execute("UPDATE snapshots SET complete = 1 WHERE id = ?", (saved,))
+    connection.execute(
+        "UPDATE snapshots SET complete = 0 WHERE log = ?1 AND complete AND id NOT IN"
+        " (SELECT id FROM snapshots WHERE log = ?1 AND complete ORDER BY sequence DESC LIMIT ?2)",
+        (log, SNAPSHOTS_KEPT),
+    )
+
+
+def _drop_some_parts(connection: sqlite3.Connection, log: int) -> bool:
+    """Drops some parts of snapshots that do not count; False when none were left, and their rows are gone
+    too.
+    """
+    dropped = connection.execute(
+        "DELETE FROM snapshot_parts WHERE rowid IN (SELECT snapshot_parts.rowid FROM snapshots"
+        " JOIN snapshot_parts ON snapshot = id WHERE log = ? AND NOT complete LIMIT ?)",
+        (log, SNAPSHOT_PARTS_DROPPED_AT_ONCE),
+    ).rowcount
+    if not dropped:
+        connection.execute("DELETE FROM snapshots WHERE log = ? AND NOT complete", (log,))
+    return dropped > 0
+
+
+def _trim_some(connection: sqlite3.Connection, log: int, below: int) -> bool:
+    """Drops some batches and says whether there may be more to drop."""
+    kept = connection.execute(
+        "SELECT sequence FROM snapshots WHERE log = ? AND complete ORDER BY sequence DESC LIMIT ?",
+        (log, SNAPSHOTS_KEPT),
+    ).fetchall()
+    if len(kept) < SNAPSHOTS_KEPT:
+        return False
+    last = _last_to_trim(connection, log, min(below - 1, kept[-1][0]))
+    if last is None:
+        return False
+    sequence, digest = last
+    connection.execute("DELETE FROM batches WHERE log = ? AND last_sequence <= ?", (log, sequence))
+    connection.execute("UPDATE logs SET base_sequence = ?, base_hash = ? WHERE id = ?", (sequence, digest, log))
+    return True
+
+
+def _last_to_trim(connection: sqlite3.Connection, log: int, limit: int) -> tuple[int, bytes] | None:
+    """Which batch to drop as the last one in this transaction, with its hash."""
+    rows = connection.execute(
+        "SELECT last_sequence, hash, length(events) FROM batches WHERE log = ? AND last_sequence <= ?"
+        " ORDER BY last_sequence LIMIT ?",
+        (log, limit, TRIM_BATCHES_AT_ONCE),
+    )
+    last: tuple[int, bytes] | None = None
+    size = 0
+    for sequence, digest, length in rows:
+        last = sequence, digest
+        size += length
+        if size > TRIM_BYTES_AT_ONCE:
+            break
+    rows.close()
+    return last
