@@ -91,6 +91,7 @@ class AgentFailed:
     lost: bool = False
     execution_time_seconds: float = 0.0
     context: bytes | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,9 +365,10 @@ Payload: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RequestRecord:
-    """Makes a repeated request recognisable (D5). count is the number of events of the decision."""
+    """Makes a repeated request recognisable (D5). count is the number of events of the decision: known, and written once,
+    when the decision ends, before anybody else sees the event."""
 
     method: str
     request_id: str

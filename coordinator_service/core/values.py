@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-JsonValue: TypeAlias = "None | bool | float | str | list[JsonValue] | dict[str, JsonValue]"
-"""A JSON value. Numbers are doubles. Never mutated once it is part of a command, an event or the state."""
+if TYPE_CHECKING:
+    JsonValue: TypeAlias = None | bool | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+    """A JSON value. Numbers are doubles. Never mutated once it is part of a command, an event or the state."""
+else:
+    JsonValue = Any  # the recursive alias is for type checkers; those that read annotations at run time see this
 
 NS_PER_MS = 1_000_000
 NS_PER_SECOND = 1_000_000_000

@@ -264,20 +264,22 @@ class AgentCompleted(_message.Message):
     def __init__(self, attempt_token: _Optional[int] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., execution_time_seconds: _Optional[float] = ..., state_changes: _Optional[int] = ...) -> None: ...
 
 class AgentFailed(_message.Message):
-    __slots__ = ("attempt_token", "error", "retryable", "lost", "execution_time_seconds", "context")
+    __slots__ = ("attempt_token", "error", "retryable", "lost", "execution_time_seconds", "context", "final")
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
     attempt_token: int
     error: TaskError
     retryable: bool
     lost: bool
     execution_time_seconds: float
     context: _payload_pb2.Payload
-    def __init__(self, attempt_token: _Optional[int] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., retryable: bool = ..., lost: bool = ..., execution_time_seconds: _Optional[float] = ..., context: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ...) -> None: ...
+    final: bool
+    def __init__(self, attempt_token: _Optional[int] = ..., error: _Optional[_Union[TaskError, _Mapping]] = ..., retryable: bool = ..., lost: bool = ..., execution_time_seconds: _Optional[float] = ..., context: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., final: bool = ...) -> None: ...
 
 class TaskProgressed(_message.Message):
     __slots__ = ("attempt_token", "progress")

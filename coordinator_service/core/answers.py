@@ -1,0 +1,216 @@
+"""Answers: what a caller is told when a command was not refused.
+
+The answer to a mutation is a function of the events of its decision, so that a repeated request can be answered from the log
+(D5): `recalled` is that function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from coordinator_service.core.events import (
+    AgentRegistered,
+    ConflictDetected,
+    Event,
+    RunSubmitted,
+)
+from coordinator_service.core.rejections import Rejection, StateConflict
+from coordinator_service.core.specs import (
+    AgentTaskView,
+    AgentView,
+    LockGrant,
+    LockView,
+    RunPlan,
+    RunView,
+    StateEntryView,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """It is part of the log: sequence is that of the first event of the decision."""
+
+    sequence: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The events are part of the log."""
+
+    sequences: tuple[int, ...]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened:
+    """The session stands. live are its attempts that the agent did not name; stale those it named that do not count."""
+
+    session_id: int
+    agent_id: str
+    lease_ns: int
+    resumed: bool = False
+    live: tuple[int, ...] = ()
+    stale: tuple[int, ...] = ()
+    cancelling: tuple[int, ...] = ()
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAccepted:
+    """The run is accepted."""
+
+    run_id: str
+    sequence: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquired:
+    """The locks are held, in the order of the requests."""
+
+    grants: tuple[LockGrant, ...]
+    request_sequence: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The request waits; its answer comes with the event that ends the wait."""
+
+    request_sequence: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """The same request was decided before: read these events and call recalled."""
+
+    method: str
+    first_sequence: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What would happen to a run."""
+
+    plan: RunPlan
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRead:
+    """Keys and values, true at sequence. next_key asks for more, empty at the end."""
+
+    entries: tuple[StateEntryView, ...]
+    sequence: int
+    next_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRead:
+    """A run, true at sequence."""
+
+    run: RunView
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsRead:
+    """Runs, true at sequence. next_sequence asks for more, 0 at the end."""
+
+    runs: tuple[RunView, ...]
+    sequence: int
+    next_sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRead:
+    """A task's result, an encoded Payload."""
+
+    result: bytes | None
+    agent_name: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRead:
+    """What an agent is to be sent, or None when the attempt is over."""
+
+    task: AgentTaskView | None
+    cancel_reason: str = ""
+    grace_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRead:
+    """An agent, true at sequence."""
+
+    agent: AgentView
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentsRead:
+    """Agents, true at sequence. next_agent_id asks for more, empty at the end."""
+
+    agents: tuple[AgentView, ...]
+    sequence: int
+    next_agent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRead:
+    """A lock, true at sequence."""
+
+    lock: LockView
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocksRead:
+    """Locks, true at sequence. next_resource asks for more, empty at the end."""
+
+    locks: tuple[LockView, ...]
+    sequence: int
+    next_resource: str = ""
+
+
+Answer: TypeAlias = (
+    Done
+    | Published
+    | SessionOpened
+    | RunAccepted
+    | Acquired
+    | Waiting
+    | Recall
+    | Planned
+    | StateRead
+    | RunRead
+    | RunsRead
+    | ResultRead
+    | AttemptRead
+    | AgentRead
+    | AgentsRead
+    | LockRead
+    | LocksRead
+)
+
+
+def recalled(events: Sequence[Event]) -> Answer | Rejection:
+    """The answer that a decision with these events gave, for a request that comes again."""
+    first = events[0]
+    for event in events:
+        if isinstance(event.payload, ConflictDetected):
+            keys = event.payload.keys
+            return StateConflict(event.sequence, keys, max(key.their_revision for key in keys))
+    if isinstance(first.payload, RunSubmitted):
+        return RunAccepted(run_id=first.run_id, sequence=first.sequence, replayed=True)
+    if isinstance(first.payload, AgentRegistered):
+        return SessionOpened(
+            session_id=first.sequence, agent_id=first.agent_id, lease_ns=first.payload.lease_ns or 0, resumed=True
+        )
+    return Done(sequence=first.sequence, replayed=True)

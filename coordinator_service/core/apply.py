@@ -1,0 +1,85 @@
+"""The fold: from an event to the noun that owns it. The only way in which the state changes (D1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from coordinator_service.core import (
+    agents,
+    attempts,
+    conflicts,
+    custom_events,
+    events,
+    locks,
+    ownership,
+    policies,
+    requests,
+    runs,
+    scheduler,
+    shared_state,
+)
+from coordinator_service.core.state import NamespaceState
+
+
+def _nothing(_state: NamespaceState, _event: events.Event, _payload: object) -> None:
+    """The event is a record of something that changes no table."""
+
+
+_APPLIERS: dict[type, Callable[[NamespaceState, events.Event, Any], None]] = {
+    events.OwnerStarted: ownership.apply_owner_started,
+    events.PolicyChanged: policies.apply_policies,
+    events.CustomEvent: custom_events.apply_custom,
+    events.AgentRegistered: agents.apply_registered,
+    events.AgentUpdated: agents.apply_updated,
+    events.AgentDetached: agents.apply_detached,
+    events.AgentAttached: agents.apply_attached,
+    events.AgentDisconnected: agents.apply_disconnected,
+    events.AgentDraining: agents.apply_draining,
+    events.RunSubmitted: runs.apply_submitted,
+    events.TaskAdded: runs.apply_task_added,
+    events.RunCancelled: runs.apply_cancelled,
+    events.RunCompleted: runs.apply_completed,
+    events.TaskSkipped: runs.apply_skipped,
+    events.TaskCancelled: runs.apply_task_cancelled,
+    events.TaskAssigned: scheduler.apply_assigned,
+    events.AgentStarted: attempts.apply_started,
+    events.TaskProgressed: attempts.apply_progressed,
+    events.AgentCompleted: attempts.apply_completed,
+    events.AgentFailed: attempts.apply_failed,
+    events.TaskCancelRequested: attempts.apply_stop_requested,
+    events.TaskRetryScheduled: attempts.apply_retry_scheduled,
+    events.ResourceRequested: locks.apply_requested,
+    events.ResourceAcquired: locks.apply_acquired,
+    events.ResourceReleased: locks.apply_released,
+    events.ResourceRequestTimedOut: locks.apply_timed_out,
+    events.ResourceRequestRefused: locks.apply_refused,
+    events.ResourceRequestWithdrawn: locks.apply_withdrawn,
+    events.ResourceRequestReattached: locks.apply_reattached,
+    events.StateUpdated: shared_state.apply_updated,
+    events.ConflictDetected: conflicts.apply_detected,
+    events.CoordinationRequired: _nothing,
+    events.ConflictResolved: _nothing,
+}
+
+
+def apply(state: NamespaceState, event: events.Event) -> None:
+    """Advances the state by one event, which must be the next."""
+    if event.sequence != state.sequence + 1:
+        raise ValueError(f"event {event.sequence} does not follow {state.sequence}")
+    state.sequence = event.sequence
+    state.time_ns = event.time_ns
+    requests.apply_request(state, event)
+    _APPLIERS[type(event.payload)](state, event, event.payload)
+    _forget_old(state)
+
+
+def _forget_old(state: NamespaceState) -> None:
+    """D8: eviction is part of the fold, by event time."""
+    index = state.index
+    if index.request_ages or index.published_ages:
+        requests.forget_old(state)
+    if index.finished_runs:
+        runs.forget_old(state)
+    if index.disconnected:
+        agents.forget_old(state)

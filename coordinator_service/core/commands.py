@@ -1,0 +1,340 @@
+"""Commands: everything that can be asked of a namespace.
+
+A command is decoded and checked for shape (sizes, characters, JSON) before it gets here; what depends on the state is decided
+here. Reads are commands too: their answer waits, like every other, for what it was based on to be durable (D4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.specs import (
+    AgentSpec,
+    LockRequest,
+    Policy,
+    Progress,
+    RunSpec,
+    StateChange,
+    TaskError,
+)
+from coordinator_service.core.values import JsonValue, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks. An empty request_id means that repetitions are not recognised; digest is of the request in canonical form."""
+
+    principal: str = ""
+    session_id: int = 0
+    attempt_token: int = 0
+    method: str = ""
+    request_id: str = ""
+    digest: bytes = b""
+    traceparent: str = ""
+
+
+COORDINATOR = Caller()
+"""The coordinator itself: time-outs, leases, ownership."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOwner:
+    """This replica owns the namespace from now on (D6)."""
+
+    epoch: int
+    replica_id: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePolicies:
+    """The policies from now on; a digest that is in force already changes nothing."""
+
+    policies: tuple[Policy, ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Some deadline in the state has come (D7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventDraft:
+    """What a publisher states (E1); data is an encoded Payload."""
+
+    name: str
+    data: bytes | None = None
+    event_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    metadata: dict[str, str] | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Append custom events, all or none."""
+
+    drafts: tuple[EventDraft, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """Begin a session (A1, A2). An empty agent_id is named after the session."""
+
+    spec: AgentSpec
+    lease_ns: int
+    takeover: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeSession:
+    """Come back to a session (A5). attempt_tokens are those the agent executes or has unacknowledged reports of."""
+
+    session_id: int
+    attempt_tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachSession:
+    """The session lost its stream."""
+
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSession:
+    """The session is over: GOODBYE or LEASE_EXPIRED (A4)."""
+
+    session_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateAgent:
+    """The caller's agent describes itself anew (A3)."""
+
+    spec: AgentSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainAgent:
+    """Give an agent no new tasks (A7)."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRun:
+    """Accept a run, whole or not at all."""
+
+    spec: RunSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRun:
+    """Say what SubmitRun would do."""
+
+    spec: RunSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRun:
+    """Stop a run (R12)."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTask:
+    """The attempt is being executed."""
+
+    attempt_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressTask:
+    """The attempt is so far."""
+
+    attempt_token: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteTask:
+    """The attempt succeeded. result is an encoded Payload; result_json its value where it is JSON (S9)."""
+
+    attempt_token: int
+    result: bytes | None = None
+    result_is_json: bool = False
+    result_json: JsonValue = None
+    changes: tuple[StateChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailTask:
+    """The attempt failed, or stopped because it was told to."""
+
+    attempt_token: int
+    error: TaskError
+    retryable: bool = True
+    cancelled: bool = False
+    context: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquire:
+    """Take locks, all or none (L3)."""
+
+    requests: tuple[LockRequest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Give locks back, all or none."""
+
+    fencing_tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpireLock:
+    """The lease of a lock ended (L7)."""
+
+    fencing_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRequest:
+    """The caller of a waiting request has gone (L6)."""
+
+    request_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateState:
+    """Change keys, all or none (S1 to S5)."""
+
+    change: StateChange
+    writer: str = ""
+
+
+# Reads.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetState:
+    """Read keys, or everything at and under a prefix after a key."""
+
+    keys: tuple[str, ...] = ()
+    prefix: str = ""
+    after_key: str = ""
+    count_max: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetRun:
+    """Read a run and its tasks."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRuns:
+    """Read runs, newest first, below a sequence (0: from the newest)."""
+
+    status: RunStatus = RunStatus.UNSPECIFIED
+    below_sequence: int = 0
+    count_max: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetTaskResult:
+    """Read what a task produced."""
+
+    run_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetAttempt:
+    """Read what the agent of an attempt is to be sent."""
+
+    attempt_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetAgent:
+    """Read an agent."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAgents:
+    """Read agents by id, after an id."""
+
+    capability: str = ""
+    agent_name: str = ""
+    connected: bool = False
+    after_agent_id: str = ""
+    count_max: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetLock:
+    """Read a lock."""
+
+    resource: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListLocks:
+    """Read locks by name, after a name."""
+
+    prefix: str = ""
+    after_resource: str = ""
+    count_max: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetEnds:
+    """Read how far the namespace is: answered, like any read, when that is durable."""
+
+
+Command: TypeAlias = (
+    StartOwner
+    | ChangePolicies
+    | Tick
+    | Publish
+    | OpenSession
+    | ResumeSession
+    | DetachSession
+    | EndSession
+    | UpdateAgent
+    | DrainAgent
+    | SubmitRun
+    | PlanRun
+    | CancelRun
+    | StartTask
+    | ProgressTask
+    | CompleteTask
+    | FailTask
+    | Acquire
+    | Release
+    | ExpireLock
+    | WithdrawRequest
+    | UpdateState
+    | GetState
+    | GetRun
+    | ListRuns
+    | GetTaskResult
+    | GetAttempt
+    | GetAgent
+    | ListAgents
+    | GetLock
+    | ListLocks
+    | GetEnds
+)

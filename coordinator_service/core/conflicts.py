@@ -1,0 +1,200 @@
+"""Conflicts: when two writers met on shared state, who wins, and what the loser is told (S3 to S8).
+
+An update conflicts when a path that overlaps one of its own was changed after the revision it is based on. Paths overlap when one
+is a prefix of the other, by whole segments; appends never conflict with appends. This is optimistic concurrency control by
+backward validation (Kung and Robinson, "On optimistic methods for concurrency control", 1981).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from coordinator_service.core import reasons, subjects
+from coordinator_service.core.events import (
+    ConflictDetected,
+    ConflictResolved,
+    CoordinationRequired,
+    Event,
+    StateUpdated,
+)
+from coordinator_service.core.policies import policy_of
+from coordinator_service.core.rejections import StateConflict
+from coordinator_service.core.specs import ConflictingKey, StateChange
+from coordinator_service.core.state import AttemptRow, Change, NamespaceState, PathRow, Trail
+from coordinator_service.core.values import ConflictStrategy, JsonValue, MergeStrategy, path_parts
+
+if TYPE_CHECKING:
+    from coordinator_service.core.deciding import Deciding
+
+KEYS_NAMED_MAX = 100
+"""Keys that a CONFLICT_DETECTED names."""
+VALUE_BYTES_MAX = 64 * 1024
+"""Values larger than this are named by size and digest (S7)."""
+
+
+def check(d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None) -> None:
+    """Emits the conflict and raises StateConflict if any of the changes meets another writer's."""
+    state = d.state
+    policy = policy_of(state, attempt.policy if attempt is not None else "default")
+    window_from_ns = d.now_ns - (policy.conflict_window_ns or 0)
+    found: list[tuple[StateChange, str, JsonValue, Change]] = []
+    for change in changes:
+        base = change.base_revision
+        if base is None and attempt is not None:
+            base = attempt.token
+        besides = writer if attempt is not None or base is None else None
+        for key, value in _written(change):
+            appends = change.strategy is MergeStrategy.APPEND
+            theirs = _latest_overlapping(state, key, appends=appends, besides=besides)
+            if theirs is None:
+                continue
+            if theirs.revision > base if base is not None else theirs.time_ns > window_from_ns:
+                found.append((change, key, value, theirs))
+    if found:
+        _lose(d, found, writer, attempt)
+
+
+def _written(change: StateChange) -> Iterator[tuple[str, JsonValue]]:
+    for update in change.updates:
+        yield update.key, update.value
+    if change.prefix and change.strategy is MergeStrategy.REPLACE:
+        yield change.prefix, None
+
+
+def _lose(
+    d: Deciding,
+    found: list[tuple[StateChange, str, JsonValue, Change]],
+    writer: str,
+    attempt: AttemptRow | None,
+) -> None:
+    """timestamp_based: the first writer wins, the other is told to retry."""
+    state = d.state
+    keys = tuple(_conflicting_key(state, key, value, theirs) for _, key, value, theirs in found[:KEYS_NAMED_MAX])
+    base = found[0][0].base_revision
+    if base is None:
+        base = attempt.token if attempt is not None else 0
+    latest = max((theirs for *_, theirs in found), key=lambda change: change.revision)
+    about = subjects.of_holder(state, d.caller.session_id, 0 if attempt is None else attempt.token)
+    strategy = ConflictStrategy.TIMESTAMP_BASED
+    detected = d.emit(
+        ConflictDetected(
+            conflict_type="concurrent_modification",
+            writer=writer,
+            base_revision=base,
+            keys=keys,
+            strategy=strategy,
+        ),
+        reason=reasons.CHANGED_SINCE_BASE if base else reasons.CHANGED_IN_WINDOW,
+        cause=latest.revision,
+        about=about,
+    )
+    d.emit(
+        CoordinationRequired(
+            action="retry_state_update",
+            target=writer,
+            winner=latest.writer,
+            conflict_sequence=detected.sequence,
+        ),
+        reason=reasons.FIRST_WRITER_WINS,
+        cause=detected.sequence,
+        about=about,
+    )
+    d.emit(
+        ConflictResolved(
+            conflict_sequence=detected.sequence,
+            winner=latest.writer,
+            loser=writer,
+            strategy=strategy,
+        ),
+        reason=reasons.FIRST_WRITER_WINS,
+        cause=detected.sequence,
+        about=about,
+    )
+    raise StateConflict(detected.sequence, keys, latest.revision)
+
+
+def _conflicting_key(state: NamespaceState, key: str, value: JsonValue, theirs: Change) -> ConflictingKey:
+    entry = state.entries.get(theirs.key)
+    attempted, attempted_digest = _named(value)
+    current, current_digest = _named(None if entry is None else entry.value)
+    return ConflictingKey(
+        key=key,
+        their_key=theirs.key,
+        their_writer=theirs.writer,
+        their_revision=theirs.revision,
+        their_timestamp_ns=theirs.time_ns,
+        their_traceparent=theirs.traceparent,
+        attempted=attempted,
+        current=current,
+        attempted_digest=attempted_digest,
+        current_digest=current_digest,
+    )
+
+
+def _named(value: JsonValue) -> tuple[JsonValue, str]:
+    """The value, or where it is large its size and digest instead."""
+    encoded = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    if len(encoded) <= VALUE_BYTES_MAX:
+        return value, ""
+    return None, f"{len(encoded)}:{hashlib.sha256(encoded).hexdigest()}"
+
+
+def _latest_overlapping(state: NamespaceState, path: str, *, appends: bool, besides: str | None) -> Change | None:
+    """The latest change of a path that overlaps, by somebody besides the writer given, appends left out for an append."""
+    latest: Change | None = None
+    for part in path_parts(path):
+        row = state.paths.get(part)
+        if row is None:
+            continue
+        trail = row.under if part == path else row.own
+        change = _latest(trail, appends=appends, besides=besides)
+        if change is not None and (latest is None or change.revision > latest.revision):
+            latest = change
+    return latest
+
+
+def _latest(trail: Trail, *, appends: bool, besides: str | None) -> Change | None:
+    newest, other = (trail.hard, trail.hard_other) if appends else (trail.latest, trail.latest_other)
+    if newest is not None and besides is not None and newest.writer == besides:
+        return other
+    return newest
+
+
+def apply_detected(state: NamespaceState, event: Event, _payload: ConflictDetected) -> None:
+    """An attempt that times out after this fails with STATE_CONFLICT, unless it writes successfully before (R11)."""
+    if event.run_id:
+        attempt = state.attempts.get(state.task(event.run_id, event.task_id).attempt_token)
+        if attempt is not None:
+            attempt.conflict_sequence = event.sequence
+
+
+def note_change(state: NamespaceState, event: Event, path: str, payload: StateUpdated) -> None:
+    """Remembers who changed a path, for it and for everything above it."""
+    change = Change(
+        revision=event.sequence,
+        time_ns=event.time_ns,
+        writer=payload.writer,
+        key=path,
+        traceparent=event.traceparent,
+    )
+    hard = payload.merge_strategy is not MergeStrategy.APPEND
+    for part in path_parts(path):
+        row = state.paths.get(part)
+        if row is None:
+            row = state.paths[part] = PathRow()
+        _note(row.under, change, hard=hard)
+        if part == path:
+            _note(row.own, change, hard=hard)
+
+
+def _note(trail: Trail, change: Change, *, hard: bool) -> None:
+    if trail.latest is not None and trail.latest.writer != change.writer:
+        trail.latest_other = trail.latest
+    trail.latest = change
+    if hard:
+        if trail.hard is not None and trail.hard.writer != change.writer:
+            trail.hard_other = trail.hard
+        trail.hard = change

@@ -1,0 +1,48 @@
+"""From tables to a state that can decide: the index is rebuilt from the rows."""
+
+from __future__ import annotations
+
+from coordinator_service.core import deadlines, locks, scheduler
+from coordinator_service.core.state import NamespaceState, Tables
+from coordinator_service.core.values import TaskStatus
+
+_ACQUIRE = "Acquire"
+
+
+def restored(namespace: str, tables: Tables) -> NamespaceState:
+    """The state that a snapshot holds the tables of."""
+    state = NamespaceState(namespace, tables)
+    for agent in state.agents.values():
+        if agent.session_id:
+            state.index.sessions[agent.session_id] = agent.spec.agent_id
+            scheduler.join_pools(state, agent)
+        else:
+            state.index.disconnected.append((agent.disconnected_at_ns, agent.spec.agent_id))
+    _restore_runs(state)
+    for waiter in state.waiters.values():
+        locks.enqueue(state, waiter)
+    state.index.keys.extend(sorted(state.entries))
+    for key, row in state.requests.items():
+        state.index.request_ages.append(key)
+        if f"\0{_ACQUIRE}\0" in key:
+            state.index.acquires[row.first_sequence] = row
+    state.index.published_ages.extend(state.published)
+    deadlines.rebuild(state)
+    return state
+
+
+def _restore_runs(state: NamespaceState) -> None:
+    finished = []
+    for run in state.runs.values():
+        if run.status.over:
+            finished.append((run.finished_at_ns, run.run_id))
+            continue
+        for task in run.tasks.values():
+            for each in (*task.depends_on, *task.after):
+                state.index.dependents.setdefault((run.run_id, each), []).append(task.spec.task_id)
+            if task.status is TaskStatus.READY:
+                scheduler.offer(state, run.run_id, task)
+    state.index.finished_runs.extend(sorted(finished))
+    running = state.index.policy_running
+    for attempt in state.attempts.values():
+        running[attempt.policy] = running.get(attempt.policy, 0) + 1

@@ -1,0 +1,104 @@
+"""Invariants: what must hold of every state, checked by tests and by the simulator after every step (docs/semantics.md)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from coordinator_service.core.state import NamespaceState, RunRow
+from coordinator_service.core.values import LockMode, TaskStatus
+
+
+class InvariantBroken(AssertionError):
+    """A state that must never be. The message begins with the number of the invariant."""
+
+
+def check_invariants(state: NamespaceState) -> None:
+    """Raises InvariantBroken when the state breaks one."""
+    _check_locks(state)
+    _check_attempts(state)
+    for run in state.runs.values():
+        _check_run(state, run)
+    _check_waiters(state)
+    _check_shared_state(state)
+
+
+def _require(holds: bool, number: int, what: str) -> None:
+    if not holds:
+        raise InvariantBroken(f"{number}: {what}")
+
+
+def _check_locks(state: NamespaceState) -> None:
+    listed = 0
+    for resource, row in state.locks.items():
+        _require(bool(row.holders), 1, f"{resource} is listed as held by nobody")
+        if row.mode is LockMode.EXCLUSIVE:
+            _require(len(row.holders) == 1, 1, f"{resource} has {len(row.holders)} exclusive holders")
+        for holder, token in row.holders.items():
+            listed += 1
+            grant = state.grants.get(token)
+            _require(grant is not None, 1, f"{resource}: grant {token} is gone")
+            assert grant is not None
+            _require(grant.holder == holder and grant.resource == resource, 1, f"{resource}: grant {token} is another's")
+            _require(grant.mode is row.mode or row.mode is LockMode.EXCLUSIVE, 1, f"{resource}: modes are mixed")
+            _require(grant.count >= 1, 1, f"grant {token} stands on nothing")
+            _require(token <= state.sequence, 2, f"fencing token {token} lies in the future")
+            if grant.attempt_token:
+                _require(grant.attempt_token in state.attempts, 4, f"grant {token} outlived its attempt")
+            elif grant.session_id:
+                _require(grant.session_id in state.index.sessions, 4, f"grant {token} outlived its session")
+    _require(listed == len(state.grants), 1, "a grant is listed under no lock")
+
+
+def _check_attempts(state: NamespaceState) -> None:
+    _require(len(state.attempts) <= state.limits.agents_running_max, 9, "more attempts than agents_running_max")
+    current = Counter((attempt.run_id, attempt.task_id) for attempt in state.attempts.values())
+    for (run_id, task_id), count in current.items():
+        _require(count == 1, 4, f"{run_id}/{task_id} has {count} live attempts")
+    for token, attempt in state.attempts.items():
+        task = state.runs[attempt.run_id].tasks[attempt.task_id]
+        _require(task.attempt_token == token, 4, f"attempt {token} is not its task's current one")
+        _require(task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING), 4, f"attempt {token}: {task.status.name}")
+        agent = state.agents[attempt.agent_id]
+        _require(token in agent.attempts, 4, f"attempt {token} is not listed by its agent")
+        _require(agent.session_id == attempt.session_id, 4, f"attempt {token} outlived its session")
+    for agent in state.agents.values():
+        _require(all(token in state.attempts for token in agent.attempts), 4, f"{agent.spec.agent_id} lists a dead attempt")
+
+
+def _check_run(state: NamespaceState, run: RunRow) -> None:
+    tally = Counter(task.status for task in run.tasks.values())
+    counted = {status: count for status, count in run.tally.items() if count}
+    _require(dict(tally) == counted, 7, f"{run.run_id}: tally {counted} is not {dict(tally)}")
+    if run.spec.running_max:
+        _require(run.running <= run.spec.running_max, 9, f"{run.run_id} runs more than running_max")
+    for task_id, task in run.tasks.items():
+        started = task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING, TaskStatus.SUCCEEDED, TaskStatus.READY)
+        if started:
+            for each in task.depends_on:
+                done = run.tasks[each].status is TaskStatus.SUCCEEDED
+                _require(done, 3, f"{run.run_id}/{task_id} is {task.status.name} but {each} has not succeeded")
+            for each in task.after:
+                _require(run.tasks[each].status.over, 3, f"{run.run_id}/{task_id} started before {each} was over")
+        if task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING):
+            _require(task.attempt_token in state.attempts, 4, f"{run.run_id}/{task_id} runs without an attempt")
+    over = all(task.status.over for task in run.tasks.values()) and bool(run.tasks)
+    _require(run.status.over == over, 8, f"{run.run_id} is {run.status.name} but its tasks say otherwise")
+
+
+def _check_waiters(state: NamespaceState) -> None:
+    for sequence, waiter in state.waiters.items():
+        _require(waiter.deadline_ns > 0, 8, f"waiter {sequence} would wait for ever")
+        if waiter.attempt_token:
+            _require(waiter.attempt_token in state.attempts, 8, f"waiter {sequence} outlived its attempt")
+        elif waiter.session_id:
+            _require(waiter.session_id in state.index.sessions, 8, f"waiter {sequence} outlived its session")
+        for request in waiter.requests:
+            queue = state.index.lock_queues.get(request.resource)
+            queued = queue is not None and any(entry[1] == sequence for entry in queue.every)
+            _require(queued or not waiter.attached, 8, f"waiter {sequence} is in no queue of {request.resource}")
+
+
+def _check_shared_state(state: NamespaceState) -> None:
+    _require(state.index.keys == sorted(state.entries), 7, "the sorted keys are not those of the entries")
+    for key, entry in state.entries.items():
+        _require(entry.revision <= state.sequence, 10, f"{key} has a revision in the future")

@@ -1,0 +1,44 @@
+"""The limits that decisions depend on. An owner records them in OWNER_STARTED, so that a fold never reads configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of one namespace. Units are last in the names."""
+
+    agents_running_max: int = 1000
+    """Attempts that may run at once in the namespace (MAX_CONCURRENT_AGENTS)."""
+    run_timeout_ms: int = 300_000
+    """How long a run may take unless it says otherwise (COORDINATION_TIMEOUT_SECONDS)."""
+    run_tasks_max: int = 10_000
+    runs_live_max: int = 100_000
+    tasks_live_max: int = 1_000_000
+    agents_max: int = 100_000
+    lock_waiters_max: int = 1_000_000
+    locks_max: int = 1_000_000
+    state_keys_max: int = 1_000_000
+    ageing_step_ms: int = 10_000
+    """One priority step is worth this much waiting (R5)."""
+    request_window_ms: int = 600_000
+    """How long a repeated request is recognised (D5)."""
+    run_retention_ms: int = 3_600_000
+    """How long a finished run is kept in memory (D8)."""
+    agent_retention_ms: int = 3_600_000
+    """How long a disconnected agent is kept in memory."""
+    reattach_grace_ms: int = 15_000
+    """How long a call-bound waiter may take to come back after an owner change (D6)."""
+    reattach_hold_ms: int = 5_000
+    """How long detached waiters still block others after an owner change (L6)."""
+
+    def as_mapping(self) -> dict[str, int]:
+        """By name, for OWNER_STARTED and GetServerInfo."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, int]) -> Limits:
+        """From OWNER_STARTED; names this version does not know are passed over, missing ones take their default."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in mapping.items() if name in known})

@@ -1,0 +1,606 @@
+"""Locks: who holds what, who waits, and who comes next (L1 to L9).
+
+A request for several resources is granted whole or not at all (L3). It is obstructed by a conflicting holder, or by a conflicting
+waiter whose turn is earlier; so nobody overtakes, and a shared request does not slip past an exclusive one (L2). The fencing
+token is the sequence of the RESOURCE_ACQUIRED event (L8): after M. Burrows, "The Chubby lock service" (2006), where it is called
+a sequencer.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from coordinator_service.core import reasons, subjects
+from coordinator_service.core.answers import Acquired, Done, Waiting
+from coordinator_service.core.events import (
+    Event,
+    ResourceAcquired,
+    ResourceReleased,
+    ResourceRequested,
+    ResourceRequestReattached,
+    ResourceRequestRefused,
+    ResourceRequestTimedOut,
+    ResourceRequestWithdrawn,
+)
+from coordinator_service.core.policies import policy_of
+from coordinator_service.core.rejections import (
+    InvalidField,
+    LimitReached,
+    LockLost,
+    LockTimeout,
+    LockUpgrade,
+    NotHolder,
+    Rejection,
+)
+from coordinator_service.core.requests import request_key
+from coordinator_service.core.specs import LockGrant, LockRequest, TaskLock
+from coordinator_service.core.state import (
+    GrantRow,
+    LockQueue,
+    LockRow,
+    NamespaceState,
+    QueueKey,
+    RequestRow,
+    WaiterRow,
+)
+from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, LockMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coordinator_service.core.commands import Acquire, ExpireLock, Release, WithdrawRequest
+    from coordinator_service.core.deciding import Deciding
+
+LEASE_DEFAULT_NS = 30 * NS_PER_SECOND
+HOLDERS_NAMED_MAX = 20
+"""Holders that a refusal names."""
+
+
+# Deciding.
+
+
+def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
+    """Grants at once, or refuses at once, or lets the request wait (L2, L3, L5, L6)."""
+    state, caller, requests = d.state, d.caller, command.requests
+    _check_request(state, requests)
+    attempt = state.attempts.get(caller.attempt_token) if caller.attempt_token else None
+    session_id = attempt.session_id if attempt else caller.session_id
+    sequence = state.sequence + 1
+    holder = _holder(d, requests[0].holder, sequence)
+    policy = policy_of(state, attempt.policy if attempt else "default")
+    priority = max((r.priority for r in requests if r.priority is not None), default=policy.priority)
+    key = _key(state, priority, d.now_ns, sequence)
+
+    refusal = _upgrade_refused(state, requests, holder)
+    obstructed = refusal is None and any(is_obstructed(state, r.resource, r.mode, holder, key) for r in requests)
+    wait_ns = min((r.wait_timeout_ns for r in requests if r.wait_timeout_ns is not None), default=None)
+    wait_ns = policy.resource_timeout_ns if wait_ns is None else wait_ns
+    waits = obstructed and bool(wait_ns)
+    if waits and len(state.waiters) >= state.limits.lock_waiters_max:
+        raise LimitReached("lock_waiters_max", state.limits.lock_waiters_max)
+
+    requested = d.emit(
+        ResourceRequested(
+            requests=requests,
+            holder=holder,
+            session_id=session_id,
+            attempt_token=caller.attempt_token,
+            deadline_ns=d.now_ns + (wait_ns or 0) if waits else 0,
+            priority=priority,
+        ),
+        reason=reasons.CALLER,
+        about=subjects.of_holder(state, session_id, caller.attempt_token),
+    )
+    if waits:
+        return Waiting(request_sequence=sequence)
+    if obstructed:
+        refusal = LockTimeout(sequence, _in_the_way(state, requests, holder), 1)
+    if refusal is not None:
+        d.emit(
+            ResourceRequestRefused(
+                request_sequence=sequence,
+                resource=requests[0].resource,
+                holders=_in_the_way(state, requests, holder),
+            ),
+            reason=refusal.reason,
+            cause=sequence,
+        )
+        raise refusal
+    return _grant(d, requests, holder, requested, session_id, caller.attempt_token, reasons.LOCK_FREE)
+
+
+def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
+    """Answers an acquire that comes again (D5, D6): what it was granted if that stands, else its place in the queue."""
+    sequence = row.first_sequence
+    waiter = d.state.waiters.get(sequence)
+    if waiter is not None:
+        if not waiter.attached:
+            d.emit(ResourceRequestReattached(request_sequence=sequence), reason=reasons.CALLER_RETURNED, cause=sequence)
+            pump(d, [request.resource for request in waiter.requests])
+            if sequence not in d.state.waiters:
+                return Acquired(grants=_grants_of(d.state, row.tokens), request_sequence=sequence, replayed=True)
+        return Waiting(request_sequence=sequence, replayed=True)
+    if row.outcome == "granted":
+        if not all(token in d.state.grants for token in row.tokens):
+            raise LockLost(sequence)
+        return Acquired(grants=_grants_of(d.state, row.tokens), request_sequence=sequence, replayed=True)
+    if row.outcome.startswith(LockUpgrade.reason):
+        raise LockUpgrade(row.outcome.partition(":")[2], 0)
+    raise LockTimeout(sequence, (), 0)
+
+
+def decide_release(d: Deciding, command: Release) -> Done:
+    """Gives locks back, all or none, and grants to the next in line in the same decision."""
+    state = d.state
+    counted: dict[int, int] = {}
+    for token in command.fencing_tokens:
+        counted[token] = counted.get(token, 0) + 1
+        grant = state.grants.get(token)
+        if grant is None or counted[token] > grant.count or not _may_release(d, grant):
+            raise NotHolder(token)
+    first = state.sequence + 1
+    resources = [_release(d, state.grants[token], reasons.RELEASED_BY_HOLDER) for token in command.fencing_tokens]
+    pump(d, resources)
+    return Done(sequence=first)
+
+
+def decide_expire(d: Deciding, command: ExpireLock) -> Done:
+    """L7: the lease of a lock ended; the next in line is granted in the same decision."""
+    grant = d.state.grants.get(command.fencing_token)
+    if grant is not None:
+        pump(d, [_release(d, grant, reasons.LEASE_EXPIRED, whole=True)])
+    return Done(sequence=d.state.sequence)
+
+
+def decide_withdraw(d: Deciding, command: WithdrawRequest) -> Done:
+    """The caller of a waiting request has gone."""
+    waiter = d.state.waiters.get(command.request_sequence)
+    if waiter is not None:
+        withdraw(d, waiter, reasons.CALLER_GONE)
+        pump(d, [request.resource for request in waiter.requests])
+    return Done(sequence=d.state.sequence)
+
+
+def time_out(d: Deciding, waiter: WaiterRow) -> None:
+    """L6: the wait is over."""
+    d.emit(
+        ResourceRequestTimedOut(
+            request_sequence=waiter.request_sequence,
+            holders=_in_the_way(d.state, waiter.requests, waiter.holder),
+            position=position(d.state, waiter),
+        ),
+        reason=reasons.WAIT_TIMED_OUT,
+        cause=waiter.request_sequence,
+        about=subjects.of_holder(d.state, waiter.session_id, waiter.attempt_token, waiter.traceparent),
+    )
+    pump(d, [request.resource for request in waiter.requests])
+
+
+def withdraw(d: Deciding, waiter: WaiterRow, reason: str) -> None:
+    """The request waits no more. The caller of this pumps its resources."""
+    d.emit(
+        ResourceRequestWithdrawn(request_sequence=waiter.request_sequence),
+        reason=reason,
+        cause=waiter.request_sequence,
+        about=subjects.of_holder(d.state, waiter.session_id, waiter.attempt_token, waiter.traceparent),
+    )
+
+
+def end_holdings(d: Deciding, grants: Iterable[int], waiters: Iterable[int], ended: Event, reason: str) -> list[str]:
+    """All locks and waits of an attempt or a session end with it. Returns the resources to pump."""
+    about = subjects.of_event(ended)
+    resources: dict[str, None] = {}
+    for sequence in list(waiters):
+        waiter = d.state.waiters[sequence]
+        payload = ResourceRequestWithdrawn(request_sequence=sequence)
+        d.emit(payload, reason=reason, cause=ended.sequence, about=about)
+        resources.update(dict.fromkeys(request.resource for request in waiter.requests))
+    for token in list(grants):
+        grant = d.state.grants[token]
+        released = ResourceReleased(resource=grant.resource, holder=grant.holder, fencing_token=token)
+        d.emit(released, reason=reason, cause=ended.sequence, about=about)
+        resources[grant.resource] = None
+    return list(resources)
+
+
+def grant_task_locks(d: Deciding, task_locks: tuple[TaskLock, ...], assigned: Event) -> None:
+    """The locks that a task declares, granted with its assignment."""
+    for lock in task_locks:
+        d.emit(
+            ResourceAcquired(
+                request_sequence=assigned.sequence,
+                resource=lock.resource,
+                mode=lock.mode,
+                holder=f"attempt/{assigned.sequence}",
+                session_id=d.state.attempts[assigned.sequence].session_id,
+                attempt_token=assigned.sequence,
+                guards=lock.guards,
+            ),
+            reason=reasons.TASK_LOCK,
+            cause=assigned.sequence,
+            about=subjects.of_event(assigned),
+        )
+
+
+def pump(d: Deciding, resources: Iterable[str]) -> None:
+    """Grants to those whose turn it is on resources where something changed."""
+    state = d.state
+    for resource in dict.fromkeys(resources):
+        queue = state.index.lock_queues.get(resource)
+        if queue is not None:
+            _pump_one(d, resource, queue)
+        gate = f"lock:{resource}"
+        if gate in state.index.parked:
+            state.index.opened[gate] = None
+
+
+def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
+    state = d.state
+    while (waiter := _head(state, queue.every)) is not None:
+        if waiter.attached and _grant_if_free(d, waiter):
+            continue
+        if _mode_of(waiter, resource) is LockMode.EXCLUSIVE and _blocks(state, waiter):
+            return
+        break
+    # The first in line waits for something else and does not want this resource for itself: those behind it may go on.
+    for key, sequence in sorted(queue.every):
+        waiter = state.waiters.get(sequence)
+        if waiter is None or waiter.queue_key != key:
+            continue
+        if waiter.attached and _grant_if_free(d, waiter):
+            continue
+        if _mode_of(waiter, resource) is LockMode.EXCLUSIVE and _blocks(state, waiter):
+            return
+
+
+def _grant_if_free(d: Deciding, waiter: WaiterRow) -> bool:
+    state = d.state
+    for request in waiter.requests:
+        if is_obstructed(state, request.resource, request.mode, waiter.holder, waiter.queue_key):
+            return False
+    requested = waiter.request_sequence
+    _grant(
+        d,
+        waiter.requests,
+        waiter.holder,
+        None,
+        waiter.session_id,
+        waiter.attempt_token,
+        reasons.NEXT_IN_LINE,
+        requested,
+        waiter.traceparent,
+    )
+    return True
+
+
+def _grant(
+    d: Deciding,
+    requests: tuple[LockRequest, ...],
+    holder: str,
+    requested: Event | None,
+    session_id: int,
+    attempt_token: int,
+    reason: str,
+    request_sequence: int = 0,
+    traceparent: str = "",
+) -> Acquired:
+    state = d.state
+    sequence = requested.sequence if requested is not None else request_sequence
+    grants = []
+    for request in requests:
+        row = state.locks.get(request.resource)
+        existing = row.holders.get(holder, 0) if row is not None else 0
+        why = reasons.LOCK_HELD_ALREADY if existing else reason
+        event = d.emit(
+            ResourceAcquired(
+                request_sequence=sequence,
+                resource=request.resource,
+                mode=request.mode,
+                holder=holder,
+                lease_ns=request.lease_ns or LEASE_DEFAULT_NS,
+                session_id=session_id,
+                attempt_token=attempt_token,
+                guards=request.guards,
+                existing_token=existing,
+            ),
+            reason=why,
+            cause=sequence,
+            about=subjects.of_holder(state, session_id, attempt_token, traceparent),
+        )
+        grants.append(as_grant(state.grants[existing or event.sequence]))
+    return Acquired(grants=tuple(grants), request_sequence=sequence)
+
+
+def _release(d: Deciding, grant: GrantRow, reason: str, *, whole: bool = False) -> str:
+    d.emit(
+        ResourceReleased(
+            resource=grant.resource,
+            holder=grant.holder,
+            fencing_token=grant.token,
+            remaining=0 if whole else grant.count - 1,
+        ),
+        reason=reason,
+        cause=grant.token,
+        about=subjects.of_holder(d.state, grant.session_id, grant.attempt_token),
+    )
+    return grant.resource
+
+
+def _check_request(state: NamespaceState, requests: tuple[LockRequest, ...]) -> None:
+    resources = [request.resource for request in requests]
+    if len(set(resources)) != len(resources):
+        raise InvalidField(("requests", "names a resource twice"))
+    if any(request.holder != requests[0].holder for request in requests):
+        raise InvalidField(("requests", "the holder must be the same in all requests of a call"))
+    if len(state.grants) + len(requests) > state.limits.locks_max:
+        raise LimitReached("locks_max", state.limits.locks_max)
+
+
+def _holder(d: Deciding, named: str, sequence: int) -> str:
+    """L1: the attempt, else the session, else the name given, else the request itself."""
+    if d.caller.attempt_token:
+        return f"attempt/{d.caller.attempt_token}"
+    if d.caller.session_id:
+        return f"session/{d.caller.session_id}"
+    return named or f"request/{sequence}"
+
+
+def _may_release(d: Deciding, grant: GrantRow) -> bool:
+    if grant.session_id and d.caller.session_id:
+        return grant.session_id == d.caller.session_id
+    if grant.attempt_token:
+        return grant.attempt_token == d.caller.attempt_token
+    return grant.principal == d.caller.principal
+
+
+def _upgrade_refused(state: NamespaceState, requests: tuple[LockRequest, ...], holder: str) -> Rejection | None:
+    for request in requests:
+        row = state.locks.get(request.resource)
+        if row is None or holder not in row.holders:
+            continue
+        if row.mode is LockMode.SHARED and request.mode is LockMode.EXCLUSIVE:
+            return LockUpgrade(request.resource, row.holders[holder])
+    return None
+
+
+# Looking.
+
+
+def is_obstructed(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey) -> bool:
+    """Whether a conflicting holder, or a conflicting waiter of an earlier turn, stands in the way (L2).
+
+    A holder's own requests never conflict with each other (L5).
+    """
+    row = state.locks.get(resource)
+    if row is not None:
+        if holder in row.holders:
+            return mode is LockMode.EXCLUSIVE and row.mode is LockMode.SHARED
+        if mode is LockMode.EXCLUSIVE or row.mode is LockMode.EXCLUSIVE:
+            return True
+    queue = state.index.lock_queues.get(resource)
+    if queue is None:
+        return False
+    first = _head(state, queue.every if mode is LockMode.EXCLUSIVE else queue.exclusive)
+    return first is not None and first.queue_key < key
+
+
+def _head(state: NamespaceState, heap: list[tuple[QueueKey, int]]) -> WaiterRow | None:
+    """The first waiter that still stands and blocks; entries that do not are dropped."""
+    while heap:
+        key, sequence = heap[0]
+        waiter = state.waiters.get(sequence)
+        if waiter is not None and waiter.queue_key == key and _blocks(state, waiter):
+            return waiter
+        heapq.heappop(heap)
+    return None
+
+
+def _blocks(state: NamespaceState, waiter: WaiterRow) -> bool:
+    """A detached waiter blocks nobody, except for reattach_hold after an owner change (L6)."""
+    if waiter.attached:
+        return True
+    return state.time_ns < state.owner_since_ns + state.limits.reattach_hold_ms * NS_PER_MS
+
+
+def _mode_of(waiter: WaiterRow, resource: str) -> LockMode:
+    return next(request.mode for request in waiter.requests if request.resource == resource)
+
+
+def position(state: NamespaceState, waiter: WaiterRow) -> int:
+    """The waiter's place in the longest of its queues, from 1."""
+    places = [1]
+    for request in waiter.requests:
+        queue = state.index.lock_queues.get(request.resource)
+        if queue is not None:
+            places.append(1 + sum(1 for key, seq in queue.every if key < waiter.queue_key and seq in state.waiters))
+    return max(places)
+
+
+def as_grant(row: GrantRow) -> LockGrant:
+    """What a holder is told of its lock."""
+    return LockGrant(
+        resource=row.resource,
+        mode=row.mode,
+        holder=row.holder,
+        fencing_token=row.token,
+        lease_ns=row.lease_ns or None,
+    )
+
+
+def _grants_of(state: NamespaceState, tokens: tuple[int, ...]) -> tuple[LockGrant, ...]:
+    return tuple(as_grant(state.grants[token]) for token in tokens)
+
+
+def _in_the_way(state: NamespaceState, requests: tuple[LockRequest, ...], holder: str) -> tuple[LockGrant, ...]:
+    found: list[LockGrant] = []
+    for request in requests:
+        row = state.locks.get(request.resource)
+        if row is None or holder in row.holders:
+            continue
+        if request.mode is LockMode.EXCLUSIVE or row.mode is LockMode.EXCLUSIVE:
+            found.extend(as_grant(state.grants[token]) for token in row.holders.values())
+        if len(found) >= HOLDERS_NAMED_MAX:
+            break
+    return tuple(found[:HOLDERS_NAMED_MAX])
+
+
+def _key(state: NamespaceState, priority: int, ready_at_ns: int, sequence: int) -> QueueKey:
+    step_ns = state.limits.ageing_step_ms * NS_PER_MS
+    return ((ready_at_ns - priority * step_ns) // step_ns, 0, sequence)
+
+
+# Applying.
+
+
+def apply_requested(state: NamespaceState, event: Event, payload: ResourceRequested) -> None:
+    """A request with a deadline waits; one without is answered by the events that follow."""
+    if not payload.deadline_ns:
+        return
+    waiter = WaiterRow(
+        request_sequence=event.sequence,
+        requests=payload.requests,
+        holder=payload.holder,
+        principal=event.principal,
+        session_id=payload.session_id,
+        attempt_token=payload.attempt_token,
+        deadline_ns=payload.deadline_ns,
+        queue_key=_key(state, payload.priority, event.time_ns, event.sequence),
+        since_ns=event.time_ns,
+        request_key=""
+        if event.request is None
+        else request_key(event.principal, event.request.method, event.request.request_id),
+        traceparent=event.traceparent,
+    )
+    state.waiters[event.sequence] = waiter
+    enqueue(state, waiter)
+    state.add_deadline(waiter.deadline_ns, "wait", event.sequence)
+    _, waiters = _belongings(state, payload.session_id, payload.attempt_token)
+    if waiters is not None:
+        waiters[event.sequence] = None
+
+
+def enqueue(state: NamespaceState, waiter: WaiterRow) -> None:
+    """Puts a waiter into the queues of its resources."""
+    for request in waiter.requests:
+        queue = state.index.lock_queues.get(request.resource)
+        if queue is None:
+            queue = state.index.lock_queues[request.resource] = LockQueue()
+        entry = (waiter.queue_key, waiter.request_sequence)
+        heapq.heappush(queue.every, entry)
+        if request.mode is LockMode.EXCLUSIVE:
+            heapq.heappush(queue.exclusive, entry)
+
+
+def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquired) -> None:
+    """The holder has the lock; its event's sequence is the fencing token."""
+    waiter = drop_waiter(state, payload.request_sequence)
+    if payload.existing_token:
+        state.grants[payload.existing_token].count += 1
+    else:
+        row = state.locks.get(payload.resource)
+        if row is None:
+            row = state.locks[payload.resource] = LockRow(mode=payload.mode)
+        row.holders[payload.holder] = event.sequence
+        state.grants[event.sequence] = GrantRow(
+            token=event.sequence,
+            request_sequence=payload.request_sequence,
+            resource=payload.resource,
+            mode=payload.mode,
+            holder=payload.holder,
+            principal=event.principal if waiter is None else waiter.principal,
+            lease_ns=payload.lease_ns or 0,
+            session_id=payload.session_id,
+            attempt_token=payload.attempt_token,
+            guards=payload.guards,
+        )
+        grants, _ = _belongings(state, payload.session_id, payload.attempt_token)
+        if grants is not None:
+            grants[event.sequence] = None
+    _note_outcome(state, payload.request_sequence, "granted", payload.existing_token or event.sequence)
+
+
+def apply_released(state: NamespaceState, _event: Event, payload: ResourceReleased) -> None:
+    """The lock is gone, or stands on one request less."""
+    if payload.remaining:
+        state.grants[payload.fencing_token].count = payload.remaining
+        return
+    grant = state.grants.pop(payload.fencing_token)
+    row = state.locks[grant.resource]
+    del row.holders[grant.holder]
+    if not row.holders:
+        del state.locks[grant.resource]
+    grants, _ = _belongings(state, grant.session_id, grant.attempt_token)
+    if grants is not None:
+        grants.pop(grant.token, None)
+
+
+def apply_timed_out(state: NamespaceState, _event: Event, payload: ResourceRequestTimedOut) -> None:
+    """The request waits no more."""
+    _note_outcome(state, payload.request_sequence, "timed_out")
+    drop_waiter(state, payload.request_sequence)
+
+
+def apply_refused(state: NamespaceState, event: Event, payload: ResourceRequestRefused) -> None:
+    """The request was answered at once."""
+    _note_outcome(state, payload.request_sequence, f"{event.reason}:{payload.resource}")
+
+
+def apply_withdrawn(state: NamespaceState, _event: Event, payload: ResourceRequestWithdrawn) -> None:
+    """The request waits no more."""
+    _note_outcome(state, payload.request_sequence, "withdrawn")
+    drop_waiter(state, payload.request_sequence)
+
+
+def apply_reattached(state: NamespaceState, _event: Event, payload: ResourceRequestReattached) -> None:
+    """The request's caller is there again."""
+    attach(state, state.waiters[payload.request_sequence])
+
+
+def attach(state: NamespaceState, waiter: WaiterRow) -> None:
+    """The waiter may be granted again, in its old place."""
+    waiter.attached = True
+    waiter.grace_until_ns = 0
+    enqueue(state, waiter)
+
+
+def drop_waiter(state: NamespaceState, request_sequence: int) -> WaiterRow | None:
+    """Takes a waiter out, if there is one; its queue entries are dropped when they come up."""
+    waiter = state.waiters.pop(request_sequence, None)
+    if waiter is None:
+        return None
+    _, waiters = _belongings(state, waiter.session_id, waiter.attempt_token)
+    if waiters is not None:
+        waiters.pop(request_sequence, None)
+    for request in waiter.requests:
+        queue = state.index.lock_queues.get(request.resource)
+        if queue is not None and _head_is_none(state, queue):
+            del state.index.lock_queues[request.resource]
+    return waiter
+
+
+def _head_is_none(state: NamespaceState, queue: LockQueue) -> bool:
+    while queue.every and queue.every[0][1] not in state.waiters:
+        heapq.heappop(queue.every)
+    while queue.exclusive and queue.exclusive[0][1] not in state.waiters:
+        heapq.heappop(queue.exclusive)
+    return not queue.every
+
+
+def _belongings(
+    state: NamespaceState, session_id: int, attempt_token: int
+) -> tuple[dict[int, None] | None, dict[int, None] | None]:
+    """Where the grants and waits of an attempt, else of a session, are listed."""
+    attempt = state.attempts.get(attempt_token) if attempt_token else None
+    if attempt is not None:
+        return attempt.grants, attempt.waiters
+    agent = state.agent_of_session(session_id) if session_id and not attempt_token else None
+    return (None, None) if agent is None else (agent.grants, agent.waiters)
+
+
+def _note_outcome(state: NamespaceState, request_sequence: int, outcome: str, token: int = 0) -> None:
+    row = state.index.acquires.get(request_sequence)
+    if row is not None:
+        row.outcome = outcome
+        if token:
+            row.tokens = (*row.tokens, token)

@@ -1,0 +1,47 @@
+"""Ownership: what a new owner says first, and what that does to those who spoke to the last one (D6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordinator_service.core import locks, reasons
+from coordinator_service.core.answers import Done
+from coordinator_service.core.events import Event, OwnerStarted
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.values import NS_PER_MS
+
+if TYPE_CHECKING:
+    from coordinator_service.core.commands import StartOwner
+    from coordinator_service.core.deciding import Deciding
+    from coordinator_service.core.state import NamespaceState
+
+
+def decide_start_owner(d: Deciding, command: StartOwner) -> Done:
+    """The first event of an owner; only it may step namespace time forward (D2)."""
+    event = d.emit(
+        OwnerStarted(epoch=command.epoch, replica_id=command.replica_id, limits=command.limits.as_mapping()),
+        reason=reasons.OWNER_CHANGED,
+    )
+    return Done(sequence=event.sequence)
+
+
+def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStarted) -> None:
+    """Every session and every waiter is detached: nothing is assigned or granted to it until it comes back."""
+    state.epoch = payload.epoch
+    state.owner_since_ns = event.time_ns
+    state.limits = Limits.from_mapping(payload.limits)
+    for agent in state.agents.values():
+        agent.attached = False
+    grace_until_ns = event.time_ns + state.limits.reattach_grace_ms * NS_PER_MS
+    for waiter in state.waiters.values():
+        waiter.attached = False
+        if not waiter.session_id:
+            waiter.grace_until_ns = grace_until_ns
+            state.add_deadline(grace_until_ns, "reattach", waiter.request_sequence)
+    if state.waiters:
+        state.add_deadline(event.time_ns + state.limits.reattach_hold_ms * NS_PER_MS, "hold")
+
+
+def end_hold(d: Deciding) -> None:
+    """L6: from here on detached waiters block nobody."""
+    locks.pump(d, list(d.state.index.lock_queues))

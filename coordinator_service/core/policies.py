@@ -1,0 +1,98 @@
+"""Policies: the values that govern tasks, locks and state, and which of them holds where (R17)."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Final
+
+from coordinator_service.core import reasons
+from coordinator_service.core.answers import Done
+from coordinator_service.core.events import Event, PolicyChanged
+from coordinator_service.core.rejections import InvalidField
+from coordinator_service.core.specs import Policy, RetryPolicy
+from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, ConflictStrategy
+
+if TYPE_CHECKING:
+    from coordinator_service.core.commands import ChangePolicies
+    from coordinator_service.core.deciding import Deciding
+    from coordinator_service.core.state import NamespaceState
+
+DEFAULT_RETRY: Final = RetryPolicy(
+    attempts_max=3,
+    backoff_initial_ns=500 * NS_PER_MS,
+    backoff_max_ns=30 * NS_PER_SECOND,
+    backoff_multiplier=2.0,
+    lost_attempts_max=5,
+)
+
+DEFAULT_POLICY: Final = Policy(
+    name="default",
+    max_execution_time_ns=300 * NS_PER_SECOND,
+    resource_timeout_ns=30 * NS_PER_SECOND,
+    conflict_strategy=ConflictStrategy.TIMESTAMP_BASED,
+    retry=DEFAULT_RETRY,
+    cancel_grace_ns=10 * NS_PER_SECOND,
+    conflict_window_ns=60 * NS_PER_SECOND,
+)
+
+BUILT_IN_POLICIES: Final[dict[str, Policy]] = {
+    "default": DEFAULT_POLICY,
+    "high_priority": replace(
+        DEFAULT_POLICY,
+        name="high_priority",
+        max_execution_time_ns=600 * NS_PER_SECOND,
+        resource_timeout_ns=60 * NS_PER_SECOND,
+        priority=5,
+    ),
+}
+
+
+def merged_retry(own: RetryPolicy | None, fallback: RetryPolicy) -> RetryPolicy:
+    """own, with what it leaves unset taken from fallback."""
+    if own is None:
+        return fallback
+    return RetryPolicy(
+        attempts_max=own.attempts_max or fallback.attempts_max,
+        backoff_initial_ns=fallback.backoff_initial_ns if own.backoff_initial_ns is None else own.backoff_initial_ns,
+        backoff_max_ns=fallback.backoff_max_ns if own.backoff_max_ns is None else own.backoff_max_ns,
+        backoff_multiplier=own.backoff_multiplier or fallback.backoff_multiplier,
+        lost_attempts_max=own.lost_attempts_max or fallback.lost_attempts_max,
+    )
+
+
+def completed(policy: Policy, default: Policy) -> Policy:
+    """policy, with what it leaves unset taken from default."""
+    missing = {each.name: getattr(default, each.name) for each in fields(Policy) if getattr(policy, each.name) is None}
+    retry = merged_retry(policy.retry, default.retry or DEFAULT_RETRY)
+    return replace(policy, **{**missing, "retry": retry})
+
+
+def policy_name(state: NamespaceState, *candidates: str) -> str:
+    """The first candidate that names a policy, else "default" (R17)."""
+    for name in candidates:
+        if name and name in state.policies:
+            return name
+    return "default"
+
+
+def policy_of(state: NamespaceState, name: str) -> Policy:
+    """A policy that has every value; a name that is gone since falls back to the default."""
+    return state.policies.get(name) or state.policies["default"]
+
+
+def decide_policies(d: Deciding, command: ChangePolicies) -> Done:
+    """P2: a change is an event; the digest in force already changes nothing."""
+    if not any(policy.name == "default" for policy in command.policies):
+        raise InvalidField(("policies", 'one of them must be named "default"'))
+    if command.digest and command.digest == d.state.policies_digest:
+        return Done(sequence=d.state.sequence)
+    event = d.emit(PolicyChanged(policies=command.policies, digest=command.digest), reason=reasons.POLICY_INPUT)
+    return Done(sequence=event.sequence)
+
+
+def apply_policies(state: NamespaceState, _event: Event, payload: PolicyChanged) -> None:
+    """The given policies hold from now on, each complete."""
+    given = {policy.name: policy for policy in payload.policies}
+    default = completed(given["default"], DEFAULT_POLICY)
+    state.policies = {name: completed(policy, default) for name, policy in given.items()}
+    state.policies_digest = payload.digest

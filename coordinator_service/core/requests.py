@@ -1,0 +1,78 @@
+"""Idempotency: a request that comes again gets its first answer, not a second effect (D5).
+
+A command that produced events is remembered, in apply, under (principal, method, request_id), for request_window. A pure refusal
+is not: it is decided afresh.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordinator_service.core.events import Event, ResourceRequested
+from coordinator_service.core.rejections import RequestIdReused
+from coordinator_service.core.state import NamespaceState, PublishedRow, RequestRow
+from coordinator_service.core.values import NS_PER_MS
+
+if TYPE_CHECKING:
+    from coordinator_service.core.commands import Caller
+
+
+def request_key(principal: str, method: str, request_id: str) -> str:
+    """What names a request."""
+    return f"{principal}\0{method}\0{request_id}"
+
+
+def remembered(state: NamespaceState, caller: Caller, now_ns: int) -> RequestRow | None:
+    """The row of the same request made before. Raises RequestIdReused for another request under that id."""
+    row = state.requests.get(request_key(caller.principal, caller.method, caller.request_id))
+    if row is None or row.time_ns + state.limits.request_window_ms * NS_PER_MS <= now_ns:
+        return None
+    if row.digest != caller.digest:
+        raise RequestIdReused(("request_id", f"{caller.request_id!r} was used for another {caller.method} request"))
+    return row
+
+
+def apply_request(state: NamespaceState, event: Event) -> None:
+    """Remembers the request of a decision, and forgets those whose window is over."""
+    record = event.request
+    if record is None:
+        return
+    key = request_key(event.principal, record.method, record.request_id)
+    row = RequestRow(digest=record.digest, first_sequence=event.sequence, count=record.count, time_ns=event.time_ns)
+    if key in state.requests:
+        _forget(state, key)
+    state.requests[key] = row
+    state.index.request_ages.append(key)
+    if isinstance(event.payload, ResourceRequested):
+        state.index.acquires[event.sequence] = row
+
+
+def forget_old(state: NamespaceState) -> None:
+    """D8: what is older than the window goes, by event time."""
+    until_ns = state.time_ns - state.limits.request_window_ms * NS_PER_MS
+    ages = state.index.request_ages
+    while ages:
+        oldest = state.requests.get(ages[0])
+        if oldest is not None and oldest.time_ns > until_ns:
+            break
+        key = ages.popleft()
+        if oldest is not None:
+            _forget(state, key)
+    published = state.index.published_ages
+    while published:
+        row = state.published.get(published[0])
+        if row is not None and row.time_ns > until_ns:
+            break
+        state.published.pop(published.popleft(), None)
+
+
+def apply_published(state: NamespaceState, event: Event) -> None:
+    """Remembers a publisher's event_id."""
+    if event.event_id:
+        state.published[event.event_id] = PublishedRow(sequence=event.sequence, time_ns=event.time_ns)
+        state.index.published_ages.append(event.event_id)
+
+
+def _forget(state: NamespaceState, key: str) -> None:
+    row = state.requests.pop(key)
+    state.index.acquires.pop(row.first_sequence, None)

@@ -1,0 +1,288 @@
+"""The scheduler: which ready task goes to which agent, and when (R4 to R6).
+
+A task is ready the moment everything it waits for is over. Ready tasks that ask for the same target (a capability, an agent
+name, an agent id) wait in one pool, ordered by a key that is fixed when they are queued, so that a decision costs O(log n)
+whatever the backlog. A task that a limit or a held lock stands in the way of is parked at that gate and comes back to its pool
+when the gate opens. An assignment takes all the locks that the task declares in the same decision, or does not happen: nobody
+sits idle holding half of what it needs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from coordinator_service.core import locks, reasons, subjects
+from coordinator_service.core.events import Event, TaskAssigned
+from coordinator_service.core.policies import policy_of
+from coordinator_service.core.specs import AgentSpec, TaskTarget
+from coordinator_service.core.state import (
+    AgentRow,
+    AttemptRow,
+    NamespaceState,
+    Pool,
+    QueueKey,
+    RunRow,
+    TaskRow,
+)
+from coordinator_service.core.values import NS_PER_MS, RunStatus, TaskStatus
+
+if TYPE_CHECKING:
+    from coordinator_service.core.deciding import Deciding
+
+NAMESPACE_GATE = "namespace"
+
+
+def pool_name(target: TaskTarget) -> str:
+    """The pool that tasks for a target wait in."""
+    if target.capability:
+        return f"capability:{target.capability}"
+    return f"name:{target.agent_name}" if target.agent_name else f"id:{target.agent_id}"
+
+
+def pools_of(spec: AgentSpec) -> list[str]:
+    """The pools that an agent takes tasks from."""
+    names = [f"capability:{capability.name}" for capability in spec.capabilities]
+    return [*names, f"name:{spec.agent_name}", f"id:{spec.agent_id}"] if names else [f"id:{spec.agent_id}"]
+
+
+def queue_key(state: NamespaceState, priority: int, ready_at_ns: int, load: int, sequence: int) -> QueueKey:
+    """R5: ready_at less what the priority is worth in waiting, in whole ageing steps; then load; then sequence."""
+    step_ns = state.limits.ageing_step_ms * NS_PER_MS
+    return ((ready_at_ns - priority * step_ns) // step_ns, load, sequence)
+
+
+# What apply calls to keep tasks, agents and pools in step.
+
+
+def make_ready(state: NamespaceState, run: RunRow, task: TaskRow, ready_at_ns: int) -> None:
+    """The task waits for nothing but an agent from now on."""
+    task.ready_at_ns = ready_at_ns
+    task.queue_key = queue_key(state, task.priority, ready_at_ns, run.load, task.sequence)
+    run.move(task, TaskStatus.READY)
+    offer(state, run.run_id, task)
+
+
+def offer(state: NamespaceState, run_id: str, task: TaskRow) -> None:
+    """Puts a ready task into its pool."""
+    name = pool_name(task.spec.target)
+    heapq.heappush(_pool(state, name).ready, (task.queue_key, run_id, task.spec.task_id))
+    state.index.stirred[name] = None
+
+
+def join_pools(state: NamespaceState, agent: AgentRow) -> None:
+    """The agent's session began, or it describes itself anew."""
+    for name in pools_of(agent.spec):
+        _pool(state, name).members[agent.spec.agent_id] = None
+    offer_agent(state, agent)
+
+
+def leave_pools(state: NamespaceState, agent: AgentRow) -> None:
+    """The agent's session ended, or it is about to describe itself anew."""
+    for name in pools_of(agent.spec):
+        pool = state.index.pools[name]
+        pool.members.pop(agent.spec.agent_id, None)
+        if not pool.members and _first_key(state, pool) is None:
+            del state.index.pools[name]
+            state.index.stirred.pop(name, None)
+
+
+def offer_agent(state: NamespaceState, agent: AgentRow) -> None:
+    """Notes in its pools that an agent may take a task."""
+    if not takes_tasks(agent):
+        return
+    entry = (len(agent.attempts), agent.spec.agent_id)
+    for name in pools_of(agent.spec):
+        pool = state.index.pools[name]
+        if entry not in pool.listed:
+            pool.listed.add(entry)
+            heapq.heappush(pool.idle, entry)
+        if pool.ready:
+            state.index.stirred[name] = None
+
+
+def _pool(state: NamespaceState, name: str) -> Pool:
+    pool = state.index.pools.get(name)
+    if pool is None:
+        pool = state.index.pools[name] = Pool()
+    return pool
+
+
+def takes_tasks(agent: AgentRow) -> bool:
+    """Whether an agent may be given a task now, as far as it is concerned (R6)."""
+    return bool(agent.session_id) and agent.attached and not agent.draining and len(agent.attempts) < agent.spec.slots
+
+
+def open_gate(state: NamespaceState, gate: str) -> None:
+    """Notes that a task parked at a gate may fit through it now."""
+    if gate in state.index.parked:
+        state.index.opened[gate] = None
+
+
+def is_waiting(task: TaskRow) -> bool:
+    """Whether the task waits for an agent (or backs off: its time is checked by the deadline that offers it)."""
+    return task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF)
+
+
+def apply_assigned(state: NamespaceState, event: Event, payload: TaskAssigned) -> None:
+    """The agent has the task; the event's sequence is the attempt token."""
+    run = state.runs[event.run_id]
+    task = run.tasks[event.task_id]
+    if run.status is RunStatus.PENDING:
+        run.status = RunStatus.RUNNING
+        run.started_at_ns = event.time_ns
+    run.move(task, TaskStatus.RUNNING)
+    task.attempts = payload.attempt
+    task.attempt_token = event.sequence
+    task.agent_id = event.agent_id
+    task.agent_name = event.agent_name
+    task.assigned_at_ns = event.time_ns
+    task.progress = None
+    state.attempts[event.sequence] = AttemptRow(
+        token=event.sequence,
+        run_id=event.run_id,
+        task_id=event.task_id,
+        agent_id=event.agent_id,
+        session_id=payload.session_id,
+        assigned_at_ns=event.time_ns,
+        deadline_ns=payload.deadline_ns,
+        policy=payload.policy,
+    )
+    state.index.policy_running[payload.policy] = state.index.policy_running.get(payload.policy, 0) + 1
+    state.add_deadline(payload.deadline_ns, "attempt", event.sequence)
+    agent = state.agents[event.agent_id]
+    agent.attempts[event.sequence] = None
+    offer_agent(state, agent)
+
+
+def close_attempt(state: NamespaceState, token: int) -> None:
+    """The attempt lives no more: its agent has a free slot, its gates open."""
+    attempt = state.attempts.pop(token)
+    left = state.index.policy_running[attempt.policy] - 1
+    if left:
+        state.index.policy_running[attempt.policy] = left
+    else:
+        del state.index.policy_running[attempt.policy]
+    agent = state.agents.get(attempt.agent_id)
+    if agent is not None:
+        agent.attempts.pop(token, None)
+        offer_agent(state, agent)
+    open_gate(state, f"run:{attempt.run_id}")
+    open_gate(state, f"policy:{attempt.policy}")
+    open_gate(state, NAMESPACE_GATE)
+
+
+# Deciding.
+
+
+def assign_ready(d: Deciding) -> None:
+    """Assigns until nothing that happened makes another assignment possible."""
+    state = d.state
+    while state.index.stirred or state.index.opened:
+        _assign_from_pools(d)
+        for gate in list(state.index.opened):
+            if not _let_one_through(state, gate):
+                del state.index.opened[gate]
+
+
+def _assign_from_pools(d: Deciding) -> None:
+    """Assigns from the stirred pools, the first task of all first (R5), until none has both a task and an agent."""
+    state = d.state
+    order = [(key, name) for name in state.index.stirred if (key := _first_key(state, state.index.pools[name]))]
+    state.index.stirred.clear()
+    heapq.heapify(order)
+    while order:
+        _, name = heapq.heappop(order)
+        pool = state.index.pools[name]
+        key = _first_key(state, pool)
+        agent = None if key is None else _least_loaded(state, pool)
+        if agent is None:
+            continue
+        entry = heapq.heappop(pool.ready)
+        run = state.runs[entry[1]]
+        task = run.tasks[entry[2]]
+        gate = _closed_gate(state, run, task)
+        if gate:
+            heapq.heappush(state.index.parked.setdefault(gate, []), entry)
+        else:
+            _assign(d, run, task, agent)
+        following = _first_key(state, pool)
+        if following is not None:
+            heapq.heappush(order, (following, name))
+
+
+def _let_one_through(state: NamespaceState, gate: str) -> bool:
+    """Offers the first task parked at a gate to its pool, if the gate is open for it."""
+    parked = state.index.parked.get(gate, [])
+    while parked:
+        key, run_id, task_id = parked[0]
+        run = state.runs.get(run_id)
+        task = None if run is None else run.tasks.get(task_id)
+        if run is None or task is None or task.queue_key != key or not is_waiting(task):
+            heapq.heappop(parked)
+            continue
+        if _closed_gate(state, run, task) == gate:
+            return False
+        heapq.heappop(parked)
+        offer(state, run_id, task)
+        return True
+    state.index.parked.pop(gate, None)
+    return False
+
+
+def _assign(d: Deciding, run: RunRow, task: TaskRow, agent: AgentRow) -> None:
+    policy = policy_of(d.state, task.policy)
+    limit_ns = task.spec.max_execution_time_ns or policy.max_execution_time_ns or 0
+    caused_by = max((run.tasks[each].over_sequence for each in (*task.depends_on, *task.after)), default=0)
+    assigned = d.emit(
+        TaskAssigned(
+            attempt=task.attempts + 1,
+            session_id=agent.session_id,
+            deadline_ns=d.now_ns + limit_ns,
+            policy=task.policy,
+        ),
+        reason=reasons.RETRY_DUE if task.attempts else reasons.DEPENDENCIES_MET,
+        cause=caused_by or task.sequence,
+        about=subjects.of_agent(agent)._replace(
+            run_id=run.run_id, task_id=task.spec.task_id, traceparent=run.traceparent
+        ),
+    )
+    locks.grant_task_locks(d, task.spec.locks, assigned)
+
+
+def _closed_gate(state: NamespaceState, run: RunRow, task: TaskRow) -> str:
+    """What stands in the way of a task that has an agent: a limit or a lock; empty when nothing does (R6)."""
+    if len(state.attempts) >= state.limits.agents_running_max:
+        return NAMESPACE_GATE
+    if run.spec.running_max and run.running >= run.spec.running_max:
+        return f"run:{run.run_id}"
+    policy = policy_of(state, task.policy)
+    if policy.running_max and state.index.policy_running.get(task.policy, 0) >= policy.running_max:
+        return f"policy:{task.policy}"
+    for lock in task.spec.locks:
+        if locks.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key):
+            return f"lock:{lock.resource}"
+    return ""
+
+
+def _first_key(state: NamespaceState, pool: Pool) -> QueueKey | None:
+    """The key of the first task of a pool that still waits; entries that no longer stand are dropped."""
+    while pool.ready:
+        key, run_id, task_id = pool.ready[0]
+        run = state.runs.get(run_id)
+        task = None if run is None else run.tasks.get(task_id)
+        if task is not None and task.queue_key == key and is_waiting(task):
+            return key
+        heapq.heappop(pool.ready)
+    return None
+
+
+def _least_loaded(state: NamespaceState, pool: Pool) -> AgentRow | None:
+    """The least loaded agent that may take a task of the pool, ties by id; entries that no longer stand are dropped."""
+    while pool.idle:
+        load, agent_id = pool.idle[0]
+        agent = state.agents.get(agent_id)
+        if agent is not None and agent_id in pool.members and takes_tasks(agent) and len(agent.attempts) == load:
+            return agent
+        pool.listed.discard(heapq.heappop(pool.idle))
+    return None

@@ -1,0 +1,366 @@
+"""The state of a namespace: everything that affects a decision lives here.
+
+`Tables` is what a fold of the log produces and what a snapshot holds: rows keyed by id, nothing else. Only `apply` changes it.
+`Index` is derived from the tables and can be rebuilt from them at any time: queues, deadlines, look-ups. `apply` keeps it in
+step; a decision may tidy it (drop entries that no longer stand for anything), since that changes no fact.
+
+Order matters and is always the order of insertion, never that of a set or a hash (D1).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.policies import BUILT_IN_POLICIES
+from coordinator_service.core.specs import (
+    AgentSpec,
+    LockRequest,
+    Policy,
+    Progress,
+    RunSpec,
+    TaskError,
+    TaskSpec,
+)
+from coordinator_service.core.values import AgentStatus, JsonValue, LockMode, RunStatus, TaskStatus
+
+QueueKey: TypeAlias = tuple[int, int, int]
+"""R5: the ageing slot, the run's load when queued, the sequence. Smaller comes first."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentRow:
+    """An agent instance. session_id is 0 when it is disconnected."""
+
+    spec: AgentSpec
+    principal: str
+    session_id: int
+    lease_ns: int
+    registered_at_ns: int
+    attached: bool = True
+    draining: bool = False
+    disconnected_at_ns: int = 0
+    attempts: dict[int, None] = field(default_factory=dict)
+    grants: dict[int, None] = field(default_factory=dict)
+    waiters: dict[int, None] = field(default_factory=dict)
+
+    @property
+    def status(self) -> AgentStatus:
+        """Whether its session lives."""
+        if not self.session_id:
+            return AgentStatus.DISCONNECTED
+        if not self.attached:
+            return AgentStatus.DETACHED
+        return AgentStatus.DRAINING if self.draining else AgentStatus.ATTACHED
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskRow:
+    """A task. waiting_for counts the tasks that still have to be over before it is ready."""
+
+    spec: TaskSpec
+    sequence: int
+    group: int
+    depends_on: tuple[str, ...]
+    after: tuple[str, ...]
+    policy: str
+    priority: int
+    status: TaskStatus = TaskStatus.PENDING
+    waiting_for: int = 0
+    queue_key: QueueKey = (0, 0, 0)
+    ready_at_ns: int = 0
+    assigned_at_ns: int = 0
+    finished_at_ns: int = 0
+    attempts: int = 0
+    failures: int = 0
+    losses: int = 0
+    attempt_token: int = 0
+    agent_id: str = ""
+    agent_name: str = ""
+    progress: Progress | None = None
+    error: TaskError | None = None
+    result: bytes | None = None
+    has_result: bool = False
+    result_sequence: int = 0
+    over_sequence: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRow:
+    """A run. cancel_reason is empty unless it is being stopped; cancel_status is how it will then end."""
+
+    run_id: str
+    sequence: int
+    spec: RunSpec
+    principal: str
+    traceparent: str
+    submitted_at_ns: int
+    deadline_ns: int
+    tasks: dict[str, TaskRow] = field(default_factory=dict)
+    status: RunStatus = RunStatus.PENDING
+    started_at_ns: int = 0
+    finished_at_ns: int = 0
+    tally: dict[TaskStatus, int] = field(default_factory=dict)
+    cancel_reason: str = ""
+    cancel_status: RunStatus = RunStatus.UNSPECIFIED
+
+    def move(self, task: TaskRow, status: TaskStatus) -> None:
+        """Gives a task of the run another status."""
+        self.tally[task.status] -= 1
+        self.tally[status] = self.tally.get(status, 0) + 1
+        task.status = status
+
+    def count(self, *statuses: TaskStatus) -> int:
+        """How many tasks have one of these statuses."""
+        return sum(self.tally.get(status, 0) for status in statuses)
+
+    @property
+    def running(self) -> int:
+        """Tasks that an agent has."""
+        return self.tally.get(TaskStatus.RUNNING, 0) + self.tally.get(TaskStatus.CANCELLING, 0)
+
+    @property
+    def load(self) -> int:
+        """Tasks ready or running (R5)."""
+        return self.tally.get(TaskStatus.READY, 0) + self.running
+
+    @property
+    def unfinished(self) -> int:
+        """Tasks that are not over."""
+        over = (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
+        return len(self.tasks) - self.count(*over)
+
+
+@dataclass(slots=True, kw_only=True)
+class AttemptRow:
+    """A live attempt. fenced_at_ns is 0 until the agent is told to stop."""
+
+    token: int
+    run_id: str
+    task_id: str
+    agent_id: str
+    session_id: int
+    assigned_at_ns: int
+    deadline_ns: int
+    policy: str
+    started_sequence: int = 0
+    fenced_at_ns: int = 0
+    cancel_reason: str = ""
+    cancel_sequence: int = 0
+    conflict_sequence: int = 0
+    grants: dict[int, None] = field(default_factory=dict)
+    waiters: dict[int, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class GrantRow:
+    """A granted lock. count is how many requests of its holder stand on it."""
+
+    token: int
+    request_sequence: int
+    resource: str
+    mode: LockMode
+    holder: str
+    principal: str
+    lease_ns: int
+    session_id: int
+    attempt_token: int
+    guards: str
+    count: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class WaiterRow:
+    """A lock request that waits. request_key names its idempotency row, empty when it has none."""
+
+    request_sequence: int
+    requests: tuple[LockRequest, ...]
+    holder: str
+    principal: str
+    session_id: int
+    attempt_token: int
+    deadline_ns: int
+    queue_key: QueueKey
+    since_ns: int
+    request_key: str
+    traceparent: str
+    attached: bool = True
+    grace_until_ns: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class LockRow:
+    """A lock that is held: who holds it (by fencing token), and how."""
+
+    mode: LockMode
+    holders: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of one state path: what a conflict tells of it."""
+
+    revision: int
+    time_ns: int
+    writer: str
+    key: str
+    traceparent: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Trail:
+    """The latest change, and the latest by another writer than that one; the same of changes other than appends.
+
+    Two of each are enough to say, for any writer, which was the latest change by somebody else.
+    """
+
+    latest: Change | None = None
+    latest_other: Change | None = None
+    hard: Change | None = None
+    hard_other: Change | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class PathRow:
+    """The changes of a path itself, and of everything at and under it."""
+
+    own: Trail = field(default_factory=Trail)
+    under: Trail = field(default_factory=Trail)
+
+
+@dataclass(slots=True, kw_only=True)
+class EntryRow:
+    """A key of shared state."""
+
+    value: JsonValue
+    revision: int
+    writer: str
+    updated_at_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRow:
+    """A remembered request (D5). For an acquire, outcome is how it ended and tokens what it was granted."""
+
+    digest: bytes
+    first_sequence: int
+    count: int
+    time_ns: int
+    outcome: str = ""
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class PublishedRow:
+    """A publisher's event_id (D5)."""
+
+    sequence: int
+    time_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Tables:
+    """The facts. A snapshot holds exactly this."""
+
+    sequence: int = 0
+    time_ns: int = 0
+    epoch: int = 0
+    owner_since_ns: int = 0
+    limits: Limits = field(default_factory=Limits)
+    policies: dict[str, Policy] = field(default_factory=lambda: dict(BUILT_IN_POLICIES))
+    policies_digest: str = ""
+    agents: dict[str, AgentRow] = field(default_factory=dict)
+    roles: dict[str, AgentSpec] = field(default_factory=dict)
+    runs: dict[str, RunRow] = field(default_factory=dict)
+    attempts: dict[int, AttemptRow] = field(default_factory=dict)
+    locks: dict[str, LockRow] = field(default_factory=dict)
+    grants: dict[int, GrantRow] = field(default_factory=dict)
+    waiters: dict[int, WaiterRow] = field(default_factory=dict)
+    entries: dict[str, EntryRow] = field(default_factory=dict)
+    paths: dict[str, PathRow] = field(default_factory=dict)
+    requests: dict[str, RequestRow] = field(default_factory=dict)
+    published: dict[str, PublishedRow] = field(default_factory=dict)
+    tasks_live: int = 0
+
+
+@dataclass(slots=True)
+class Pool:
+    """Ready tasks that ask for the same target, and the agents that could take them by load. Both are heaps with entries that
+    may no longer stand; whoever takes from them checks. listed keeps an agent from being entered twice under one load."""
+
+    ready: list[tuple[QueueKey, str, str]] = field(default_factory=list)
+    idle: list[tuple[int, str]] = field(default_factory=list)
+    listed: set[tuple[int, str]] = field(default_factory=set)
+    members: dict[str, None] = field(default_factory=dict)
+    """Ids of the agents that are connected and declare the target."""
+
+
+@dataclass(slots=True)
+class LockQueue:
+    """Waiters of one resource in the order of their turn: all of them, and those who want it exclusively. Heaps with entries
+    that may no longer stand."""
+
+    every: list[tuple[QueueKey, int]] = field(default_factory=list)
+    exclusive: list[tuple[QueueKey, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Index:
+    """What is derived from the tables."""
+
+    sessions: dict[int, str] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    stirred: dict[str, None] = field(default_factory=dict)
+    """Pools in which an assignment may have become possible."""
+    parked: dict[str, list[tuple[QueueKey, str, str]]] = field(default_factory=dict)
+    """Ready tasks behind a limit or a lock, by the gate that has to open."""
+    opened: dict[str, None] = field(default_factory=dict)
+    """Gates through which a parked task may fit now."""
+    policy_running: dict[str, int] = field(default_factory=dict)
+    dependents: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """(run, task) to the ids of the tasks that wait for it."""
+    lock_queues: dict[str, LockQueue] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    """Keys of shared state, sorted."""
+    deadlines: list[tuple[int, str, int, str, str]] = field(default_factory=list)
+    """A heap of (time, kind, number, run, task); each is checked against the tables when it comes due."""
+    acquires: dict[int, RequestRow] = field(default_factory=dict)
+    """Remembered acquires by the sequence of their request."""
+    request_ages: deque[str] = field(default_factory=deque)
+    published_ages: deque[str] = field(default_factory=deque)
+    finished_runs: deque[tuple[int, str]] = field(default_factory=deque)
+    disconnected: deque[tuple[int, str]] = field(default_factory=deque)
+
+
+class NamespaceState(Tables):
+    """The tables of a namespace and their index."""
+
+    __slots__ = ("index", "namespace")
+
+    def __init__(self, namespace: str, tables: Tables | None = None) -> None:
+        if tables is None:
+            super().__init__()
+        else:
+            super().__init__(**{name: getattr(tables, name) for name in Tables.__dataclass_fields__})
+        self.namespace = namespace
+        self.index = Index()
+
+    def tables(self) -> Tables:
+        """The facts alone, sharing the rows."""
+        return Tables(**{name: getattr(self, name) for name in Tables.__dataclass_fields__})
+
+    def task(self, run_id: str, task_id: str) -> TaskRow:
+        """A task that is known to be there."""
+        return self.runs[run_id].tasks[task_id]
+
+    def agent_of_session(self, session_id: int) -> AgentRow | None:
+        """The agent of a session that lives."""
+        agent_id = self.index.sessions.get(session_id)
+        return None if agent_id is None else self.agents[agent_id]
+
+    def add_deadline(self, time_ns: int, kind: str, number: int = 0, run_id: str = "", task_id: str = "") -> None:
+        """Notes that a decision may be due at a time."""
+        heapq.heappush(self.index.deadlines, (time_ns, kind, number, run_id, task_id))

@@ -1,0 +1,78 @@
+"""The NamespacePort: all that the rest of the coordinator knows of a namespace.
+
+Servicers, sessions and subscriptions speak to this and nothing else, so that they cannot tell whether the namespace is owned by
+this replica or by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from coordinator_service.core.answers import Answer
+from coordinator_service.core.commands import Caller, Command
+from coordinator_service.core.events import Event
+from coordinator_service.core.rejections import Rejection
+from coordinator_service.log.base import LogEnds
+
+Outcome: TypeAlias = Answer | Rejection
+Respond: TypeAlias = Callable[[Outcome], None]
+"""Called once with what the caller is told, after the commit that covers it. Must not block or raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A committed event with its encoded frame: an element of EventBatch.events, ready to be joined and sent."""
+
+    event: Event
+    frame: bytes
+
+
+class Follower(Protocol):
+    """A cursor over the committed log. Not to be used by two tasks at once."""
+
+    @property
+    def position(self) -> int:
+        """The last sequence read."""
+
+    async def read(self, *, events_max: int = 1000) -> list[Committed]:
+        """The next events, in order, at least one: waits until there is any. Raises Rejection when the namespace is dropped."""
+
+    def ready(self) -> bool:
+        """Whether read would return at once."""
+
+    def close(self) -> None:
+        """Lets go. A read under way ends with asyncio.CancelledError or Unavailable."""
+
+
+class NamespacePort(Protocol):
+    """A namespace."""
+
+    @property
+    def namespace(self) -> str:
+        """Its name."""
+
+    def submit(self, command: Command, caller: Caller, respond: Respond) -> None:
+        """Asks for something. Commands of one caller are decided in the order of their submission.
+
+        `respond` is called with a Waiting for a lock request that has to wait, and once more when the wait ends.
+        """
+
+    async def call(self, command: Command, caller: Caller) -> Answer:
+        """Asks and waits, through a Waiting, for the final answer. Raises Rejection."""
+
+    async def follow(self, after: int, log_id: str = "") -> Follower:
+        """A cursor that reads what comes after a sequence. Raises CursorCompacted, LogMismatch, CursorInFuture."""
+
+    async def ends(self) -> LogEnds:
+        """Where the committed log begins and ends."""
+
+    async def locate(self, time_ns: int) -> int:
+        """A sequence after which come all events at or after a time (and perhaps a few before it)."""
+
+    def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+        """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone."""
+
+    def renew_session(self, session_id: int) -> bool:
+        """Makes a session's lease whole again; false when it is over."""
