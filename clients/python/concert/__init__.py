@@ -1,0 +1,117 @@
+"""Concert for Python: let many independent agents do one job together without stepping on each other.
+
+    async with concert.connect("127.0.0.1:7420") as client:
+        await client.publish("page_rendered", {"path": "/"})
+
+This module is the public face; agents are in `concert.agent`, the contract's messages in `concert.v1`.
+"""
+
+from concert._client import Client, Session, connect
+from concert._events import Events, draft
+from concert._lock import Lock, Locks, LockScope
+from concert._payload import from_payload, to_payload
+from concert._runs import RunHandle, Runs, RunUpdate, on_agent, on_capability, on_task, retry, task, task_lock
+from concert._state import Modified, State, StateEntry
+from concert._subscription import Subscription
+from concert.errors import (
+    Aborted,
+    AlreadyExists,
+    Cancelled,
+    ConcertError,
+    CursorCompacted,
+    CursorInFuture,
+    DeadlineExceeded,
+    DependencyCycleError,
+    DependencyUnknown,
+    FailedPrecondition,
+    InternalError,
+    InvalidArgument,
+    InvalidPayload,
+    LimitReached,
+    LockLost,
+    LockTimeout,
+    LockUpgrade,
+    LogMismatch,
+    NoSession,
+    NotFound,
+    NotHolder,
+    PermissionDenied,
+    RequestIdReused,
+    RunOver,
+    SessionOver,
+    StaleAttempt,
+    StaleFence,
+    StateConflictError,
+    Unauthenticated,
+    Unavailable,
+)
+from concert.v1.event_pb2 import Event, EventType
+from concert.v1.event_service_pb2 import Cursor
+from concert.v1.payload_pb2 import Payload
+from concert.v1.run_pb2 import Run, RunPlan, RunStatus
+from concert.v1.task_pb2 import Task, TaskStatus
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "Cancelled",
+    "Client",
+    "ConcertError",
+    "Cursor",
+    "CursorCompacted",
+    "CursorInFuture",
+    "DeadlineExceeded",
+    "DependencyCycleError",
+    "DependencyUnknown",
+    "Event",
+    "EventType",
+    "Events",
+    "FailedPrecondition",
+    "InternalError",
+    "InvalidArgument",
+    "InvalidPayload",
+    "LimitReached",
+    "Lock",
+    "LockLost",
+    "LockScope",
+    "LockTimeout",
+    "LockUpgrade",
+    "Locks",
+    "LogMismatch",
+    "Modified",
+    "NoSession",
+    "NotFound",
+    "NotHolder",
+    "Payload",
+    "PermissionDenied",
+    "RequestIdReused",
+    "Run",
+    "RunHandle",
+    "RunOver",
+    "RunPlan",
+    "RunStatus",
+    "RunUpdate",
+    "Runs",
+    "Session",
+    "SessionOver",
+    "StaleAttempt",
+    "StaleFence",
+    "State",
+    "StateConflictError",
+    "StateEntry",
+    "Subscription",
+    "Task",
+    "TaskStatus",
+    "Unauthenticated",
+    "Unavailable",
+    "connect",
+    "draft",
+    "from_payload",
+    "on_agent",
+    "on_capability",
+    "on_task",
+    "retry",
+    "task",
+    "task_lock",
+    "to_payload",
+]

@@ -45,10 +45,13 @@ LIST_ENTRIES_MAX = 100_000
 RECONNECT_JITTER_SECONDS_MAX = 2.0
 ATTEMPT_TOKENS_REMEMBERED_MAX = 65_536
 CLEANUP_SECONDS_MAX = 30.0
+LOST_ATTEMPTS_SECONDS_MAX = 60.0
+PROGRESS_SECONDS_MIN = 0.1
 DRAIN_NOTICE_SECONDS_MAX = 5.0
 
-# A lease is over for the client after this share of it, counted from when the renewal was sent: the coordinator counts from
-# when it received it, so the client always gives up first, even if its clock runs a twentieth slower.
+# A lease is over for the client after this share of it, counted from when the renewal was sent: the
+# coordinator counts from when it received it, so the client always gives up first, even if its clock runs a
+# twentieth slower.
 LEASE_SHARE = 0.9
 HEARTBEATS_PER_LEASE = 5
 # A stream on which heartbeats are not answered for this share of the lease is given up and opened anew.

@@ -1,4 +1,6 @@
-"""JSON and bytes to and from the contract's Payload and Value; what the contract refuses is refused before it is sent."""
+"""JSON and bytes to and from the contract's Payload and Value; what the contract refuses is refused before it
+is sent.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ PayloadLike: TypeAlias = Any
 def to_value(json: JSON) -> struct_pb2.Value:
     """The Value for a JSON-like Python value.
 
-    Raises InvalidPayload for NaN and infinity, integers beyond 2^53 (they would lose digits: send them as strings), keys that
-    are no strings, other types, and nesting beyond 28 levels.
+    Raises InvalidPayload for NaN and infinity, integers beyond 2^53 (they would lose digits: send them as
+    strings), keys that are no strings, other types, and nesting beyond 28 levels.
     """
     value = struct_pb2.Value()
     _fill(value, json, 1, "")
@@ -29,7 +31,9 @@ def to_value(json: JSON) -> struct_pb2.Value:
 
 
 def to_payload(content: PayloadLike, content_type: str = "") -> payload_pb2.Payload:
-    """The Payload for bytes (data) or JSON; a Payload passes through. Raises InvalidPayload, also above 1 MiB encoded."""
+    """The Payload for bytes (data) or JSON; a Payload passes through. Raises InvalidPayload, also above 1 MiB
+    encoded.
+    """
     if isinstance(content, payload_pb2.Payload):
         payload = content
     elif isinstance(content, (bytes, bytearray, memoryview)):
@@ -104,3 +108,19 @@ def _encodable(text: str, path: str) -> str:
 def _check_depth(depth: int, path: str) -> None:
     if depth > JSON_DEPTH_MAX:
         raise InvalidPayload(f"{path[:80]} nests deeper than {JSON_DEPTH_MAX} levels")
+
+
+def clip_start(text: str, bytes_max: int) -> str:
+    """The text, its beginning cut off so that it takes at most that many bytes in UTF-8."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= bytes_max:
+        return encoded.decode()
+    return "…" + encoded[3 - bytes_max :].decode(errors="ignore")
+
+
+def clip(text: str, bytes_max: int) -> str:
+    """The text, its end cut off so that it takes at most that many bytes in UTF-8."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= bytes_max:
+        return encoded.decode()
+    return encoded[: bytes_max - 3].decode(errors="ignore") + "…"

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions: one for each reason of the contract, built from google.rpc.Status details.
+"""What can go wrong: one exception for each reason of the contract, built from google.rpc.Status.
 
 ConcertError                        .code .reason .message .details
 ├── InvalidArgument                 malformed or over a limit              .violations
@@ -10,7 +10,7 @@ ConcertError                        .code .reason .message .details
 ├── NotFound                        no such run, task, lock, agent, event  .resource
 ├── AlreadyExists                   the id is taken                        .resource
 ├── Aborted
-│   ├── StateConflictError          a state conflict was lost              .keys .current_revision .conflict_sequence
+│   ├── StateConflictError          a state conflict was lost              .keys .current_revision
 │   ├── StaleAttempt                the attempt is not the current one     .token .current_token
 │   └── StaleFence                  a lock relied on is gone               .token .current_token
 ├── FailedPrecondition
@@ -34,6 +34,7 @@ ConcertError                        .code .reason .message .details
 Times are seconds. Everything is an instance of ConcertError; asyncio.CancelledError is never wrapped.
 """
 
+# ruff: noqa: N818 - the names are the contract's words for what went wrong
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -68,8 +69,8 @@ _DETAIL_TYPES: tuple[Any, ...] = (
 class ConcertError(Exception):
     """A call was refused or could not be made.
 
-    `code` is the name of the gRPC status code, `reason` a word from the contract's ErrorReason (without prefix; empty when
-    the answer did not come from a coordinator), `details` the decoded detail messages.
+    `code` is the name of the gRPC status code, `reason` a word from the contract's ErrorReason (without
+    prefix; empty when the answer did not come from a coordinator), `details` the decoded detail messages.
     """
 
     code: str = "UNKNOWN"
@@ -185,7 +186,9 @@ class Aborted(ConcertError):
 
 
 class ConflictKey(TypedDict):
-    """One key on which two writers met. `current` and `attempted` are None when too large to be sent along, or deleted."""
+    """One key on which two writers met. `current` and `attempted` are None when too large to be sent along,
+    or deleted.
+    """
 
     key: str
     their_key: str
@@ -198,7 +201,9 @@ class ConflictKey(TypedDict):
 
 
 class StateConflictError(Aborted):
-    """A state conflict was lost: read again, or build on `current`, and write with `current_revision` as the base."""
+    """A state conflict was lost: read again, or build on `current`, and write with `current_revision` as the
+    base.
+    """
 
     reason = "STATE_CONFLICT"
 
@@ -271,7 +276,9 @@ class LockUpgrade(FailedPrecondition):
 
 
 class LockLost(FailedPrecondition):
-    """The lock was held and no longer is. Raised out of a lock scope whose lease ran out or whose session ended."""
+    """The lock was held and no longer is. Raised out of a lock scope whose lease ran out or whose session
+    ended.
+    """
 
     reason = "LOCK_LOST"
 
@@ -482,7 +489,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ConcertError:
     """The exception for a failed gRPC call."""
     try:
         status = rpc_status.from_call(error)
-    except (ValueError, DecodeError):  # details that contradict the status are those of a proxy: the status counts
+    except (
+        ValueError,
+        DecodeError,
+    ):  # details that contradict the status are those of a proxy: the status counts
         status = None
     if status is None:
         return _build(error.code().name, error.details() or "", [])
@@ -490,7 +500,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ConcertError:
 
 
 def to_status(error: ConcertError) -> Any:
-    """The google.rpc.Status that `from_status` reads; for peers written in Python, such as test coordinators."""
+    """The google.rpc.Status that `from_status` reads, for peers written in Python."""
     status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message)
     details = error.details
     if error.reason and error.detail(error_details_pb2.ErrorInfo) is None:

@@ -1,0 +1,150 @@
+"""The way to a coordinator: channels with keepalive, unary calls with retry, server streams."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
+
+import grpc
+
+from concert._backoff import Backoff
+from concert._caller import RequestIds
+from concert._limits import (
+    BACKOFF_SECONDS_MAX,
+    CALL_SECONDS_DEFAULT,
+    KEEPALIVE_PING_SECONDS,
+    KEEPALIVE_TIMEOUT_SECONDS,
+    MESSAGE_BYTES_MAX,
+    RETRY_SECONDS_DEFAULT,
+)
+from concert._methods import Method
+from concert._poller import quiet_poller
+from concert._tracing import current_traceparent
+from concert.errors import DeadlineExceeded, Unavailable, from_rpc_error
+
+_CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_PING_SECONDS * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Retries are ours, under one request_id; and the back-off of one client's connection is not another's.
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class Connection:
+    """Calls to one address in one namespace. Belongs to the event loop it is first used on."""
+
+    lock_identity = ""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        namespace: str = "",
+        metadata: Mapping[str, str] | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        call_seconds: float = CALL_SECONDS_DEFAULT,
+        retry_seconds: float = RETRY_SECONDS_DEFAULT,
+    ) -> None:
+        """`metadata` goes with every call; without `credentials` the channel is not encrypted."""
+        self.address = address
+        self.namespace = namespace
+        self.call_seconds = call_seconds
+        self.retry_seconds = retry_seconds
+        self.request_ids = RequestIds()
+        self._metadata = tuple((metadata or {}).items())
+        self._credentials = credentials
+        self._channel: grpc.aio.Channel | None = None
+        self._callables: dict[str, Any] = {}
+
+    def open_channel(self) -> grpc.aio.Channel:
+        """A channel of its own, to be closed by whoever asked for it."""
+        quiet_poller(asyncio.get_running_loop())
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(self.address, self._credentials, options=_CHANNEL_OPTIONS)
+
+    def call_metadata(self, traceparent: str = "") -> tuple[tuple[str, str], ...]:
+        """What goes with a call."""
+        traceparent = traceparent or current_traceparent()
+        return (*self._metadata, ("traceparent", traceparent)) if traceparent else self._metadata
+
+    async def call(self, method: Method, request: Any, *, timeout: float | None = None) -> Any:
+        """See Caller.call."""
+        self._complete(method, request)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (self.call_seconds if timeout is None else timeout)
+        retry_until = loop.time() + self.retry_seconds
+        backoff = Backoff()
+        while True:
+            begun = loop.time()
+            left = deadline - begun
+            if left <= 0:
+                raise DeadlineExceeded(f"{method.name} was not answered in time")
+            try:
+                return await self._callable(method)(
+                    request, timeout=None if left == math.inf else left, metadata=self.call_metadata()
+                )
+            except grpc.aio.AioRpcError as error:
+                refusal = from_rpc_error(error)
+                if not isinstance(refusal, Unavailable):
+                    raise refusal from error
+            now = loop.time()
+            if now - begun > BACKOFF_SECONDS_MAX:  # it had been accepted: a new outage, a new window
+                backoff.reset()
+                retry_until = now + self.retry_seconds
+            pause = backoff.pause_seconds(refusal.retry_after)
+            if now + pause > min(retry_until, deadline):
+                raise refusal
+            await asyncio.sleep(pause)
+
+    async def stream(self, method: Method, request: Any) -> AsyncGenerator[Any, None]:
+        """See Caller.stream."""
+        self._complete(method, request)
+        call = self._callable(method)(request, metadata=self.call_metadata())
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    def on_lost(self, lost: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002 - nothing to lose without a session
+        """See Caller.on_lost."""
+        return lambda: None
+
+    async def close(self) -> None:
+        """Closes the channel; calls still open are cancelled."""
+        channel, self._channel = self._channel, None
+        self._callables.clear()
+        if channel is not None:
+            await channel.close()
+
+    def _complete(self, method: Method, request: Any) -> None:
+        if method.names_namespace and not request.namespace:
+            request.namespace = self.namespace
+        if method.names_request and not request.request_id:
+            request.request_id = self.request_ids.next()
+
+    def _callable(self, method: Method) -> Any:
+        found = self._callables.get(method.name)
+        if found is None:
+            if self._channel is None:
+                self._channel = self.open_channel()
+            make = self._channel.unary_stream if method.streams else self._channel.unary_unary
+            found = self._callables[method.name] = make(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        return found

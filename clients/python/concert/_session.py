@@ -1,0 +1,634 @@
+"""The session: commands multiplexed over a Connect stream that is opened anew and resumed for as long as the
+lease lasts.
+
+Theory of operation. Every command is serialised once and stays in `_pending`, in order, until its reply is
+here. Whatever is ready when the stream can be written goes out as one frame. When the stream breaks, a new
+one is opened with the session id; after its Welcome everything pending is sent again, in order, under the
+same request ids, which the coordinator recognises.
+
+The lease is tracked on this process's monotonic clock, from the moment the last *answered* heartbeat was
+sent. The coordinator counts from when it received it, which is later, so this side always knows first that
+the lease is gone. Then, or when the coordinator says that the session is over, `SessionOver` is the answer to
+everything pending and to come, and whoever registered with `on_lost` is called. A session is never reopened:
+its attempts and locks are gone; begin another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any, Protocol
+
+from concert._backoff import Backoff
+from concert._caller import RequestIds
+from concert._connection import Connection
+from concert._frames import FrameStream, encode_frame, framed_size
+from concert._limits import (
+    CLOSE_SECONDS_MAX,
+    COMMANDS_PENDING_BYTES_MAX,
+    COMMANDS_PENDING_MAX,
+    FEATURE_LEVEL,
+    FRAME_BYTES_MAX,
+    GOODBYE_REASON_BYTES_MAX,
+    HEARTBEATS_PER_LEASE,
+    LEASE_SHARE,
+    RECONNECT_JITTER_SECONDS_MAX,
+    SESSION_LEASE_SECONDS_DEFAULT,
+    SILENT_STREAM_SHARE,
+    WELCOME_SECONDS_MAX,
+)
+from concert._methods import ACQUIRE, GOODBYE, RELEASE, Method
+from concert._payload import clip
+from concert._time import from_duration, to_duration
+from concert._tracing import current_traceparent
+from concert.errors import (
+    Cancelled,
+    ConcertError,
+    DeadlineExceeded,
+    InternalError,
+    LimitReached,
+    SessionOver,
+    StaleAttempt,
+    Unavailable,
+    from_status,
+)
+from concert.v1 import lock_service_pb2, session_service_pb2
+
+_log = logging.getLogger("concert.session")
+
+
+class SessionPeer(Protocol):
+    """Who is given the work that comes down a session. Called on the session's event loop; must not block."""
+
+    def attempt_tokens(self) -> Iterable[int]:
+        """The attempts being executed, and those with reports that were not acknowledged."""
+
+    def on_task(self, task: Any) -> None:
+        """An AgentTask, perhaps one seen before."""
+
+    def on_cancel(self, cancel: Any) -> None:
+        """A CancelTask."""
+
+    def on_stale(self, attempt_token: int) -> None:
+        """An attempt that no longer counts."""
+
+    def on_drain(self) -> None:
+        """The agent is to take no new tasks."""
+
+
+class NoPeer:
+    """For clients that are no agents."""
+
+    def attempt_tokens(self) -> Iterable[int]:
+        """None."""
+        return ()
+
+    def on_task(self, task: Any) -> None:
+        """Cannot come to a session without capabilities; said aloud if it does."""
+        _log.warning("task %s/%s came to a session that takes none", task.run_id, task.task_id)
+
+    def on_cancel(self, cancel: Any) -> None:
+        """Nothing to stop."""
+
+    def on_stale(self, attempt_token: int) -> None:
+        """Nothing to stop."""
+
+    def on_drain(self) -> None:
+        """Nothing to finish."""
+
+
+class _Command:
+    """A command without a reply."""
+
+    __slots__ = ("attempt_token", "encoded", "future", "method", "size_bytes")
+
+    def __init__(self, method: Method, encoded: bytes, attempt_token: int, future: asyncio.Future[Any]) -> None:
+        self.method = method
+        self.encoded = encoded
+        self.size_bytes = framed_size(encoded)
+        self.attempt_token = attempt_token
+        self.future = future
+
+
+class _Stream:
+    """An open stream with the coordinator's Welcome, and what came with it."""
+
+    __slots__ = ("first", "frames", "hello_sent_at", "welcome")
+
+    def __init__(self, frames: FrameStream, welcome: Any, first: list[Any], hello_sent_at: float) -> None:
+        self.frames = frames
+        self.welcome = welcome
+        self.first = first
+        self.hello_sent_at = hello_sent_at
+
+
+class SessionStream:
+    """A session, seen from the client. Belongs to the event loop it is opened on."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        spec: Any,
+        *,
+        lease: float = SESSION_LEASE_SECONDS_DEFAULT,
+        takeover: bool = False,
+        peer: SessionPeer | None = None,
+    ) -> None:
+        """`spec` is the AgentSpec; `lease` in seconds, 2 to 300."""
+        self.session_id = 0
+        self.agent_id: str = spec.agent_id
+        self.log_id = ""
+        self.lease_seconds = lease
+        self.limits: dict[str, int] = {}
+        self.lock_identity = f"session/{secrets.token_hex(8)}"
+        self._connection = connection
+        self._spec = spec
+        self._takeover = takeover
+        self._peer: SessionPeer = peer or NoPeer()
+        self._request_ids = RequestIds()
+        self._pending: dict[int, _Command] = {}
+        self._pending_bytes = 0
+        self._admission: deque[asyncio.Future[None]] = deque()
+        self._outgoing: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._heartbeat_due = False
+        self._heartbeats: dict[int, float] = {}
+        self._nonce = 0
+        self._correlation_id = 0
+        self._answered_at = 0.0
+        self._lease_until = 0.0
+        self._lease_timer: asyncio.TimerHandle | None = None
+        self._over: SessionOver | None = None
+        self._ended = asyncio.Event()
+        self._goodbye = False
+        self.expired = False
+        """Whether the session was given up on this side, and may still stand on the other."""
+        self._lost_callbacks: dict[object, Callable[[], None]] = {}
+        self._drained = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+
+    # ---- life ----------------------------------------------------------------------------------------------
+    # ------------
+
+    async def open(self) -> None:
+        """Opens the session. Raises AlreadyExists when an agent lives under the id, Unavailable after
+        `retry_seconds`.
+        """
+        loop = asyncio.get_running_loop()
+        retry_until = loop.time() + self._connection.retry_seconds
+        backoff = Backoff()
+        while True:
+            try:
+                stream = await self._open_stream()
+                break
+            except ConcertError as error:
+                pause = backoff.pause_seconds(_retry_after(error))
+                if not _is_transient(error) or loop.time() + pause > retry_until:
+                    raise
+                await asyncio.sleep(pause)
+        self._adopt(stream)
+        self._runner = asyncio.create_task(self._keep_open(stream), name="concert session")
+
+    @property
+    def over(self) -> SessionOver | None:
+        """Why the session is over; None while it lives."""
+        return self._over
+
+    async def wait_over(self) -> SessionOver:
+        """Waits until the session is over and says why."""
+        await self._ended.wait()
+        assert self._over is not None
+        return self._over
+
+    async def close(self, reason: str = "closed") -> None:
+        """Says Goodbye, waiting at most 5 s for the answer, and ends the session."""
+        if self._over is None:
+            self._goodbye = True
+            request = session_service_pb2.Goodbye(reason=clip(reason, GOODBYE_REASON_BYTES_MAX))
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                    await self.call(GOODBYE, request)
+            except (TimeoutError, ConcertError) as error:
+                _log.debug("goodbye was not answered: %s", error)
+            self._end(SessionOver("the session was closed"))
+        if self._runner is not None:
+            await asyncio.gather(self._runner, return_exceptions=True)
+
+    async def abandon(self) -> None:
+        """Ends the session on this side only, as a crash would; the coordinator ends it when its lease runs
+        out.
+        """
+        self._goodbye = True
+        self._end(SessionOver("the session was abandoned"))
+        if self._runner is not None:
+            await asyncio.gather(self._runner, return_exceptions=True)
+
+    def on_lost(self, lost: Callable[[], None]) -> Callable[[], None]:
+        """See Caller.on_lost. Also called when the session is closed while something still relies on it."""
+        if self._over is not None:
+            asyncio.get_running_loop().call_soon(lost)
+            return lambda: None
+        key = object()
+        self._lost_callbacks[key] = lost
+        return lambda: self._lost_callbacks.pop(key, None) and None
+
+    # ---- calls ---------------------------------------------------------------------------------------------
+    # ------------
+
+    @property
+    def call_seconds(self) -> float:
+        """See Caller.call_seconds."""
+        return self._connection.call_seconds
+
+    @property
+    def retry_seconds(self) -> float:
+        """See Caller.retry_seconds."""
+        return self._connection.retry_seconds
+
+    async def call(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+        retry_seconds: float | None = None,
+    ) -> Any:
+        """See Caller.call. Over the stream when it can travel there, else as an rpc. Raises SessionOver.
+
+        Without a `timeout` the session is the bound: either a reply comes or the session ends.
+        """
+        if not method.frame:
+            return await self._connection.call(method, request, timeout=timeout)
+        if method.names_request and not request.request_id:
+            request.request_id = self._request_ids.next()
+        traceparent = current_traceparent() if traceparent is None else traceparent
+        if timeout is None:
+            return await self._ask(method, request, traceparent, retry_seconds)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._ask(method, request, traceparent, retry_seconds)
+        except TimeoutError:
+            raise DeadlineExceeded(f"{method.name} was not answered in time") from None
+
+    def stream(self, method: Method, request: Any) -> AsyncGenerator[Any, None]:
+        """See Caller.stream."""
+        return self._connection.stream(method, request)
+
+    async def _ask(self, method: Method, request: Any, traceparent: str, retry_seconds: float | None) -> Any:
+        retry_seconds = self.retry_seconds if retry_seconds is None else retry_seconds
+        retry_until = 0.0
+        backoff: Backoff | None = None
+        while True:
+            command = await self._enqueue(method, request, traceparent)
+            try:
+                return await command.future
+            except Unavailable as refusal:
+                now = asyncio.get_running_loop().time()
+                if backoff is None:
+                    backoff, retry_until = Backoff(), now + retry_seconds
+                pause = backoff.pause_seconds(refusal.retry_after)
+                if now + pause > retry_until:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _enqueue(self, method: Method, request: Any, traceparent: str) -> _Command:
+        self._correlation_id += 1
+        correlation_id = self._correlation_id
+        message = session_service_pb2.ClientMessage()
+        message.command.correlation_id = correlation_id
+        message.command.traceparent = traceparent
+        body = getattr(message.command, method.frame)
+        body.SetInParent()
+        body.CopyFrom(request)
+        encoded = message.SerializeToString()
+        await self._admit(len(encoded))
+        if self._over is not None:
+            raise SessionOver(self._over.message)
+        future = asyncio.get_running_loop().create_future()
+        command = _Command(method, encoded, getattr(request, "attempt_token", 0), future)
+        self._pending[correlation_id] = command
+        self._pending_bytes += command.size_bytes
+        self._outgoing.append(encoded)
+        self._wake.set()
+        return command
+
+    async def _admit(self, size_bytes: int) -> None:
+        """Waits, in order, while too much is pending; one command always may be."""
+        while self._over is None and (
+            len(self._pending) >= COMMANDS_PENDING_MAX
+            or (self._pending and self._pending_bytes + size_bytes > COMMANDS_PENDING_BYTES_MAX)
+        ):
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._admission.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._admit_next()
+                raise
+
+    def _admit_next(self) -> None:
+        while self._admission:
+            turn = self._admission.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    def _settle(self, correlation_id: int) -> _Command | None:
+        command = self._pending.pop(correlation_id, None)
+        if command is not None:
+            self._pending_bytes -= command.size_bytes
+            if self._admission:
+                self._admit_next()
+        return command
+
+    # ---- streams
+    # -------------------------------------------------------------------------------------------------------
+
+    async def _open_stream(self) -> _Stream:
+        frames = FrameStream(self._connection)
+        try:
+            async with asyncio.timeout(WELCOME_SECONDS_MAX):
+                hello_sent_at = asyncio.get_running_loop().time()
+                await frames.write(encode_frame([self._hello().SerializeToString()]))
+                first: list[Any] = []
+                while not first:
+                    first = list(await frames.read())
+        except BaseException as error:
+            await frames.close()
+            if isinstance(error, TimeoutError):
+                raise Unavailable("Hello was not answered in time") from None
+            raise
+        if first[0].WhichOneof("message") != "welcome":
+            await frames.close()
+            raise InternalError("the coordinator did not answer Hello with Welcome")
+        return _Stream(frames, first[0].welcome, first[1:], hello_sent_at)
+
+    def _hello(self) -> Any:
+        message = session_service_pb2.ClientMessage()
+        hello = message.hello
+        hello.namespace = self._connection.namespace
+        hello.agent.CopyFrom(self._spec)
+        hello.agent.agent_id = self.agent_id
+        hello.session_id = self.session_id
+        hello.takeover = self._takeover and not self.session_id
+        hello.feature_level = FEATURE_LEVEL
+        hello.lease.CopyFrom(to_duration(self.lease_seconds))
+        if self.session_id:
+            hello.attempt_tokens.extend(self._peer.attempt_tokens())
+        return message
+
+    def _adopt(self, stream: _Stream) -> None:
+        """Makes a stream the one that carries the session, and has everything pending sent again."""
+        welcome = stream.welcome
+        if self.session_id and (not welcome.resumed or welcome.session_id != self.session_id):
+            raise SessionOver("the coordinator began another session instead of resuming this one")
+        self.session_id = welcome.session_id
+        self.agent_id = welcome.agent_id
+        self.log_id = welcome.log_id
+        self.limits = dict(welcome.limits)
+        self.lease_seconds = from_duration(welcome.lease) or self.lease_seconds
+        for token in welcome.stale_attempt_tokens:
+            self._forget_attempt(token)
+            self._peer.on_stale(token)
+        self._outgoing = deque(command.encoded for command in self._pending.values())
+        self._heartbeats.clear()
+        self._heartbeat_due = False
+        self._wake.set()
+        self._answered_at = asyncio.get_running_loop().time()
+        self._renew(stream.hello_sent_at)
+        for message in stream.first:
+            self._receive(message)
+
+    def _forget_attempt(self, token: int) -> None:
+        for correlation_id, command in list(self._pending.items()):
+            if command.attempt_token == token:
+                self._settle(correlation_id)
+                _fail(command.future, StaleAttempt("the attempt no longer counts"))
+
+    async def _keep_open(self, stream: _Stream) -> None:
+        try:
+            while True:
+                successor = await self._carry(stream)
+                stream = successor or await self._reopen()
+                if self._over is not None:
+                    await stream.frames.close()
+                    return
+                self._adopt(stream)
+        except ConcertError as error:
+            self._end(error if isinstance(error, SessionOver) else SessionOver(str(error)))
+
+    async def _reopen(self) -> _Stream:
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._open_stream()
+            except ConcertError as error:
+                if not _is_transient(error):
+                    raise
+                await asyncio.sleep(backoff.pause_seconds(_retry_after(error)))
+
+    async def _carry(self, stream: _Stream) -> _Stream | None:
+        """Reads and writes a stream until it breaks (None) or, after a Drain, another has taken its place
+        (that one).
+        """
+        self._drained.clear()
+        read = asyncio.create_task(self._read(stream.frames))
+        successor = asyncio.create_task(self._succeed())
+        tasks: list[asyncio.Task[Any]] = [
+            read,
+            successor,
+            asyncio.create_task(self._write(stream.frames)),
+            asyncio.create_task(self._beat()),
+        ]
+        outcomes: list[Any] = []
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes += await asyncio.gather(*tasks, return_exceptions=True)
+            await stream.frames.close()
+            if self._over is not None and isinstance(outcomes[1], _Stream):
+                await outcomes[1].frames.close()
+        if isinstance(outcomes[1], _Stream):
+            return outcomes[1]
+        for outcome in outcomes:
+            if isinstance(outcome, ConcertError) and not _is_transient(outcome):
+                raise outcome
+            if isinstance(outcome, Exception) and not isinstance(outcome, ConcertError):
+                raise InternalError(f"the session's stream failed: {outcome!r}") from outcome
+        return None
+
+    async def _read(self, frames: FrameStream) -> None:
+        while True:
+            for message in await frames.read():
+                self._receive(message)
+
+    async def _write(self, frames: FrameStream) -> None:
+        while True:
+            while not self._outgoing and not self._heartbeat_due:
+                self._wake.clear()
+                await self._wake.wait()
+            await frames.write(self._next_frame())
+
+    def _next_frame(self) -> bytes:
+        messages: list[bytes] = []
+        size_bytes = 0
+        if self._heartbeat_due:
+            messages.append(self._next_heartbeat())
+            size_bytes += framed_size(messages[0])
+        while self._outgoing:
+            size_bytes += framed_size(self._outgoing[0])
+            if messages and size_bytes > FRAME_BYTES_MAX:
+                break
+            messages.append(self._outgoing.popleft())
+        return encode_frame(messages)
+
+    async def _succeed(self) -> _Stream:
+        """After a Drain that names a time, looks for a coordinator that takes the session over before the
+        stream ends.
+        """
+        await self._drained.wait()
+        backoff = Backoff()
+        pause = random.uniform(0, RECONNECT_JITTER_SECONDS_MAX)
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                return await self._open_stream()
+            except ConcertError as error:  # this stream still stands: keep it, try again
+                _log.debug("no successor yet: %s", error)
+                pause = backoff.pause_seconds(_retry_after(error))
+
+    # ---- what comes in
+    # -------------------------------------------------------------------------------------------------
+
+    def _receive(self, message: Any) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "reply":
+            self._on_reply(message.reply)
+        elif kind == "heartbeat_ack":
+            self._on_heartbeat_ack(message.heartbeat_ack.nonce)
+        elif kind == "task":
+            self._peer.on_task(message.task)
+        elif kind == "cancel":
+            self._peer.on_cancel(message.cancel)
+        elif kind == "drain":
+            if message.drain.HasField("reconnect_by"):
+                self._drained.set()
+            else:
+                self._peer.on_drain()
+
+    def _on_reply(self, reply: Any) -> None:
+        command = self._settle(reply.correlation_id)
+        if command is None:
+            return
+        outcome = reply.WhichOneof("outcome")
+        if outcome == "error":
+            _fail(command.future, from_status(reply.error))
+        elif not command.future.done():
+            command.future.set_result(getattr(reply, outcome) if outcome else None)
+        elif command.method is ACQUIRE and outcome == "acquire":
+            self._give_back(command.attempt_token, reply.acquire.grants)
+
+    def _give_back(self, attempt_token: int, grants: Iterable[Any]) -> None:
+        """Releases locks that were granted after their caller had stopped waiting."""
+        tokens = [grant.fencing_token for grant in grants]
+        request = lock_service_pb2.ReleaseRequest(attempt_token=attempt_token, fencing_tokens=tokens)
+        task = asyncio.create_task(self.call(RELEASE, request))
+        task.add_done_callback(_log_failure)
+
+    # ---- the lease
+    # -----------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Has heartbeats sent; returns when the stream has been silent for too long to be trusted."""
+        loop = asyncio.get_running_loop()
+        while loop.time() - self._answered_at < self.lease_seconds * SILENT_STREAM_SHARE:
+            self._heartbeat_due = True
+            self._wake.set()
+            await asyncio.sleep(self.lease_seconds / HEARTBEATS_PER_LEASE)
+        _log.info("session %d: the stream is silent, opening another", self.session_id)
+
+    def _next_heartbeat(self) -> bytes:
+        self._heartbeat_due = False
+        self._nonce += 1
+        self._heartbeats[self._nonce] = asyncio.get_running_loop().time()
+        message = session_service_pb2.ClientMessage()
+        message.heartbeat.nonce = self._nonce
+        encoded: bytes = message.SerializeToString()
+        return encoded
+
+    def _on_heartbeat_ack(self, nonce: int) -> None:
+        sent_at = self._heartbeats.get(nonce)
+        if sent_at is None:
+            return
+        for older in [each for each in self._heartbeats if each <= nonce]:
+            del self._heartbeats[older]
+        self._answered_at = asyncio.get_running_loop().time()
+        self._renew(sent_at)
+
+    def _renew(self, sent_at: float) -> None:
+        self._lease_until = max(self._lease_until, sent_at + self.lease_seconds * LEASE_SHARE)
+        if self._lease_timer is None:
+            self._watch_lease()
+
+    def _watch_lease(self) -> None:
+        self._lease_timer = None
+        if self._over is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._lease_until:
+            self._lease_timer = loop.call_at(self._lease_until, self._watch_lease)
+        else:
+            self.expired = True
+            self._end(SessionOver("the lease ran out without a renewal being answered"))
+
+    def _end(self, over: SessionOver) -> None:
+        if self._over is not None:
+            return
+        self._over = over
+        if not self._goodbye:
+            _log.warning("session %d of %s is over: %s", self.session_id, self.agent_id, over)
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
+        if self._runner is not None and self._runner is not asyncio.current_task():
+            self._runner.cancel()
+        for command in self._pending.values():
+            _fail(command.future, SessionOver(over.message))
+        self._pending.clear()
+        self._outgoing.clear()
+        while self._admission:
+            self._admit_next()
+        callbacks, self._lost_callbacks = self._lost_callbacks, {}
+        for lost in callbacks.values():
+            lost()
+        self._ended.set()
+
+
+_TRANSIENT_CODES = frozenset(
+    {"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN"}
+)
+
+
+def _is_transient(error: ConcertError) -> bool:
+    """Whether another stream may succeed where this one failed."""
+    return isinstance(error, (Unavailable, Cancelled, LimitReached, InternalError)) or error.code in _TRANSIENT_CODES
+
+
+def _retry_after(error: ConcertError) -> float | None:
+    return error.retry_after if isinstance(error, (Unavailable, LimitReached)) else None
+
+
+def _fail(future: asyncio.Future[Any], error: ConcertError) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.debug("giving a late grant back failed: %s", error)

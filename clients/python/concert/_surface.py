@@ -1,0 +1,174 @@
+"""What can be asked of a coordinator: the same through a Client (unary calls), a Session (frames), and inside
+an attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from concert._agents import Agents
+from concert._caller import Origin
+from concert._events import Events, draft, publish
+from concert._lock import Locks, LockScope, Mode
+from concert._methods import GET_SERVER_INFO
+from concert._payload import PayloadLike
+from concert._runs import RunHandle, Runs, run_spec
+from concert._state import State
+from concert._subscription import EventTypeLike, Start, Subscription, event_filter
+from concert._time import Seconds
+from concert.v1 import event_pb2, event_service_pb2, monitor_service_pb2, task_pb2
+
+
+class Surface:
+    """Publish, subscribe, lock, share state, submit runs. All times are seconds (or timedeltas); all calls
+    raise ConcertError.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        """Asks as `origin`."""
+        self._origin = origin
+        self.state = State(origin)
+        self.events = Events(origin)
+        self.runs = Runs(origin)
+        self.locks = Locks(origin)
+        self.agents = Agents(origin)
+
+    async def publish(
+        self,
+        name: str,
+        data: PayloadLike = None,
+        *,
+        run_id: str = "",
+        task_id: str = "",
+        metadata: Mapping[str, str] | None = None,
+        event_id: str = "",
+    ) -> int:
+        """States a fact under a name (1 to 128 bytes); returns its sequence once it is durable. Raises
+        InvalidPayload.
+        """
+        one = draft(name, data, event_id=event_id, run_id=run_id, task_id=task_id, metadata=metadata)
+        return (await publish(self._origin, [one]))[0]
+
+    async def publish_many(self, drafts: Iterable[event_pb2.EventDraft], *, request_id: str = "") -> list[int]:
+        """States 1 to 1000 facts, made with `concert.draft(...)`, all or none; returns their sequences."""
+        return await publish(self._origin, drafts, request_id)
+
+    def subscribe(
+        self,
+        *,
+        types: Iterable[EventTypeLike] = (),
+        custom_names: Iterable[str] = (),
+        run_ids: Iterable[str] = (),
+        task_ids: Iterable[str] = (),
+        agent_ids: Iterable[str] = (),
+        agent_names: Iterable[str] = (),
+        after: event_service_pb2.Cursor | int | None = None,
+        since: datetime | None = None,
+        start: Start = "latest",
+    ) -> Subscription:
+        """Follows the log, gap-free over reconnects and restarts: `async for event in client.subscribe(...)`.
+
+        Starts after a position (`after`: a Cursor, or a sequence), else at a time (`since`), else at the
+        "latest" or "earliest" event. Entering it with `async with` waits until it stands. Iterating raises
+        CursorCompacted, LogMismatch, CursorInFuture, and Unavailable when no coordinator was reached at all
+        within `retry_seconds`.
+        """
+        selection = event_filter(
+            types=types,
+            agent_ids=agent_ids,
+            agent_names=agent_names,
+            run_ids=run_ids,
+            task_ids=task_ids,
+            custom_names=custom_names,
+        )
+        return Subscription(self._origin.caller, selection, after=after, since=since, start=start)
+
+    def lock(
+        self,
+        *resources: str,
+        mode: Mode = "exclusive",
+        lease: Seconds | None = None,
+        wait: Seconds | None = None,
+        guards: str = "",
+        holder: str = "",
+        priority: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> LockScope:
+        """Takes 1 to 64 locks, all or none, for the body of an `async with`; see `Lock` for what it is
+        handed.
+
+        `wait`: how long to wait, 0 for not at all, None for the policy's resource_timeout. `lease`: 1 s to 1
+        h, 30 s by default, renewed while the body runs; in a session the locks follow the session instead.
+        `guards`: the state path that only the holder may write meanwhile. Raises LockTimeout and LockUpgrade,
+        and LockLost out of the body when the lock is gone. Scopes of one holder in this process take turns.
+        """
+        return LockScope(
+            self._origin,
+            resources,
+            mode=mode,
+            lease=lease,
+            wait=wait,
+            guards=guards,
+            holder=holder,
+            priority=priority,
+            metadata=metadata,
+        )
+
+    async def submit_run(
+        self,
+        *,
+        tasks: Iterable[task_pb2.TaskSpec] = (),
+        agents: Iterable[str] = (),
+        run_id: str = "",
+        name: str = "",
+        context: PayloadLike = None,
+        timeout: Seconds | None = None,
+        running_max: int = 0,
+        fail_fast: bool = False,
+        policy: str = "",
+        priority: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> RunHandle:
+        """Submits a run of `tasks` (made with `concert.task(...)`, in any order) or of `agents` (names),
+        whole or not at all.
+
+        `context` is handed to every task; `timeout` is for the run; `running_max` limits how many of its
+        tasks run at once. Raises DependencyCycleError, DependencyUnknown, InvalidArgument, AlreadyExists,
+        NotFound (an agent never registered).
+        """
+        spec = run_spec(
+            tasks=tasks,
+            agents=agents,
+            run_id=run_id,
+            name=name,
+            context=context,
+            timeout=timeout,
+            running_max=running_max,
+            fail_fast=fail_fast,
+            policy=policy,
+            priority=priority,
+            metadata=metadata,
+        )
+        return await self.runs.submit(spec, request_id)
+
+    async def plan_run(
+        self,
+        *,
+        tasks: Iterable[task_pb2.TaskSpec] = (),
+        agents: Iterable[str] = (),
+        timeout: Seconds | None = None,
+        policy: str = "",
+    ) -> Any:
+        """The RunPlan of a run that is not submitted: groups, critical path, what no agent is there for."""
+        return await self.runs.plan(run_spec(tasks=tasks, agents=agents, timeout=timeout, policy=policy))
+
+    def run(self, run_id: str) -> RunHandle:
+        """A handle on a run that there is already."""
+        return self.runs.get(run_id)
+
+    async def server_info(self) -> Any:
+        """Version, features and limits of the coordinator, as GetServerInfoResponse."""
+        return await self._origin.caller.call(GET_SERVER_INFO, monitor_service_pb2.GetServerInfoRequest())
