@@ -10,8 +10,6 @@ Permanent                      trying again without a change outside cannot help
 └── QualityNotMet              the site is up and below the thresholds asked for
 """
 
-# ruff: noqa: N818 - these names are read by people in failure reports
-
 from __future__ import annotations
 
 from concert.agent import NotRetryable

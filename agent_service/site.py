@@ -156,7 +156,7 @@ class QualityResult(msgspec.Struct, frozen=True, kw_only=True):
 def read(value: Any, kind: type[T], what: str) -> T:
     """A typed value from JSON. Raises ValueError naming the field at fault."""
     try:
-        return msgspec.convert(whole_numbers(value), kind)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise ValueError(f"{what}: {error}") from error
 
@@ -164,14 +164,3 @@ def read(value: Any, kind: type[T], what: str) -> T:
 def written(value: msgspec.Struct) -> Any:
     """A typed value as JSON."""
     return msgspec.to_builtins(value)
-
-
-def whole_numbers(value: Any) -> Any:
-    """The same JSON with 3 for 3.0: JSON numbers travel as doubles, and counts have to come back as counts."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: whole_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [whole_numbers(item) for item in value]
-    return value

@@ -52,9 +52,7 @@ def trust(authority_file: str) -> ssl.SSLContext:
     return context
 
 
-def open_site(
-    site: Site, *, fresh_connections: bool = False, connections_max: int = 16
-) -> aiohttp.ClientSession:
+def open_site(site: Site, *, fresh_connections: bool = False, connections_max: int = 16) -> aiohttp.ClientSession:
     """A session for the site. With fresh_connections each request pays for its own TLS handshake."""
     connector = aiohttp.TCPConnector(
         resolver=ZoneResolver(Zone(Path(site.dns.zone_file))),

@@ -66,12 +66,3 @@ async def held(attempt: Attempt, resource: str, guards: str = "") -> AsyncIterat
     """The fencing token of `resource`, held for the length of the scope."""
     async with attempt.lock(resource, guards=guards) as lock:
         yield lock.fencing_token
-
-
-def request_of(run_context: Any, task_input: Any) -> dict[str, Any]:
-    """What the attempt was asked for: the run's context, overridden by the task's own input."""
-    request: dict[str, Any] = {}
-    for given in (run_context, task_input):
-        if isinstance(given, dict):
-            request.update(given)
-    return request

@@ -31,9 +31,7 @@ class Sheet:
         """Words centred on (x, y)."""
         self._draw.text((x, y), words, font=ImageFont.load_default(size), fill=colour, anchor="mm")
 
-    def box(
-        self, x: float, y: float, w: float, h: float, words: str, colour: Colour, *, size: int = 32
-    ) -> None:
+    def box(self, x: float, y: float, w: float, h: float, words: str, colour: Colour, *, size: int = 32) -> None:
         """A rounded box whose top left corner is (x, y)."""
         edges = (x, y, x + w, y + h)
         shadow = (x + 5, y + 7, x + w + 5, y + h + 7)
@@ -47,9 +45,7 @@ class Sheet:
         self._draw.ellipse(edges, fill=PALE[colour], outline=colour, width=5)
         self.text(x, y, words, size=30)
 
-    def arrow(
-        self, x0: float, y0: float, x1: float, y1: float, colour: Colour = INK, *, dashed: bool = False
-    ) -> None:
+    def arrow(self, x0: float, y0: float, x1: float, y1: float, colour: Colour = INK, *, dashed: bool = False) -> None:
         """A straight arrow, dashed where something gets lost or is only wished for."""
         length = math.hypot(x1 - x0, y1 - y0)
         ux, uy = (x1 - x0) / length, (y1 - y0) / length

@@ -54,12 +54,8 @@ def build_pages(rendered: Sequence[RenderedPost], domain: str) -> dict[str, Uplo
         older = newest_first[position + 1] if position + 1 < len(newest_first) else None
         uploads[path] = page("post.html", path, one=one, newer=newer, older=older)
     uploads["feed.xml"] = _feed(newest_first, domain)
-    uploads["sitemap.xml"] = _sitemap(
-        newest_first, [path for path in uploads if path.endswith("index.html")], domain
-    )
-    uploads["robots.txt"] = _text(
-        f"User-agent: *\nAllow: /\n\nSitemap: https://{domain}/sitemap.xml\n", "text/plain"
-    )
+    uploads["sitemap.xml"] = _sitemap(newest_first, [path for path in uploads if path.endswith("index.html")], domain)
+    uploads["robots.txt"] = _text(f"User-agent: *\nAllow: /\n\nSitemap: https://{domain}/sitemap.xml\n", "text/plain")
     uploads["posts.json"] = _catalogue(newest_first)
     return uploads
 

@@ -111,9 +111,7 @@ def read_post(path: Path, source: str) -> Post:
         front = msgspec.convert(given, FrontMatter)
     except msgspec.ValidationError as error:
         raise ValueError(f"front matter: {error}") from error
-    return Post(
-        path=path.resolve(), source=source, slug=front.slug or slug_of(path.stem), front=front, body=match[2]
-    )
+    return Post(path=path.resolve(), source=source, slug=front.slug or slug_of(path.stem), front=front, body=match[2])
 
 
 def slug_of(words: str) -> str:

@@ -28,9 +28,7 @@ def problems_of(sources: Sequence[Source], rendered: Sequence[RenderedPost]) -> 
 
 def warnings_of(rendered: Sequence[RenderedPost]) -> list[str]:
     """What is worth saying and stops nothing."""
-    warnings = [
-        f"{one.post.source}/{one.post.path.name}: {text}" for one in rendered for text in one.warnings
-    ]
+    warnings = [f"{one.post.source}/{one.post.path.name}: {text}" for one in rendered for text in one.warnings]
     linked = {link for one in rendered for link in one.links}
     warnings.extend(
         f"{one.post.source}/{one.post.path.name}: no other post links to it"

@@ -27,17 +27,13 @@ class Account:
         """Creates the account when there is none: a token for its owner, of which the provider keeps the digest."""
         token = secret_file(self.token_file)
         if not self._digest_file.exists():
-            write_atomically(
-                self._digest_file, hashlib.sha256(token.encode()).hexdigest().encode(), mode=0o600
-            )
+            write_atomically(self._digest_file, hashlib.sha256(token.encode()).hexdigest().encode(), mode=0o600)
         secret_file(self._secret_file)
 
     def check_token(self, token: str) -> None:
         """Raises CredentialsRefused unless `token` is the account's."""
         if not self._digest_file.exists():
-            raise CredentialsRefused(
-                f"there is no account in {self.directory}; open one with `agent_service claim`"
-            )
+            raise CredentialsRefused(f"there is no account in {self.directory}; open one with `agent_service claim`")
         digest = hashlib.sha256(token.encode()).hexdigest()
         if not hmac.compare_digest(digest, self._digest_file.read_text().strip()):
             raise CredentialsRefused("the provider does not know this token")

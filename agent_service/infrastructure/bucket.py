@@ -61,9 +61,7 @@ class Bucket:
         with self._fence.writing(fencing_token):
             for directory in (self._objects, self._versions):
                 directory.mkdir(parents=True, exist_ok=True)
-            for staged in self.directory.rglob(
-                ".*.staged"
-            ):  # left by an attempt that was killed while writing
+            for staged in self.directory.rglob(".*.staged"):  # left by an attempt that was killed while writing
                 staged.unlink(missing_ok=True)
 
     def current(self) -> Release:

@@ -116,15 +116,11 @@ class Distribution:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             self._tls.load_cert_chain(origin.certificate_file, origin.key_file)
-            self.ports.https_port = await self._listen(
-                _application(self._over_https), self.ports.https_port, self._tls
-            )
+            self.ports.https_port = await self._listen(_application(self._over_https), self.ports.https_port, self._tls)
         else:  # a renewed certificate is used from the next handshake on
             self._tls.load_cert_chain(origin.certificate_file, origin.key_file)
 
-    async def _listen(
-        self, application: web.Application, port: int, tls: ssl.SSLContext | None = None
-    ) -> int:
+    async def _listen(self, application: web.Application, port: int, tls: ssl.SSLContext | None = None) -> int:
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=15.0
         )
@@ -143,9 +139,7 @@ class Distribution:
             host = _host(request)
             port = "" if self.ports.https_port == 443 else f":{self.ports.https_port}"
             target = request.raw_path if request.raw_path.startswith("/") else "/"
-            return web.Response(
-                status=308, headers={"Location": f"https://{host}{port}{target}", "Server": "concert"}
-            )
+            return web.Response(status=308, headers={"Location": f"https://{host}{port}{target}", "Server": "concert"})
         return await self._visit(request)
 
     async def _over_https(self, request: web.Request) -> web.StreamResponse:
@@ -234,9 +228,7 @@ class Distribution:
     def _set(self, section: str, value: Any) -> None:
         if getattr(self.settings, section) == value:
             return
-        changed = msgspec.structs.replace(
-            self.settings, revision=self.settings.revision + 1, **{section: value}
-        )
+        changed = msgspec.structs.replace(self.settings, revision=self.settings.revision + 1, **{section: value})
         self._write("settings.json", changed)
         self.settings = changed
 
@@ -281,9 +273,7 @@ def _plain_path(raw_path: str) -> str | None:
     return decoded[1:]
 
 
-async def _content(
-    bucket: Bucket, request: web.Request, path: str, stored: StoredObject, status: int
-) -> web.Response:
+async def _content(bucket: Bucket, request: web.Request, path: str, stored: StoredObject, status: int) -> web.Response:
     # Names under assets/ carry a digest of their content, so they never change.
     age = "public, max-age=31536000, immutable" if path.startswith("assets/") else "public, max-age=60"
     headers = {
@@ -314,12 +304,8 @@ def _listing(release: Release, prefix: str) -> web.Response:
 
 
 def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, text=text and text + "\n", headers={"Server": "concert", **(headers or {})}
-    )
+    return web.Response(status=status, text=text and text + "\n", headers={"Server": "concert", **(headers or {})})
 
 
 def _json(value: msgspec.Struct) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value), content_type="application/json", headers={"Server": "concert"}
-    )
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers={"Server": "concert"})

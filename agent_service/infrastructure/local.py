@@ -44,7 +44,7 @@ class LocalProvider:
 
     async def __aenter__(self) -> LocalProvider:
         self.root.mkdir(parents=True, exist_ok=True)
-        self._owned = open(self.root / "owner", "ab")  # noqa: ASYNC230, SIM115 - kept open as long as it is owned
+        self._owned = open(self.root / "owner", "ab")
         try:
             fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,9 +71,7 @@ class LocalProvider:
         """See Provider.check."""
         named = request.credentials.token_file if request.credentials else self._token_file
         if named is None:
-            raise CredentialsRefused(
-                "no credentials: neither the request nor the agent's host names a token file"
-            )
+            raise CredentialsRefused("no credentials: neither the request nor the agent's host names a token file")
         try:
             token = await asyncio.to_thread(Path(named).read_text)
         except OSError as error:

@@ -23,7 +23,8 @@ async def provision(domain: str, provider: Provider, attempt: Attempt) -> Site:
             return await provider.create_bucket(domain, token)
 
     async def certificate() -> Certificate:
-        async with held(attempt, f"certificate/{domain}") as token:
+        # The authority signs for every domain, so it is what is locked, not the one certificate.
+        async with held(attempt, f"authority/{provider.name}") as token:
             return await provider.issue_certificate(domain, token)
 
     # The distribution's lock spans its creation and the attachment, so that nobody sets up a server that is half there.

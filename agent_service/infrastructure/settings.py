@@ -54,9 +54,7 @@ class ProtectedPrefix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             _, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
-        return hmac.compare_digest(
-            _scrypt(password, bytes.fromhex(self.salt_hex)), bytes.fromhex(self.scrypt_hex)
-        )
+        return hmac.compare_digest(_scrypt(password, bytes.fromhex(self.salt_hex)), bytes.fromhex(self.scrypt_hex))
 
 
 class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

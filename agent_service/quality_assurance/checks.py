@@ -96,9 +96,7 @@ async def assure(
     )
 
 
-async def _endpoints(
-    site: Site, content: ContentResult, requirements: SecurityRequirements, area: Area
-) -> None:
+async def _endpoints(site: Site, content: ContentResult, requirements: SecurityRequirements, area: Area) -> None:
     """Every page answers as a page, the machine-readable ones parse, and the corners behave."""
     async with open_site(site) as session:
         for page in content.pages:
@@ -116,9 +114,7 @@ async def _endpoints(
                 area.check(good, f"http://{site.domain}/", f"ends at {response.url} with {response.status}")
 
 
-async def _readable_by_machines(
-    session: aiohttp.ClientSession, site: Site, content: ContentResult, area: Area
-) -> None:
+async def _readable_by_machines(session: aiohttp.ClientSession, site: Site, content: ContentResult, area: Area) -> None:
     feed = await _parsed(session, site.url + "feed.xml", area)
     if feed is not None:
         entries = len(feed.findall(f"{{{ATOM}}}entry"))
@@ -127,9 +123,7 @@ async def _readable_by_machines(
     if sitemap is not None:
         listed = {str(element.text) for element in sitemap.iter(f"{{{SITEMAP}}}loc")}
         expected = {_url(site, page) for page in content.pages if page != "404.html"}
-        area.check(
-            listed == expected, "/sitemap.xml", f"differs from the pages in {len(listed ^ expected)} places"
-        )
+        area.check(listed == expected, "/sitemap.xml", f"differs from the pages in {len(listed ^ expected)} places")
     async with session.get(site.url + "robots.txt") as response:
         good = response.status == 200 and f"{site.url}sitemap.xml" in await response.text()
         area.check(good, "/robots.txt", "does not name the sitemap", "low")
@@ -139,7 +133,7 @@ async def _parsed(session: aiohttp.ClientSession, url: str, area: Area) -> Eleme
     async with session.get(url) as response:
         body = await response.read()
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - our own site's
+        root = ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
         area.check(False, url, f"does not parse: {error}")
         return None
@@ -159,9 +153,7 @@ async def _corners(session: aiohttp.ClientSession, site: Site, area: Area) -> No
         good = response.status == 200 and response.headers.get("Content-Length") == str(length)
         area.check(good, "HEAD /", "differs from GET", "low")
     async with session.get(site.url, headers={"If-None-Match": etag}) as response:
-        area.check(
-            response.status == 304, "/", f"is sent again although unchanged ({response.status})", "low"
-        )
+        area.check(response.status == 304, "/", f"is sent again although unchanged ({response.status})", "low")
 
 
 async def _content(site: Site, content: ContentResult, area: Area) -> None:
@@ -176,9 +168,7 @@ async def _content(site: Site, content: ContentResult, area: Area) -> None:
                 area.check(False, f"/{path}", "cannot be fetched", "critical")
                 return
             digest = hashlib.sha256(body).hexdigest()
-            area.check(
-                digest == content.paths[path].sha256, f"/{path}", "is not what was uploaded", "critical"
-            )
+            area.check(digest == content.paths[path].sha256, f"/{path}", "is not what was uploaded", "critical")
             if path in content.pages:
                 pages[path] = soup = await asyncio.to_thread(BeautifulSoup, body, "html.parser")
                 anchors[path] = {str(tag["id"]) for tag in soup.find_all(id=True)}
@@ -202,9 +192,7 @@ def _is_dead(target: str, path: str, content: ContentResult, anchors: dict[str, 
     return found not in content.paths or bool(fragment and fragment not in anchors.get(found, {fragment}))
 
 
-async def _security(
-    site: Site, content: ContentResult, requirements: SecurityRequirements, area: Area
-) -> None:
+async def _security(site: Site, content: ContentResult, requirements: SecurityRequirements, area: Area) -> None:
     """What visitors get is protected and holds no secret: looked at again, from what is really served."""
     async with open_site(site) as session:
         for path in content.paths:
@@ -226,9 +214,7 @@ async def _security(
         area.check(not findings, name, told, min((finding.severity for finding in findings), default="high"))
 
 
-async def _performance(
-    site: Site, content: ContentResult, thresholds: QualityThresholds, area: Area
-) -> LoadTimes:
+async def _performance(site: Site, content: ContentResult, thresholds: QualityThresholds, area: Area) -> LoadTimes:
     """Loads each page with everything on it, as a browser that comes for the first time would."""
     at_once = asyncio.Semaphore(LOADS_AT_ONCE_MAX)
     seconds: dict[str, float] = {}

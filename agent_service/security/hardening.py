@@ -78,9 +78,7 @@ async def _configure(
             "security_headers": (requirements.security_headers, _headers),
             "access_control": (requirements.access_control, _access),
         }
-        await together(
-            *(steps.run(name, step(site, admin)) for name, (wanted, step) in required.items() if wanted)
-        )
+        await together(*(steps.run(name, step(site, admin)) for name, (wanted, step) in required.items() if wanted))
         settings = await admin.settings()
     configured.set()
     return settings.revision
@@ -135,9 +133,7 @@ async def _headers(site: Site, admin: _Admin) -> None:
     async with open_site(site) as session:
         for path in ("", "no-such-page"):
             async with session.get(site.url + path) as response:
-                wrong = [
-                    name for name, value in SECURITY_HEADERS.items() if response.headers.get(name) != value
-                ]
+                wrong = [name for name, value in SECURITY_HEADERS.items() if response.headers.get(name) != value]
                 if wrong:
                     raise ConfigurationNotInEffect(f"/{path} is sent without {', '.join(wrong)}")
 
@@ -195,9 +191,7 @@ def _secrets(site: Site, sources: Sequence[Path]) -> list[Finding]:
         if stored.content_type.startswith(("text/", "application/")):
             try:
                 text = bucket.object_path(stored).read_text(encoding="utf-8", errors="replace")
-            except (
-                FileNotFoundError
-            ):  # a release was replaced meanwhile; quality assurance reads the final one
+            except FileNotFoundError:  # a release was replaced meanwhile; quality assurance reads the final one
                 continue
             found.extend(secrets_in(text, path))
     return found

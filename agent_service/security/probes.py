@@ -47,12 +47,8 @@ async def tls_versions(site: Site) -> list[Finding]:
     found: list[Finding] = []
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
         if await _shakes_hands(site, version):
-            found.append(
-                Finding(severity="high", check="tls_versions", where=site.url, what=f"accepts {version.name}")
-            )
-    modern = [
-        await _shakes_hands(site, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-    ]
+            found.append(Finding(severity="high", check="tls_versions", where=site.url, what=f"accepts {version.name}"))
+    modern = [await _shakes_hands(site, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
     if not any(modern):
         found.append(
             Finding(
@@ -97,9 +93,7 @@ async def traversal(site: Site) -> list[Finding]:
     for path in TRAVERSALS:
         status, _, body = await exchange(site, "GET", path)
         if any(sign in body for sign in LEAKS) or 200 <= status < 300:
-            found.append(
-                Finding(severity="critical", check="traversal", where=path, what=f"answered with {status}")
-            )
+            found.append(Finding(severity="critical", check="traversal", where=path, what=f"answered with {status}"))
     return found
 
 
@@ -109,9 +103,7 @@ async def listings(site: Site) -> list[Finding]:
     for path in LISTABLE:
         status, _, body = await exchange(site, "GET", path)
         if status == 200 and any(sign in body for sign in LISTING_SIGNS):
-            found.append(
-                Finding(severity="medium", check="listings", where=path, what="lists what is under it")
-            )
+            found.append(Finding(severity="medium", check="listings", where=path, what="lists what is under it"))
     return found
 
 
@@ -121,9 +113,7 @@ async def dotfiles(site: Site) -> list[Finding]:
     for path in ("/.env", "/.git/config", "/assets/.htpasswd", "/%2eenv"):
         status, _, _ = await exchange(site, "GET", path)
         if status != 403:
-            found.append(
-                Finding(severity="medium", check="dotfiles", where=path, what=f"answered with {status}")
-            )
+            found.append(Finding(severity="medium", check="dotfiles", where=path, what=f"answered with {status}"))
     return found
 
 
@@ -134,9 +124,7 @@ async def methods(site: Site) -> list[Finding]:
         status, _, body = await exchange(site, method, "/")
         if status < 400 or (method == "TRACE" and b"TRACE" in body):
             found.append(
-                Finding(
-                    severity="medium", check="methods", where=f"{method} /", what=f"answered with {status}"
-                )
+                Finding(severity="medium", check="methods", where=f"{method} /", what=f"answered with {status}")
             )
     return found
 
@@ -159,9 +147,7 @@ async def hosts(site: Site) -> list[Finding]:
     """A name that is not the site's gets nothing, so that nobody can borrow the site under another name."""
     status, _, _ = await exchange(site, "GET", "/", host="somebody-else.example")
     if status < 400:
-        return [
-            Finding(severity="low", check="hosts", where="Host", what=f"any host is answered, with {status}")
-        ]
+        return [Finding(severity="low", check="hosts", where="Host", what=f"any host is answered, with {status}")]
     return []
 
 
@@ -174,14 +160,10 @@ async def admin(site: Site) -> list[Finding]:
         for token in ("", "guess", "Bearer "):
             async with session.get(url, headers={"Authorization": f"Bearer {token}"}) as response:
                 if response.status != 401:
-                    found.append(
-                        Finding(severity="critical", check="admin", where=url, what="open without the token")
-                    )
+                    found.append(Finding(severity="critical", check="admin", where=url, what="open without the token"))
             async with session.put(f"{url}/access", json={}, headers={"Authorization": token}) as response:
                 if response.status != 401:
-                    found.append(
-                        Finding(severity="critical", check="admin", where=url, what="writable without token")
-                    )
+                    found.append(Finding(severity="critical", check="admin", where=url, what="writable without token"))
     return found
 
 
@@ -193,18 +175,17 @@ async def headers_missing(site: Site, expected: Sequence[str], paths: Sequence[s
             async with session.get(site.url.rstrip("/") + path, allow_redirects=False) as response:
                 missing = [name for name in expected if name not in response.headers]
             found.extend(
-                Finding(severity="high", check="headers", where=path, what=f"{name} is missing")
-                for name in missing
+                Finding(severity="high", check="headers", where=path, what=f"{name} is missing") for name in missing
             )
     return found
 
 
-async def exchange(
-    site: Site, method: str, path: str, *, host: str | None = None
-) -> tuple[int, dict[str, str], bytes]:
+async def exchange(site: Site, method: str, path: str, *, host: str | None = None) -> tuple[int, dict[str, str], bytes]:
     """One request exactly as written, over TLS. Returns status, headers in lower case, and body; status 400 when the
     server hung up without an answer, which is a way of refusing."""
-    request = f"{method} {path} HTTP/1.1\r\nHost: {host or site.domain}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    request = (
+        f"{method} {path} HTTP/1.1\r\nHost: {host or site.domain}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )
     async with _connected(site, trust(site.certificate.authority_file)) as (reader, writer):
         writer.write(request.encode())
         answer = b""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from agent_service.infrastructure.local import LocalProvider
 from agent_service.infrastructure.provisioning import provision
@@ -62,3 +63,25 @@ async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
 @pytest.fixture
 async def site(provider: LocalProvider, attempt: RecordingAttempt) -> Site:
     return await provision(DOMAIN, provider, attempt)
+
+
+def write_post(directory: Path, name: str, body: str, **front: Any) -> Path:
+    """A post whose front matter is good unless `front` says otherwise; a value of None leaves the field out."""
+    fields = {"title": name.title(), "date": "2026-10-01", "summary": f"About {name}.", "author": "Concert"} | front
+    lines = [f"{field}: {value}" for field, value in fields.items() if value is not None]
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.md"
+    path.write_text("---\n" + "\n".join(lines) + "\n---\n\n" + body + "\n")
+    return path
+
+
+@pytest.fixture
+def small_blog(tmp_path: Path) -> list[Path]:
+    """Two sources whose posts link to each other, with one image."""
+    first, second = tmp_path / "blog" / "first", tmp_path / "blog" / "second"
+    write_post(
+        first, "one", "See [two](../second/two.md).\n\n![A square](square.png)\n\n## Part\n\nText.", tags="[a, b]"
+    )
+    write_post(second, "two", "Back to [one](../first/one.md#part).\n\n```python\nprint('hello')\n```", tags="[b]")
+    Image.linear_gradient("L").resize((600, 400)).convert("RGB").save(first / "square.png")
+    return [first, second]

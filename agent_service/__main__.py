@@ -1,0 +1,141 @@
+"""The command line: host agents, deploy a site, claim a domain, or see all of it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import concert
+import msgspec
+import typer
+
+from agent_service.demo import DemoFailed, demonstrate
+from agent_service.deployment import NotDeployable, deploy
+from agent_service.faults import Permanent
+from agent_service.hosting import UnknownAgent, host
+from agent_service.infrastructure.agent import local_provider
+from agent_service.infrastructure.zone import is_domain_name
+from agent_service.live_view import LiveView
+from agent_service.request import DeploymentRequest, deployment_request
+
+BLOG_INPUT = Path(__file__).parent / "blog" / "input.json"
+FAILED, MISUSED = 1, 2
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Coordinator = Annotated[str, typer.Option("--coordinator", metavar="HOST:PORT", help="Where the coordinator is.")]
+Namespace = Annotated[str, typer.Option("--namespace", help="The namespace to work in.")]
+InputFile = Annotated[
+    Path, typer.Option("--input", help="The deployment's input as JSON; by default the example blog's.")
+]
+
+
+@app.command("host")
+def host_command(
+    agents: Annotated[
+        list[str],
+        typer.Argument(help="infrastructure, content, security, quality_assurance, or any MODULE:CLASS."),
+    ],
+    coordinator: Coordinator = "127.0.0.1:7420",
+    namespace: Namespace = "",
+) -> None:
+    """Hosts agents until SIGTERM (running tasks finish) or SIGINT (they are cancelled)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(host(agents, coordinator, namespace))
+    except (UnknownAgent, RuntimeError) as error:
+        _misused(error)
+
+
+@app.command("deploy")
+def deploy_command(
+    coordinator: Coordinator = "127.0.0.1:7420",
+    namespace: Namespace = "",
+    input_file: InputFile = BLOG_INPUT,
+) -> None:
+    """Deploys a site and prints the summary as one JSON object. Exits with 0 only on success."""
+    request = _read_request(input_file)
+
+    async def run() -> dict[str, Any]:
+        async with concert.connect(coordinator, namespace=namespace) as client:
+            with LiveView() as view:
+                return await deploy(client, request, view.show)
+
+    try:
+        summary = asyncio.run(run())
+    except (NotDeployable, concert.ConcertError) as error:
+        _failed(error)
+    _tell(summary)
+    _finish(summary)
+
+
+@app.command("claim")
+def claim_command(domain: Annotated[str, typer.Argument(help="The domain to prove the ownership of.")]) -> None:
+    """Opens an account with the local provider and publishes the ownership challenge of a domain in its zone."""
+    if not is_domain_name(domain):
+        _misused(f"{domain!r} is no domain name")
+    account = local_provider().account
+    account.open()
+    account.claim(domain)
+    typer.echo(f"claimed {domain}; the account's token is in {account.token_file}", err=True)
+
+
+@app.command("demo")
+def demo_command(
+    serve: Annotated[bool, typer.Option("--serve", help="Leave the site up until Ctrl-C.")] = False,
+    input_file: InputFile = BLOG_INPUT,
+    var: Annotated[Path, typer.Option("--var", help="Where logs, site and log of events go.")] = Path("var/demo"),
+) -> None:
+    """Starts a coordinator and the four agents as five processes, deploys the blog, and stops everything."""
+    request = _read_request(input_file)
+    try:
+        summary = asyncio.run(demonstrate(request, var, LiveView(), _tell if serve else None))
+    except asyncio.CancelledError:
+        _failed("stopped before it was done")
+    except (DemoFailed, NotDeployable, concert.ConcertError) as error:
+        _failed(error)
+    if not serve:
+        _tell(summary)
+    _finish(summary)
+
+
+def _read_request(path: Path) -> DeploymentRequest:
+    try:
+        return deployment_request(msgspec.json.decode(path.read_bytes()), base=path.resolve().parent)
+    except (OSError, ValueError, Permanent) as error:
+        _misused(f"{path}: {error}")
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    """The summary goes last, from the beginning of a line, so that a program can read it off the end of the output."""
+    sys.stderr.flush()
+    text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+    sys.stdout.write(text.decode() + "\n")
+    sys.stdout.flush()
+
+
+def _finish(summary: dict[str, Any]) -> None:
+    if summary["status"] != "success":
+        raise typer.Exit(FAILED)
+
+
+def _failed(error: object) -> NoReturn:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(FAILED)
+
+
+def _misused(error: object) -> NoReturn:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(MISUSED)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The demonstration: a coordinator and four agents as five processes on this machine, and one deployment of the blog."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import concert
+import msgspec
+
+from agent_service.deployment import AGENTS, deploy
+from agent_service.infrastructure.local import LocalProvider
+from agent_service.live_view import LiveView
+from agent_service.request import DeploymentRequest
+
+START_SECONDS_MAX = 30.0
+STOP_SECONDS_MAX = 15.0
+READY_POLL_SECONDS = 0.02
+RUNS_KEPT_MAX = 5
+LOG_LINES_TOLD_MAX = 20
+
+
+class DemoFailed(Exception):
+    """One of the processes did not start, or ended too early. The text has the end of its log."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What a coordinator writes into its ready file once it serves."""
+
+    address: str
+
+
+class Member:
+    """One of the five processes."""
+
+    def __init__(self, name: str, arguments: Sequence[str], log_file: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._arguments = arguments
+        self._environment = environment
+        self._started: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Starts it, in a process group of its own so that Ctrl-C reaches it through us, in order."""
+        with self.log_file.open("ab") as log:
+            self._started = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._environment},
+                start_new_session=True,
+            )
+
+    async def ended(self) -> DemoFailed:
+        """Waits for its end, which nobody asked for."""
+        assert self._started is not None
+        code = await self._started.wait()
+        return DemoFailed(f"{self.name} ended with {code}. The end of {self.log_file}:\n{self._last_lines()}")
+
+    def has_ended(self) -> bool:
+        """Whether it is no longer running."""
+        return self._started is not None and self._started.returncode is not None
+
+    async def stop(self) -> None:
+        """Asks it to stop, and insists after STOP_SECONDS_MAX."""
+        if self._started is None or self._started.returncode is not None:
+            return
+        self._started.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._started.wait(), STOP_SECONDS_MAX)
+        except TimeoutError:
+            self._started.kill()
+            await self._started.wait()
+
+    def _last_lines(self) -> str:
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES_TOLD_MAX:])
+
+
+async def demonstrate(
+    request: DeploymentRequest, var: Path, view: LiveView, tell: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """Starts everything, deploys, stops everything, and returns the summary.
+
+    With `tell`, the summary is told as soon as it is there and the site stays up until SIGINT or SIGTERM. Raises
+    DemoFailed.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    directory = _fresh_directory(var)
+    provider = directory / "provider"
+    _open_account(provider, request.domain)
+    view.say(f"logs and everything made: {directory}")
+    async with _members(directory, provider) as (address, members):
+        view.say(f"coordinator at {address}, agents: {', '.join(AGENTS)}")
+        ends = [asyncio.create_task(member.ended()) for member in members]
+        deploying = asyncio.create_task(_deploy(address, request, view))
+        try:
+            done, _ = await asyncio.wait({deploying, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if deploying not in done:
+                raise next(iter(done)).result()  # type: ignore[misc]
+            summary = deploying.result()
+            if tell is not None:
+                tell(summary)
+                _explain(summary, view)
+                await _interrupted(ends)
+            return summary
+        finally:
+            for task in (deploying, *ends):
+                task.cancel()
+            await asyncio.gather(deploying, *ends, return_exceptions=True)
+
+
+async def _deploy(address: str, request: DeploymentRequest, view: LiveView) -> dict[str, Any]:
+    async with concert.connect(address) as client:
+        with view:
+            return await deploy(client, request, view.show)
+
+
+@contextlib.asynccontextmanager
+async def _members(directory: Path, provider: Path) -> AsyncIterator[tuple[str, list[Member]]]:
+    logs = directory / "logs"
+    ready_file = directory / "ready.json"
+    coordinator = Member(
+        "coordinator",
+        ["coordinator_service", "--listen", "127.0.0.1:0", "--data-dir", str(directory / "coordinator")]
+        + ["--ready-file", str(ready_file)],
+        logs / "coordinator.log",
+        {},
+    )
+    members = [coordinator]
+    try:
+        await coordinator.start()
+        address = await _ready(coordinator, ready_file)
+        for name in AGENTS:
+            arguments = ["agent_service", "host", name, "--coordinator", address]
+            environment = {"CONCERT_PROVIDER_ROOT": str(provider)} if name == "infrastructure" else {}
+            members.append(Member(name, arguments, logs / f"{name}.log", environment))
+        await asyncio.gather(*(member.start() for member in members[1:]))
+        yield address, members
+    finally:
+        # The agents first, while there is somebody to say goodbye to.
+        await asyncio.gather(*(member.stop() for member in members[1:]))
+        await coordinator.stop()
+
+
+async def _ready(coordinator: Member, ready_file: Path) -> str:
+    ended = asyncio.create_task(coordinator.ended())
+    try:
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not await asyncio.to_thread(ready_file.exists):
+                if ended.done():
+                    raise ended.result()
+                await asyncio.sleep(READY_POLL_SECONDS)
+    except TimeoutError:
+        raise DemoFailed(f"the coordinator was not ready after {START_SECONDS_MAX} s") from None
+    finally:
+        ended.cancel()
+        await asyncio.gather(ended, return_exceptions=True)
+    return msgspec.json.decode(await asyncio.to_thread(ready_file.read_bytes), type=Ready).address
+
+
+async def _interrupted(ends: Sequence[asyncio.Task[DemoFailed]]) -> None:
+    """Until SIGINT or SIGTERM, or until one of the processes ends by itself."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    waiting = asyncio.create_task(asked.wait())
+    done, _ = await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for end in ends:
+        if end in done:
+            raise end.result()
+
+
+def _fresh_directory(var: Path) -> Path:
+    """A new directory for this demonstration; the oldest ones go."""
+    var.mkdir(parents=True, exist_ok=True)
+    earlier = sorted(path for path in var.iterdir() if path.is_dir())
+    for path in earlier[: -(RUNS_KEPT_MAX - 1)]:
+        shutil.rmtree(path, ignore_errors=True)
+    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S")
+    directory = (var / f"{stamp}-{os.getpid()}").resolve()
+    (directory / "logs").mkdir(parents=True)
+    return directory
+
+
+def _open_account(root: Path, domain: str) -> None:
+    """What somebody does once with a provider and a registrar, before there can be a deployment."""
+    account = LocalProvider(root).account
+    account.open()
+    account.claim(domain)
+
+
+def _explain(summary: dict[str, Any], view: LiveView) -> None:
+    if not summary["infrastructure_deployed"]:
+        view.say("There is no site to look at. The agents stay up until Ctrl-C.")
+        return
+    site = summary["agent_results"]["infrastructure"]["result"]
+    authority, port, domain = site["certificate"]["authority_file"], site["distribution"]["https_port"], site["domain"]
+    view.say(
+        f"\nThe site is up at {site['local_url']} until Ctrl-C.\n"
+        f"Its certificate is signed by a local authority. To trust it for one command:\n"
+        f"  curl --cacert {authority} {site['local_url']}\n"
+        f"  curl --cacert {authority} --resolve {domain}:{port}:127.0.0.1 https://{domain}:{port}/\n"
+        f"In a browser, import that file as an authority for web sites, and remove it afterwards, or accept the warning.\n"
+        f"Plain HTTP, to see the redirect: http://localhost:{site['distribution']['http_port']}/\n"
+    )
