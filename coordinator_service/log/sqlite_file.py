@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from coordinator_service.log.base import LogCorrupt, LogError, StoreInUse
@@ -79,22 +80,27 @@ class FileLock:
 def prepare(path: Path) -> None:
     """Creates directory, file and schema where they are missing, durably. Raises LogError."""
     created = not path.exists()
-    connection = connect(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            connection.executescript(_SCHEMA)
-        elif version != SCHEMA_VERSION:
-            raise LogError(f"{path} has schema {version}, this version reads schema {SCHEMA_VERSION}")
+        with closing(connect(path)) as connection:
+            version = _prepare_schema(connection)
     except sqlite3.OperationalError as fault:
         raise LogError(f"{path}: {fault}") from fault
     except sqlite3.DatabaseError as fault:
         raise LogCorrupt(f"{path}: {fault}") from fault
-    finally:
-        connection.close()
+    if version != SCHEMA_VERSION:
+        raise LogError(f"{path} has schema {version}, this version reads schema {SCHEMA_VERSION}")
     if created:
         sync_directory(path.parent)
+
+
+def _prepare_schema(connection: sqlite3.Connection) -> int:
+    """The version of the schema that is there, of a new one when the file was empty."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        connection.executescript(_SCHEMA)
+        return SCHEMA_VERSION
+    return version
 
 
 def make_directory(directory: Path) -> None:
@@ -117,10 +123,14 @@ def sync_directory(directory: Path) -> None:
 def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
     """A connection that commits each statement durably and never checkpoints by itself."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")  # where fsync alone does not reach the disk (macOS)
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
-    if reading:
-        connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # where fsync alone does not reach the disk (macOS)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+        if reading:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
