@@ -7,7 +7,6 @@ this replica or by another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from coordinator_service.core.answers import Answer
@@ -15,18 +14,32 @@ from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.events import Event
 from coordinator_service.core.rejections import Rejection
 from coordinator_service.log.base import LogEnds
+from coordinator_service.log.codec import decode_event, split
 
 Outcome: TypeAlias = Answer | Rejection
 Respond: TypeAlias = Callable[[Outcome], None]
 """Called once with what the caller is told, after the commit that covers it. Must not block or raise."""
 
 
-@dataclass(frozen=True, slots=True)
 class Committed:
-    """A committed event with its encoded frame: an element of EventBatch.events, ready to be joined and sent."""
+    """A committed event with its encoded frame: an element of EventBatch.events, ready to be joined and sent.
 
-    event: Event
-    frame: bytes
+    The event is decoded when it is first asked for: a subscription without a filter never needs it.
+    """
+
+    __slots__ = ("_event", "frame", "sequence")
+
+    def __init__(self, sequence: int, frame: bytes, event: Event | None = None) -> None:
+        self.sequence = sequence
+        self.frame = frame
+        self._event = event
+
+    @property
+    def event(self) -> Event:
+        """The event itself."""
+        if self._event is None:
+            self._event = decode_event(split(self.frame)[0])
+        return self._event
 
 
 class Follower(Protocol):

@@ -1,0 +1,320 @@
+"""Namespaces: opens, recovers and owns each on first use, and again after it was dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from coordinator_service.clock import Clock, NamespaceClock
+from coordinator_service.core.answers import Answer, Recall, Waiting, recalled
+from coordinator_service.core.commands import COORDINATOR, Caller, Command, EndSession, ExpireLock, StartOwner
+from coordinator_service.core.events import (
+    AgentDisconnected,
+    AgentRegistered,
+    ResourceAcquired,
+    ResourceReleased,
+)
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.reasons import LEASE_EXPIRED
+from coordinator_service.core.rejections import (
+    CursorCompacted,
+    CursorInFuture,
+    LimitReached,
+    LogMismatch,
+    Rejection,
+    Unavailable,
+)
+from coordinator_service.core.state import NamespaceState
+from coordinator_service.leases import LeaseKey, Leases
+from coordinator_service.log.base import EventLog, LogCorrupt, LogEnds, LogError, LogStore
+from coordinator_service.log.codec import EventCodec
+from coordinator_service.ports import Committed, Outcome, Respond
+from coordinator_service.sequencer import Sequencer, SequencerLimits
+from coordinator_service.snapshots import SnapshotLimits, Snapshotter, recover
+from coordinator_service.tail import Tail, TailFollower
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellLimits:
+    """Bounds of the shell, for each namespace unless said otherwise."""
+
+    namespaces_max: int = 10_000
+    """Namespaces of this replica."""
+    tail_bytes_max: int = 32 * 1024 * 1024
+    """Newest events kept in memory for followers."""
+    sequencer: SequencerLimits = field(default_factory=SequencerLimits)
+    snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
+
+
+class LocalNamespace:
+    """A namespace that this replica owns."""
+
+    def __init__(
+        self, log: EventLog, state: NamespaceState, epoch: int, ends: LogEnds, clock: Clock, limits: ShellLimits
+    ) -> None:
+        self._log = log
+        self._ends = ends
+        self._time = NamespaceClock(clock)
+        self._time.start(state.time_ns)
+        self._tail = Tail(log, state.sequence, bytes_max=limits.tail_bytes_max)
+        self._leases = Leases(clock, self._lease_ended)
+        self._closed: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.sequencer = Sequencer(
+            state,
+            log,
+            epoch,
+            EventCodec(log.namespace, ends.log_id),
+            self._time,
+            limits=limits.sequencer,
+            on_committed=self._committed,
+            on_recall=self._recall,
+            on_failed=self._failed,
+        )
+        for agent in state.agents.values():
+            if agent.session_id:
+                self._leases.grant(("session", agent.session_id), agent.lease_ns)
+        for grant in state.grants.values():
+            if not grant.session_id:
+                self._leases.grant(("lock", grant.token), grant.lease_ns)
+        snapshotter = Snapshotter(log, epoch, limits.snapshots, self._reached)
+        self._spawn(snapshotter.follow())
+
+    @property
+    def namespace(self) -> str:
+        """Its name."""
+        return self._log.namespace
+
+    @property
+    def log_id(self) -> str:
+        """The log that its sequences are positions of."""
+        return self._ends.log_id
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it has to be opened again."""
+        return self._closed.done()
+
+    async def wait_dropped(self) -> Rejection:
+        """Waits until the namespace is no longer served here, and says why."""
+        return await asyncio.shield(self._closed)
+
+    def submit(self, command: Command, caller: Caller, respond: Respond) -> None:
+        """Asks for something; see NamespacePort."""
+        self.sequencer.submit(command, caller, respond)
+
+    async def call(self, command: Command, caller: Caller) -> Answer:
+        """Asks and waits, through a Waiting, for the final answer."""
+        answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def respond(outcome: Outcome) -> None:
+            if not isinstance(outcome, Waiting) and not answered.done():
+                answered.set_result(outcome)
+
+        self.sequencer.submit(command, caller, respond)
+        outcome = await answered
+        if isinstance(outcome, Rejection):
+            raise outcome
+        return outcome
+
+    async def follow(self, after: int, log_id: str = "") -> TailFollower:
+        """A cursor that reads what comes after a sequence (E2, E4)."""
+        if log_id and log_id != self._ends.log_id:
+            raise LogMismatch(self._ends.log_id, log_id)
+        if after > self._tail.last:
+            raise CursorInFuture(("after", f"is {after}, the log ends at {self._tail.last}"))
+        if self._tail.slice(after, 1) is None:
+            await self._check_kept(after)
+        return TailFollower(self._tail, after, self._check_kept)
+
+    async def ends(self) -> LogEnds:
+        """Where the committed log begins and ends."""
+        kept = await self._log.ends()
+        return LogEnds(
+            log_id=kept.log_id,
+            oldest_sequence=kept.oldest_sequence,
+            last_sequence=self._tail.last,
+            hash=kept.hash,
+            base_hash=kept.base_hash,
+        )
+
+    async def locate(self, time_ns: int) -> int:
+        """A sequence after which come all events at or after a time (and perhaps a few before it)."""
+        return await self._log.locate(time_ns)
+
+    def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+        """Makes lock leases whole again; those of a session or an attempt stand as long as its session."""
+        return [self._renew_lock(token) for token in fencing_tokens]
+
+    def renew_session(self, session_id: int) -> bool:
+        """Makes a session's lease whole again; false when it is over."""
+        return self._leases.renew(("session", session_id)) > 0
+
+    async def close(self) -> None:
+        """Finishes what was submitted and lets go."""
+        await self.sequencer.drain()
+        self.drop(Unavailable("the coordinator is shutting down"))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def drop(self, failure: Rejection) -> None:
+        """Lets go at once; whoever waits is told."""
+        if self._closed.done():
+            return
+        self._closed.set_result(failure)
+        self.sequencer.stop(failure)
+        self._leases.close()
+        self._tail.fail(failure)
+        for task in self._tasks:
+            task.cancel()
+
+    def _failed(self, failure: Rejection) -> None:
+        self.drop(failure)
+
+    def _committed(self, committed: list[Committed]) -> None:
+        for each in committed:
+            payload = each.event.payload
+            if isinstance(payload, ResourceAcquired):
+                if not payload.session_id:
+                    token = payload.existing_token or each.sequence
+                    self._leases.grant(("lock", token), payload.lease_ns or 0)
+            elif isinstance(payload, ResourceReleased):
+                if not payload.remaining:
+                    self._leases.drop(("lock", payload.fencing_token))
+            elif isinstance(payload, AgentRegistered):
+                self._leases.grant(("session", each.sequence), payload.lease_ns or 0)
+            elif isinstance(payload, AgentDisconnected):
+                self._leases.drop(("session", payload.session_id))
+        self._tail.extend(committed)
+
+    def _lease_ended(self, key: LeaseKey) -> None:
+        kind, number = key
+        command: Command
+        if kind == "session":
+            command = EndSession(session_id=number, reason=LEASE_EXPIRED)
+        else:
+            command = ExpireLock(fencing_token=number)
+        self.sequencer.submit(command, COORDINATOR, _ignore, stands=lambda: self._leases.is_over(key))
+
+    def _renew_lock(self, token: int) -> int:
+        left_ns = self._leases.renew(("lock", token))
+        if left_ns:
+            return left_ns
+        grant = self.sequencer.state.grants.get(token)
+        return self._leases.renew(("session", grant.session_id)) if grant is not None and grant.session_id else 0
+
+    def _recall(self, recall: Recall, respond: Respond) -> None:
+        self._spawn(self._answer_again(recall, respond))
+
+    async def _answer_again(self, recall: Recall, respond: Respond) -> None:
+        """D5: the first answer, from the events of the first decision."""
+        try:
+            found = await self._tail.read(recall.first_sequence - 1, recall.count)
+            if found and found[0].sequence == recall.first_sequence:
+                respond(recalled([each.event for each in found]))
+            else:
+                respond(Unavailable("the first answer is no longer kept"))
+        except (Rejection, LogError) as failure:
+            respond(failure if isinstance(failure, Rejection) else Unavailable(str(failure)))
+
+    async def _check_kept(self, after: int) -> None:
+        kept = await self._log.ends()
+        if after < kept.oldest_sequence - 1:
+            raise CursorCompacted(kept.log_id, kept.oldest_sequence, self._tail.last)
+
+    async def _reached(self, sequence: int) -> None:
+        """Waits until the log has reached a sequence."""
+        while self._tail.last < sequence:
+            await self._tail.read(self._tail.last, 1)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def watched() -> None:
+            try:
+                await work
+            except Rejection:
+                pass  # the namespace was dropped, and everybody is told
+            except LogError as error:
+                _log.error("namespace %s: %s", self.namespace, error)
+
+        task = asyncio.get_running_loop().create_task(watched())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Namespaces:
+    """All namespaces of this replica."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        clock: Clock,
+        *,
+        replica_id: str,
+        limits: Limits | None = None,
+        shell: ShellLimits | None = None,
+        on_owned: Callable[[LocalNamespace], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._replica_id = replica_id
+        self._limits = limits or Limits()
+        self._shell = shell or ShellLimits()
+        self._on_owned = on_owned
+        self._owned: dict[str, LocalNamespace] = {}
+        self._opening: dict[str, asyncio.Task[LocalNamespace]] = {}
+        self._closing = False
+
+    async def get(self, name: str) -> LocalNamespace:
+        """The namespace, opened and owned if it is not. Raises Unavailable, LimitReached."""
+        owned = self._owned.get(name)
+        if owned is not None and not owned.dropped:
+            return owned
+        if self._closing:
+            raise Unavailable("the coordinator is shutting down")
+        opening = self._opening.get(name)
+        if opening is None:
+            if len(self._owned) + len(self._opening) >= self._shell.namespaces_max and name not in self._owned:
+                raise LimitReached("namespaces_max", self._shell.namespaces_max)
+            opening = self._opening[name] = asyncio.get_running_loop().create_task(self._open(name))
+            opening.add_done_callback(lambda _: self._opening.pop(name, None))
+        return await asyncio.shield(opening)
+
+    async def exists(self, name: str) -> bool:
+        """Whether the namespace has a log, without making one."""
+        return name in self._owned or name in self._opening or name in await self._store.namespaces()
+
+    def owned(self) -> list[LocalNamespace]:
+        """Those that are open now."""
+        return [each for each in self._owned.values() if not each.dropped]
+
+    async def close(self) -> None:
+        """Finishes what was submitted, in every namespace, and lets go of them."""
+        self._closing = True
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        await asyncio.gather(*(each.close() for each in self.owned()))
+
+    async def _open(self, name: str) -> LocalNamespace:
+        try:
+            log = await self._store.open(name)
+            epoch = await log.claim(self._replica_id)
+            fold = await recover(log)
+            ends = await log.ends()
+        except LogCorrupt:
+            _log.exception("namespace %s cannot be opened", name)
+            raise Unavailable(f"the log of namespace {name} is damaged", retry_after_ms=5000) from None
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
+        owned = LocalNamespace(log, fold.state, epoch, ends, self._clock, self._shell)
+        start = StartOwner(epoch=epoch, replica_id=self._replica_id, limits=self._limits)
+        await owned.call(start, COORDINATOR)
+        self._owned[name] = owned
+        if self._on_owned is not None:
+            self._on_owned(owned)
+        return owned
+
+
+def _ignore(_outcome: Outcome) -> None:
+    """Nobody waits for this answer."""

@@ -1,0 +1,296 @@
+"""The sequencer: the single writer of a namespace.
+
+One inbox, one writer, group commit. A turn decides what is in the inbox; what follows is appended as one batch while the next turn
+already decides the one after it. Nothing leaves before its commit (D4): answers and followers wait for the batch that covers
+them, and a read for whatever it has seen. When an append fails, or a decision breaks, the state is no longer to be trusted: the
+namespace is dropped and everybody who waits is told UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from coordinator_service.clock import NamespaceClock
+from coordinator_service.core import deadlines, locks
+from coordinator_service.core.answers import Acquired, Recall, Waiting
+from coordinator_service.core.commands import COORDINATOR, Caller, Command, Tick
+from coordinator_service.core.decide import decide
+from coordinator_service.core.events import (
+    Event,
+    ResourceAcquired,
+    ResourceRequestTimedOut,
+    ResourceRequestWithdrawn,
+)
+from coordinator_service.core.rejections import Fault, LimitReached, LockTimeout, Rejection, Unavailable
+from coordinator_service.core.specs import LockGrant
+from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.values import NS_PER_SECOND
+from coordinator_service.log.base import Batch, EventLog, LogError
+from coordinator_service.log.codec import EventCodec, frame
+from coordinator_service.ports import Committed, Outcome, Respond
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequencerLimits:
+    """Bounds of the writer's queues."""
+
+    inbox_commands_max: int = 65_536
+    """Commands that wait to be decided; more are refused."""
+    turn_commands_max: int = 256
+    """Commands decided before others on the loop get their turn."""
+    batch_bytes_max: int = 4 * 1024 * 1024
+    """Encoded events that wait for the append under way; deciding stops until it is done."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    command: Command
+    caller: Caller
+    respond: Respond
+    stands: Callable[[], bool] | None
+
+
+@dataclass(slots=True)
+class _Forming:
+    """A batch in the making, and the answers that wait for it."""
+
+    committed: list[Committed] = field(default_factory=list)
+    bytes: int = 0
+    answers: list[tuple[Respond, Outcome]] = field(default_factory=list)
+
+
+class Sequencer:
+    """Decides the commands of a namespace one after another and makes what follows durable."""
+
+    def __init__(
+        self,
+        state: NamespaceState,
+        log: EventLog,
+        epoch: int,
+        codec: EventCodec,
+        clock: NamespaceClock,
+        *,
+        limits: SequencerLimits,
+        on_committed: Callable[[list[Committed]], None],
+        on_recall: Callable[[Recall, Respond], None],
+        on_failed: Callable[[Rejection], None],
+    ) -> None:
+        self.state = state
+        self._log = log
+        self._epoch = epoch
+        self._codec = codec
+        self._clock = clock
+        self._limits = limits
+        self._on_committed = on_committed
+        self._on_recall = on_recall
+        self._on_failed = on_failed
+        self._loop = asyncio.get_running_loop()
+        self._inbox: deque[_Asked] = deque()
+        self._turn_scheduled = False
+        self._forming = _Forming()
+        self._appending: _Forming | None = None
+        self._append_task: asyncio.Task[None] | None = None
+        self._waiting: dict[int, Respond] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._failure: Rejection | None = None
+
+    def submit(
+        self, command: Command, caller: Caller, respond: Respond, stands: Callable[[], bool] | None = None
+    ) -> None:
+        """Puts a command into the inbox. One whose `stands` says no when its turn comes is dropped without an answer."""
+        if self._failure is not None:
+            respond(self._failure)
+            return
+        if len(self._inbox) >= self._limits.inbox_commands_max:
+            respond(LimitReached("inbox_commands_max", self._limits.inbox_commands_max))
+            return
+        self._inbox.append(_Asked(command, caller, respond, stands))
+        self._schedule_turn()
+
+    async def drain(self) -> None:
+        """Waits until everything submitted is decided and durable."""
+        while self._failure is None and (self._inbox or self._append_task is not None):
+            if self._append_task is not None:
+                await asyncio.wait([self._append_task])
+            else:
+                await asyncio.sleep(0)
+
+    def stop(self, failure: Rejection) -> None:
+        """Decides and appends no more; whoever waits is told."""
+        if self._failure is not None:
+            return
+        self._failure = failure
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._append_task is not None:
+            self._append_task.cancel()
+        batches = [self._forming] if self._appending is None else [self._appending, self._forming]
+        for batch in batches:
+            for respond, _ in batch.answers:
+                respond(failure)
+            batch.answers.clear()
+        for asked in self._inbox:
+            asked.respond(failure)
+        self._inbox.clear()
+        for respond in self._waiting.values():
+            respond(failure)
+        self._waiting.clear()
+
+    def tick(self) -> None:
+        """Has what is due decided."""
+        self.submit(Tick(), COORDINATOR, _ignore)
+
+    # A turn.
+
+    def _schedule_turn(self) -> None:
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_scheduled = False
+        if self._failure is not None:
+            return
+        try:
+            for _ in range(self._limits.turn_commands_max):
+                if not self._inbox or self._forming.bytes >= self._limits.batch_bytes_max:
+                    break
+                self._decide(self._inbox.popleft())
+        except Exception:
+            _log.exception("a decision broke: namespace %s is dropped", self.state.namespace)
+            self._fail(Fault("a decision broke; the namespace is being loaded again"))
+            return
+        self._flush()
+        self._watch_deadlines()
+        if self._inbox and self._forming.bytes < self._limits.batch_bytes_max:
+            self._schedule_turn()
+
+    def _decide(self, asked: _Asked) -> None:
+        if asked.stands is not None and not asked.stands():
+            return
+        decision = decide(self.state, asked.command, asked.caller, max(self._clock.now_ns(), self.state.time_ns))
+        forming = self._forming
+        if decision.events:
+            for event in decision.events:
+                framed = frame(self._codec.encode(event))
+                forming.bytes += len(framed)
+                forming.committed.append(Committed(event.sequence, framed, event))
+            if self._waiting:
+                self._end_waits(decision.events)
+        outcome = decision.answer
+        if isinstance(outcome, Waiting):
+            self._take_place(outcome.request_sequence, asked.respond)
+        self._answer(asked.respond, outcome)
+
+    def _answer(self, respond: Respond, outcome: Outcome) -> None:
+        """D4: an answer goes with the batch that covers what it is based on, at once if that is durable already."""
+        if self._forming.committed or self._appending is None:
+            self._forming.answers.append((respond, outcome))
+        else:
+            self._appending.answers.append((respond, outcome))
+
+    def _take_place(self, request_sequence: int, respond: Respond) -> None:
+        """The latest caller of a waiting request gets its answer; one before it on a stream that is gone does not."""
+        replaced = self._waiting.get(request_sequence)
+        if replaced is not None:
+            self._answer(replaced, Unavailable("the request was made again"))
+        self._waiting[request_sequence] = respond
+
+    def _end_waits(self, events: list[Event]) -> None:
+        granted: dict[int, list[LockGrant]] = {}
+        for event in events:
+            payload = event.payload
+            if isinstance(payload, ResourceAcquired):
+                if payload.request_sequence in self._waiting:
+                    grant = self.state.grants.get(payload.existing_token or event.sequence)
+                    if grant is not None:
+                        granted.setdefault(payload.request_sequence, []).append(locks.as_grant(grant))
+            elif isinstance(payload, ResourceRequestTimedOut):
+                refusal = LockTimeout(payload.request_sequence, payload.holders, payload.position)
+                self._end_wait(payload.request_sequence, refusal)
+            elif isinstance(payload, ResourceRequestWithdrawn):
+                self._end_wait(payload.request_sequence, LockTimeout(payload.request_sequence, (), 0))
+        for sequence, grants in granted.items():
+            self._end_wait(sequence, Acquired(grants=tuple(grants), request_sequence=sequence))
+
+    def _end_wait(self, request_sequence: int, outcome: Outcome) -> None:
+        respond = self._waiting.pop(request_sequence, None)
+        if respond is not None:
+            self._answer(respond, outcome)
+
+    # Commit.
+
+    def _flush(self) -> None:
+        if self._appending is not None:
+            return
+        forming = self._forming
+        if forming.committed:
+            self._forming = _Forming()
+            self._appending = forming
+            self._append_task = self._loop.create_task(self._append(forming))
+        elif forming.answers:
+            self._forming = _Forming()
+            self._release(forming)
+
+    async def _append(self, batch: _Forming) -> None:
+        first, last = batch.committed[0], batch.committed[-1]
+        try:
+            await self._log.append(
+                Batch(
+                    first_sequence=first.sequence,
+                    last_sequence=last.sequence,
+                    time_ns=last.event.time_ns,
+                    events=b"".join([each.frame for each in batch.committed]),
+                ),
+                self._epoch,
+            )
+        except LogError as error:
+            _log.error("an append failed, namespace %s is dropped: %s", self.state.namespace, error)
+            self._append_task = None
+            self._fail(Unavailable(f"the log failed: {error}"))
+            return
+        self._append_task = None
+        self._appending = None
+        self._on_committed(batch.committed)
+        self._release(batch)
+        self._flush()
+        if self._inbox:
+            self._schedule_turn()
+
+    def _release(self, batch: _Forming) -> None:
+        for respond, outcome in batch.answers:
+            if isinstance(outcome, Recall):
+                self._on_recall(outcome, respond)
+            else:
+                respond(outcome)
+
+    def _fail(self, failure: Rejection) -> None:
+        self.stop(failure)
+        self._on_failed(failure)
+
+    # Deadlines.
+
+    def _watch_deadlines(self) -> None:
+        due_ns = deadlines.next_deadline_ns(self.state)
+        if due_ns is None or (self._timer is not None and self._timer_ns == due_ns):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = due_ns
+        left_seconds = max(0.0, (due_ns - self._clock.now_ns()) / NS_PER_SECOND)
+        self._timer = self._loop.call_later(left_seconds, self._deadline_came)
+
+    def _deadline_came(self) -> None:
+        self._timer = None
+        self.tick()
+
+
+def _ignore(_outcome: Outcome) -> None:
+    """Nobody waits for this answer."""

@@ -1,0 +1,128 @@
+"""Snapshots: folded from the committed log by a follower, never from live state (architecture, decision 9).
+
+So a snapshot is what any reader of the log would have come to, and a fault in the live state cannot hide in it. The fold is a
+second copy of the namespace's tables; it lags behind until there is enough to fold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from coordinator_service.core.apply import apply
+from coordinator_service.core.fold import restored
+from coordinator_service.core.state import NamespaceState, Tables
+from coordinator_service.log.base import EventLog, LogCorrupt, LogError, Snapshot, StoredBatch
+from coordinator_service.log.codec import decode_event, split
+from coordinator_service.log.verify import check_link
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Version of the encoded tables. A snapshot of another version is passed over: the log has everything."""
+FOLD_EVENTS_PER_TURN = 500
+"""Events folded before others on the loop get their turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotLimits:
+    """When snapshots are taken."""
+
+    snapshot_events: int = 50_000
+    """Events between two snapshots."""
+
+
+def encode_tables(tables: Tables) -> bytes:
+    """Tables as bytes: equal tables give equal bytes."""
+    return bytes([FORMAT]) + msgspec.msgpack.encode(tables)
+
+
+def decode_tables(data: bytes) -> Tables:
+    """The tables that were encoded. Raises LogCorrupt."""
+    if not data or data[0] != FORMAT:
+        raise LogCorrupt("a snapshot of another format")
+    try:
+        return msgspec.msgpack.decode(data[1:], type=Tables)
+    except msgspec.MsgspecError as fault:
+        raise LogCorrupt(f"not a snapshot: {fault}") from None
+
+
+@dataclass(slots=True)
+class Fold:
+    """How far a log is folded: the state, and the chain hash up to it."""
+
+    state: NamespaceState
+    hash: bytes
+
+    async def through(self, batches: list[StoredBatch]) -> None:
+        """Folds batches that follow, checking the chain. Raises LogCorrupt."""
+        folded = 0
+        for stored in batches:
+            check_link(stored, self.state.sequence, self.hash)
+            for encoded in split(stored.batch.events):
+                event = decode_event(encoded)
+                if event.sequence != self.state.sequence + 1:
+                    raise LogCorrupt(f"event {event.sequence} follows {self.state.sequence}", sequence=event.sequence)
+                apply(self.state, event)
+                folded += 1
+                if folded % FOLD_EVENTS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+            self.hash = stored.hash
+
+
+async def fold_start(log: EventLog) -> Fold:
+    """The newest snapshot that can be read, else the beginning of the log."""
+    ends = await log.ends()
+    for snapshot in await log.snapshots():
+        try:
+            return Fold(restored(log.namespace, decode_tables(snapshot.data)), snapshot.hash)
+        except LogCorrupt as fault:
+            _log.warning("snapshot at %d of namespace %s is passed over: %s", snapshot.sequence, log.namespace, fault)
+    state = NamespaceState(log.namespace)
+    state.sequence = ends.oldest_sequence - 1
+    return Fold(state, ends.base_hash)
+
+
+async def recover(log: EventLog) -> Fold:
+    """The state at the end of the log. Raises LogCorrupt naming the first sequence that does not fit."""
+    fold = await fold_start(log)
+    while batches := await log.read(fold.state.sequence):
+        await fold.through(batches)
+    return fold
+
+
+class Snapshotter:
+    """Follows a log and saves a snapshot every so many events."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        epoch: int,
+        limits: SnapshotLimits,
+        committed: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._log = log
+        self._epoch = epoch
+        self._limits = limits
+        self._committed = committed
+
+    async def follow(self) -> None:
+        """Until cancelled: waits for enough, folds it, saves. `committed(n)` waits until the log has reached n."""
+        fold = await fold_start(self._log)
+        saved = fold.state.sequence
+        while True:
+            await self._committed(saved + self._limits.snapshot_events)
+            while fold.state.sequence < saved + self._limits.snapshot_events:
+                await fold.through(await self._log.read(fold.state.sequence))
+            data = encode_tables(fold.state.tables())
+            try:
+                await self._log.save_snapshot(
+                    Snapshot(sequence=fold.state.sequence, hash=fold.hash, data=data), self._epoch
+                )
+            except LogError as error:
+                _log.warning("a snapshot of namespace %s was not saved: %s", self._log.namespace, error)
+            saved = fold.state.sequence

@@ -1,0 +1,121 @@
+"""Subscriptions: cursors over the committed log for clients (E2 to E4).
+
+Each is pulled by its reader: what a reader does not take stays in the log, never in a queue of its own, so that one that is slow or
+dead costs neither memory nor anybody's time (E3). A batch is a join of frames that were encoded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from coordinator_service.core.events import CustomEvent, Event, EventType
+from coordinator_service.ports import Committed, NamespacePort
+
+BATCH_EVENTS_MAX = 1000
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+BOOKMARK_SECONDS_MAX = 15.0
+"""A quiet subscription gets a bookmark at least this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """Which events: empty sets select everything, several must all match, within one any match is enough."""
+
+    types: frozenset[EventType] = frozenset()
+    agent_ids: frozenset[str] = frozenset()
+    agent_names: frozenset[str] = frozenset()
+    run_ids: frozenset[str] = frozenset()
+    task_ids: frozenset[str] = frozenset()
+    custom_names: frozenset[str] = frozenset()
+
+    @property
+    def selects_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not (
+            self.types or self.agent_ids or self.agent_names or self.run_ids or self.task_ids or self.custom_names
+        )
+
+    def matches(self, event: Event) -> bool:
+        """Whether an event is selected."""
+        if self.types and event.type not in self.types:
+            return False
+        if self.run_ids and event.run_id not in self.run_ids:
+            return False
+        if self.task_ids and event.task_id not in self.task_ids:
+            return False
+        if self.agent_ids and event.agent_id not in self.agent_ids:
+            return False
+        if self.agent_names and event.agent_name not in self.agent_names:
+            return False
+        if self.custom_names:
+            return isinstance(event.payload, CustomEvent) and event.payload.name in self.custom_names
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Some matching events as one batch of frames, and how far the subscription is. frames may be empty: a bookmark alone."""
+
+    frames: bytes
+    last_sequence: int
+    caught_up: bool
+
+
+class Subscription:
+    """Everything after a position, filtered, in order, each matching event exactly once."""
+
+    def __init__(
+        self, port: NamespacePort, selector: Selector, after: int, log_id: str = "", since_ns: int = 0
+    ) -> None:
+        self._port = port
+        self._selector = selector
+        self._after = after
+        self._log_id = log_id
+        self._since_ns = since_ns
+
+    async def deliveries(self, *, bookmark_seconds: float = BOOKMARK_SECONDS_MAX) -> AsyncIterator[Delivery]:
+        """Without end: a delivery when there are events, and a bookmark when there were none for a while or many were passed
+        over. Raises CursorCompacted, LogMismatch, CursorInFuture, Unavailable."""
+        follower = await self._port.follow(self._after, self._log_id)
+        loop = asyncio.get_running_loop()
+        yield Delivery(b"", follower.position, not follower.ready())
+        told_at = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout(bookmark_seconds):
+                    found = await follower.read(events_max=BATCH_EVENTS_MAX)
+            except TimeoutError:
+                yield Delivery(b"", follower.position, True)
+                told_at = loop.time()
+                continue
+            for frames, last in self._batches(found):
+                caught_up = last == follower.position and not follower.ready()
+                quiet_for = loop.time() - told_at
+                if frames or caught_up or quiet_for >= bookmark_seconds:
+                    yield Delivery(frames, last, caught_up)
+                    told_at = loop.time()
+
+    def _batches(self, found: list[Committed]) -> list[tuple[bytes, int]]:
+        """Batches of at most BATCH_BYTES_MAX (a larger event alone), each with the last sequence that it settles."""
+        wanted = (
+            found
+            if self._selector.selects_all and not self._since_ns
+            else [each for each in found if self._wants(each)]
+        )
+        batches: list[tuple[bytes, int]] = []
+        frames: list[bytes] = []
+        size = 0
+        for each in wanted:
+            if frames and size + len(each.frame) > BATCH_BYTES_MAX:
+                batches.append((b"".join(frames), each.sequence - 1))
+                frames, size = [], 0
+            frames.append(each.frame)
+            size += len(each.frame)
+        batches.append((b"".join(frames), found[-1].sequence))
+        return batches
+
+    def _wants(self, each: Committed) -> bool:
+        event = each.event
+        return event.time_ns >= self._since_ns and self._selector.matches(event)
