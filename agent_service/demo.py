@@ -1,4 +1,4 @@
-"""The demonstration: a coordinator and four agents as five processes on this machine, and one deployment of the blog."""
+"""The demonstration: a coordinator and four agents as five processes, and one deployment of the blog."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS_KEPT_MAX = 5
 LOG_LINES_TOLD_MAX = 20
 
 
-class DemoFailed(Exception):
+class DemoFailed(Exception):  # noqa: N818
     """One of the processes did not start, or ended too early. The text has the end of its log."""
 
 
@@ -135,8 +135,12 @@ async def _members(directory: Path, provider: Path) -> AsyncIterator[tuple[str, 
     ready_file = directory / "ready.json"
     coordinator = Member(
         "coordinator",
-        ["coordinator_service", "--listen", "127.0.0.1:0", "--data-dir", str(directory / "coordinator")]
-        + ["--ready-file", str(ready_file)],
+        [
+            "coordinator_service",
+            *("--listen", "127.0.0.1:0"),
+            *("--data-dir", str(directory / "coordinator")),
+            *("--ready-file", str(ready_file)),
+        ],
         logs / "coordinator.log",
         {},
     )
@@ -216,6 +220,6 @@ def _explain(summary: dict[str, Any], view: LiveView) -> None:
         f"Its certificate is signed by a local authority. To trust it for one command:\n"
         f"  curl --cacert {authority} {site['local_url']}\n"
         f"  curl --cacert {authority} --resolve {domain}:{port}:127.0.0.1 https://{domain}:{port}/\n"
-        f"In a browser, import that file as an authority for web sites, and remove it afterwards, or accept the warning.\n"
+        f"In a browser, import that file as an authority (and remove it afterwards), or accept the warning.\n"
         f"Plain HTTP, to see the redirect: http://localhost:{site['distribution']['http_port']}/\n"
     )

@@ -28,10 +28,10 @@ ADVICE = {
     "PRECONDITION_FAILED": "Put right what the text names, then deploy again: nothing of this task has been started.",
     "ContentInvalid": "Correct the posts named, then deploy again. The release that was served before still is.",
     "ConfigurationNotInEffect": "Look at the infrastructure agent's log: the distribution did not do as it was told.",
-    "QualityNotMet": "The site is up. Correct what the issues name, or the thresholds if they are wrong, and deploy again.",
+    "QualityNotMet": "The site is up. Correct what the issues name, or the thresholds, and deploy again.",
     "StaleFenceRefused": "Another deployment of this domain has overtaken this one. Look whether its result is good.",
-    "SESSION_LOST": "The agent's process ended or was cut off. Start it again, then deploy again: the work is repeatable.",
-    "TIMEOUT": "The attempt took longer than its policy allows. Raise max_execution_time_seconds, or look what it waited for.",
+    "SESSION_LOST": "The agent's process ended or was cut off. Start it again, then deploy again.",
+    "TIMEOUT": "The attempt took longer than its policy allows. Look what it waited for, or raise the limit.",
 }
 ADVICE_OTHERWISE = "Look at the agent's log for this run, then deploy again: the work is repeatable."
 
@@ -49,7 +49,7 @@ class TaskView(msgspec.Struct, kw_only=True):
 Watch = Callable[[dict[str, TaskView]], None]
 
 
-class NotDeployable(Exception):
+class NotDeployable(Exception):  # noqa: N818
     """The deployment could not even begin. The text says why."""
 
 

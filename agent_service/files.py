@@ -48,7 +48,7 @@ def secret_file(path: Path) -> str:
 class Fence:
     """Remembers the highest fencing token that has written to a resource and refuses lower ones.
 
-    The coordinator refuses a stale holder what goes through the coordinator; files do not, so they check for themselves.
+    What goes through the coordinator is refused to a stale holder there. Files are not, so they are checked here.
     """
 
     def __init__(self, directory: Path) -> None:

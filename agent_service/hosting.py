@@ -16,7 +16,7 @@ AGENTS = {
 }
 
 
-class UnknownAgent(Exception):
+class UnknownAgent(Exception):  # noqa: N818
     """No agent goes by that name, or what is there is no agent."""
 
 

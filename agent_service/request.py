@@ -1,4 +1,4 @@
-"""What a deployment asks for: exactly these fields, checked before anything is submitted, and read again by each agent."""
+"""What a deployment asks for: exactly these fields, checked before anything is submitted and again by each agent."""
 
 from __future__ import annotations
 

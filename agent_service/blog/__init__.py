@@ -1,0 +1,1 @@
+"""The example blog: posts about coordination, and the script that draws their images."""

@@ -1,0 +1,1 @@
+"""Bringing posts and images onto a site."""

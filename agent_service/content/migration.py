@@ -1,4 +1,4 @@
-"""The content agent's work: read, render and optimise each source in parallel, check the whole, upload it as one release."""
+"""The content agent's work: each source in parallel, then the whole is checked and uploaded as one release."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def warnings_of(rendered: Sequence[RenderedPost]) -> list[str]:
 
 
 def dead_links(pages: Mapping[str, bytes], paths: set[str]) -> list[str]:
-    """Links and references within finished pages that lead to no path of the release, and anchors that are not there."""
+    """Links and references within finished pages that lead to no path of the release, or to no anchor."""
     parsed = {path: BeautifulSoup(content, "html.parser") for path, content in pages.items()}
     anchors = {path: {str(tag["id"]) for tag in soup.find_all(id=True)} for path, soup in parsed.items()}
     dead: list[str] = []

@@ -1,0 +1,1 @@
+"""Giving a domain a bucket, a certificate, servers and a name."""

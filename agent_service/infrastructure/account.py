@@ -14,7 +14,7 @@ CHALLENGE_PREFIX = "_concert-challenge."
 
 
 class Account:
-    """Kept in the provider's directory: the digest of the token it accepts, and the secret that challenges derive from."""
+    """Keeps the digest of the token that is accepted, and the secret that ownership challenges derive from."""
 
     def __init__(self, directory: Path, zone: Zone) -> None:
         self.directory = directory

@@ -1,9 +1,9 @@
 """A distribution: the servers that stand in front of a bucket.
 
-Three listeners on the loopback interface: HTTPS for visitors, HTTP for those who still come that way, and an admin endpoint
-through which another process changes the settings. The admin endpoint asks for the token that lies in a file beside the
-settings (the path travels through the coordinator, the secret does not) and for the fencing token of the lock
-`distribution/<domain>`, and refuses one older than it has seen. Settings survive a restart; so do the ports.
+Three listeners on the loopback interface: HTTPS for visitors, HTTP for those who still come that way, and an admin
+endpoint through which another process changes the settings. The admin endpoint asks for the token that lies in a file
+beside the settings (the path travels through the coordinator, the secret does not) and for the fencing token of the
+lock `distribution/<domain>`, and refuses one older than it has seen. Settings survive a restart; so do the ports.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     certificate_file: str
     key_file: str
 
+    def is_there(self) -> bool:
+        """Whether the certificate can be served with."""
+        return Path(self.certificate_file).exists() and Path(self.key_file).exists()
+
 
 class Distribution:
     """One site's servers. start() is idempotent, and attach() gives it a bucket and a certificate."""
@@ -87,7 +91,7 @@ class Distribution:
         self.ports.http_port = await self._listen(_application(self._over_http), self.ports.http_port)
         self.ports.admin_port = await self._listen(self._admin(), self.ports.admin_port)
         origin = self._read("origin.json", Origin)
-        if origin is not None and Path(origin.certificate_file).exists() and Path(origin.key_file).exists():
+        if origin is not None and origin.is_there():
             await self._serve(origin)
         self._write("ports.json", self.ports)
 

@@ -43,13 +43,7 @@ class LocalProvider:
         self._owned: IO[bytes] | None = None
 
     async def __aenter__(self) -> LocalProvider:
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._owned = open(self.root / "owner", "ab")
-        try:
-            fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._owned.close()
-            raise RuntimeError(f"another infrastructure agent already serves {self.root}") from None
+        self._owned = _own(self.root)
         # The sites of before this process are up again before anybody asks for them.
         for directory in sorted(self.root.glob("sites/*/")):
             if (directory / "ports.json").exists():
@@ -121,3 +115,15 @@ class LocalProvider:
         if domain not in self._distributions:
             self._distributions[domain] = Distribution(self.root / "sites" / domain, domain)
         return self._distributions[domain]
+
+
+def _own(root: Path) -> IO[bytes]:
+    """Keeps others off `root` while what is returned stays open. Raises RuntimeError when somebody is there."""
+    root.mkdir(parents=True, exist_ok=True)
+    owned = (root / "owner").open("ab")
+    try:
+        fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owned.close()
+        raise RuntimeError(f"another infrastructure agent already serves {root}") from None
+    return owned

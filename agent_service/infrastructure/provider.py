@@ -11,7 +11,7 @@ from agent_service.site import BucketPlace, DistributionPlace, DnsPlace
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the provider's token is. A path rather than the token, because what a task is given is in the log for ever."""
+    """Where the provider's token is: a path and not the token, since what a task is given is in the log for ever."""
 
     token_file: str
 

@@ -13,6 +13,7 @@ from agent_service.request import DeploymentRequest, requested, state_key
 from agent_service.site import ContentResult, QualityResult, SecurityResult, Site, read, written
 
 ISSUES_TOLD_MAX = 10
+PLACES_TOLD_MAX = 3
 
 
 class QualityAssuranceAgent(Agent):
@@ -60,7 +61,16 @@ class QualityAssuranceAgent(Agent):
 
 
 def _why(result: QualityResult) -> str:
-    told = [f"{issue.severity} {issue.check} {issue.where}: {issue.what}" for issue in result.issues_found]
-    more = len(told) - ISSUES_TOLD_MAX
-    lines = told[:ISSUES_TOLD_MAX] + ([f"and {more} more"] if more > 0 else [])
-    return f"{len(told)} of {result.checks_run} checks failed:\n" + "\n".join(lines)
+    """The same thing wrong on many pages is one line."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for issue in result.issues_found:
+        places.setdefault((issue.severity, issue.check, issue.what), []).append(issue.where)
+    lines = [f"{kind[0]} {kind[1]}: {kind[2]} ({_places(where)})" for kind, where in places.items()]
+    more = len(lines) - ISSUES_TOLD_MAX
+    told = lines[:ISSUES_TOLD_MAX] + ([f"and {more} more"] if more > 0 else [])
+    return f"{result.checks_run - result.checks_passed} of {result.checks_run} checks failed:\n" + "\n".join(told)
+
+
+def _places(where: list[str]) -> str:
+    more = len(where) - PLACES_TOLD_MAX
+    return ", ".join(where[:PLACES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""Hardening a site and trying to break in."""

@@ -44,10 +44,11 @@ WRITING_METHODS = ("POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "OPTION
 
 async def tls_versions(site: Site) -> list[Finding]:
     """TLS 1.0 and 1.1 have to be refused, and 1.2 or 1.3 accepted."""
-    found: list[Finding] = []
-    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-        if await _shakes_hands(site, version):
-            found.append(Finding(severity="high", check="tls_versions", where=site.url, what=f"accepts {version.name}"))
+    found = [
+        Finding(severity="high", check="tls_versions", where=site.url, what=f"accepts {version.name}")
+        for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+        if await _shakes_hands(site, version)
+    ]
     modern = [await _shakes_hands(site, version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
     if not any(modern):
         found.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from agent_service.infrastructure.provisioning import provision
 from agent_service.site import Site
 
 DOMAIN = "blog.concert.test"
+TOKENS = itertools.count(1)
 BLOG = Path(__file__).parents[2] / "agent_service" / "blog"
 
 
@@ -28,11 +29,11 @@ class Held:
 
 
 class RecordingAttempt:
-    def __init__(self) -> None:
+    def __init__(self, tokens: Iterator[int] | None = None) -> None:
         self.said: list[tuple[float, str]] = []
         self.locked: list[str] = []
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._tokens = itertools.count(1)
+        self._tokens = tokens or TOKENS
 
     async def progress(self, fraction: float, message: str = "") -> None:
         self.said.append((fraction, message))

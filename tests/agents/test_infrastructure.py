@@ -26,6 +26,9 @@ from agent_service.site import BucketPlace, DistributionPlace, DnsPlace, Site, w
 from agent_service.site_client import open_site
 from tests.agents.conftest import DOMAIN, RecordingAttempt
 
+# Later than any token of the attempts here.
+LATE = 1_000_000
+
 
 def put(bucket: Bucket, token: int, **contents: bytes) -> int:
     """Releases contents by path (written with _ for .) and returns the version."""
@@ -101,9 +104,9 @@ async def test_what_is_changed_is_locked(site: Site, attempt: RecordingAttempt) 
 
 async def test_a_site_survives_its_process_with_ports_and_settings(site: Site, provider: LocalProvider) -> None:
     """A restarted agent serves its sites again at once, where they were."""
-    await set_section(site, "access", {"listings": False}, token=100)
+    await set_section(site, "access", {"listings": False}, token=LATE)
     await provider.__aexit__(None, None, None)
-    with pytest.raises(OSError, match="refused|Connect call failed"):
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection(site.distribution.address, site.distribution.https_port)
     async with LocalProvider(provider.root), open_site(site) as session, session.get(site.url) as response:
         assert response.status == 404  # and no longer a listing
@@ -233,12 +236,17 @@ class TestBucket:
         assert len(list((tmp_path / "objects").iterdir())) == VERSIONS_KEPT_MAX
 
 
+def secret_in(path: str) -> str:
+    """What a token file holds."""
+    return Path(path).read_text()
+
+
 async def set_section(
     site: Site, section: str, value: object, *, token: int | None, secret: str | None = None
 ) -> tuple[int, str]:
     """Calls the admin endpoint; returns status and text."""
     place = site.distribution
-    secret = Path(place.admin_token_file).read_text() if secret is None else secret
+    secret = secret_in(place.admin_token_file) if secret is None else secret
     headers = {"Authorization": f"Bearer {secret}"}
     if token is not None:
         headers[FENCING_HEADER] = str(token)
@@ -250,21 +258,21 @@ async def set_section(
 class TestDistribution:
     async def test_settings_take_effect_at_once(self, site: Site) -> None:
         """What another process sets is what visitors get."""
-        status, _ = await set_section(site, "headers", {"headers": {"X-Seen": "yes"}}, token=100)
+        status, _ = await set_section(site, "headers", {"headers": {"X-Seen": "yes"}}, token=LATE)
         assert status == 200
         async with open_site(site) as session, session.get(site.url) as response:
             assert response.headers["X-Seen"] == "yes"
 
     async def test_the_admin_endpoint_refuses_who_must_not(self, site: Site) -> None:
         """Without the secret, without a fencing token, with an older one, with nonsense: nothing changes."""
-        assert (await set_section(site, "access", {}, token=100, secret="guess"))[0] == 401
+        assert (await set_section(site, "access", {}, token=LATE, secret="guess"))[0] == 401
         assert (await set_section(site, "access", {}, token=None))[0] == 428
-        assert (await set_section(site, "nothing", {}, token=100))[0] == 404
-        assert (await set_section(site, "access", {"listings": "perhaps"}, token=100))[0] == 422
-        assert (await set_section(site, "headers", {"headers": {"X": "a\r\nSet-Cookie: b"}}, token=100))[0] == 422
-        assert (await set_section(site, "access", {"listings": False}, token=100))[0] == 200
-        status, text = await set_section(site, "access", {"listings": True}, token=99)
-        assert (status, "99 is older than 100" in text) == (409, True)
+        assert (await set_section(site, "nothing", {}, token=LATE))[0] == 404
+        assert (await set_section(site, "access", {"listings": "perhaps"}, token=LATE))[0] == 422
+        assert (await set_section(site, "headers", {"headers": {"X": "a\r\nSet-Cookie: b"}}, token=LATE))[0] == 422
+        assert (await set_section(site, "access", {"listings": False}, token=LATE))[0] == 200
+        status, text = await set_section(site, "access", {"listings": True}, token=LATE - 1)
+        assert (status, f"{LATE - 1} is older than {LATE}" in text) == (409, True)
         async with open_site(site) as session, session.get(site.url) as response:
             assert response.status == 404
 
@@ -288,7 +296,7 @@ class TestDistribution:
     async def test_strict_transport_security_is_not_sent_for_localhost(self, site: Site) -> None:
         """A browser would hold every other server on the machine to it."""
         headers = {"headers": {"Strict-Transport-Security": "max-age=1", "X-Frame-Options": "DENY"}}
-        await set_section(site, "headers", headers, token=100)
+        await set_section(site, "headers", headers, token=LATE)
         _, by_name, _ = await exchange(site, "GET", "/")
         _, by_localhost, _ = await exchange(site, "GET", "/", host="localhost")
         assert "strict-transport-security" in by_name
@@ -298,7 +306,7 @@ class TestDistribution:
     async def test_a_protected_prefix_asks_for_its_password(self, site: Site) -> None:
         """Kept as a salted digest, asked for before anything under it is looked up."""
         access = AccessSettings(protected=(ProtectedPrefix.of("/drafts/", "open sesame"),))
-        assert (await set_section(site, "access", written(access), token=100))[0] == 200
+        assert (await set_section(site, "access", written(access), token=LATE))[0] == 200
         async with open_site(site) as session:
             for password, expected in (("open sesame", 200), ("guess", 401)):
                 encoded = base64.b64encode(f"anybody:{password}".encode()).decode()

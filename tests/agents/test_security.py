@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import ssl
 import warnings
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import pytest
 
 from agent_service.faults import ConfigurationNotInEffect, StaleFenceRefused
 from agent_service.infrastructure.local import LocalProvider
+from agent_service.infrastructure.zone import SiteRecord, Zone
 from agent_service.security import probes
 from agent_service.security.hardening import SECURITY_HEADERS, score, secure
 from agent_service.security.secrets import secrets_in, secrets_in_files
@@ -97,20 +99,17 @@ async def test_what_is_not_required_is_left_alone(site: Site, attempt: Recording
 
 async def test_a_later_holder_of_the_lock_wins(site: Site, provider: LocalProvider, attempt: RecordingAttempt) -> None:
     """An attempt that was overtaken cannot set anything any more."""
-    del provider
-    for _ in range(20):
-        async with attempt.lock("anything"):
-            pass
     await secure(site, ALL, [], attempt, "later")
     with pytest.raises(StaleFenceRefused):
-        await secure(site, ALL, [], RecordingAttempt(), "earlier")
+        await secure(site, ALL, [], RecordingAttempt(tokens=itertools.count(1)), "earlier")
 
 
 async def test_a_setting_that_takes_no_effect_is_told(site: Site, attempt: RecordingAttempt) -> None:
     """Configuring is not believed, it is looked at: here visitors are sent to a server that ignores the settings."""
+    plain_port = site.distribution.http_port
     async with weak_server(site, ok("", "hello")) as weak:
-        zone = Path(site.dns.zone_file)
-        zone.write_text(zone.read_text().replace(str(site.distribution.https_port), str(weak.distribution.https_port)))
+        record = SiteRecord(address="127.0.0.1", https_port=weak.distribution.https_port, http_port=plain_port)
+        Zone(Path(site.dns.zone_file)).point(DOMAIN, record, 1_000_000)
         with pytest.raises(ConfigurationNotInEffect, match="is sent without"):
             await secure(weak, SecurityRequirements(access_control=False), [], attempt, "run-1")
 
