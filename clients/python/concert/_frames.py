@@ -6,6 +6,7 @@ join, since a `repeated` field is its framed elements one after another.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,7 +65,7 @@ class FrameStream:
             await self._call.write(frame)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
-        except grpc.aio.UsageError as error:
+        except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:  # it had ended before this write
             raise Unavailable("the stream is closed") from error
 
     async def read(self) -> Any:

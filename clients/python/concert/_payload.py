@@ -115,7 +115,7 @@ def clip_start(text: str, bytes_max: int) -> str:
     encoded = text.encode(errors="replace")
     if len(encoded) <= bytes_max:
         return encoded.decode()
-    return "…" + encoded[3 - bytes_max :].decode(errors="ignore")
+    return "…" + encoded[len(encoded) - bytes_max + 3 :].decode(errors="ignore")
 
 
 def clip(text: str, bytes_max: int) -> str:

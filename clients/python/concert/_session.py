@@ -152,7 +152,9 @@ class SessionStream:
         self._request_ids = RequestIds()
         self._pending: dict[int, _Command] = {}
         self._pending_bytes = 0
-        self._admission: deque[asyncio.Future[None]] = deque()
+        self._queued = 0
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
         self._outgoing: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._heartbeat_due = False
@@ -171,7 +173,7 @@ class SessionStream:
         self._drained = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
 
-    # ---- life ----------------------------------------------------------------------------------------------
+    # ---- life
     # ------------
 
     async def open(self) -> None:
@@ -236,7 +238,7 @@ class SessionStream:
         self._lost_callbacks[key] = lost
         return lambda: self._lost_callbacks.pop(key, None) and None
 
-    # ---- calls ---------------------------------------------------------------------------------------------
+    # ---- calls
     # ------------
 
     @property
@@ -318,36 +320,34 @@ class SessionStream:
         return command
 
     async def _admit(self, size_bytes: int) -> None:
-        """Waits, in order, while too much is pending; one command always may be."""
-        while self._over is None and (
-            len(self._pending) >= COMMANDS_PENDING_MAX
-            or (self._pending and self._pending_bytes + size_bytes > COMMANDS_PENDING_BYTES_MAX)
-        ):
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._admission.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self._admit_next()
-                raise
+        """Waits, in order, while too much is pending."""
+        if not self._queued and self._has_room(size_bytes):
+            return
+        self._queued += 1
+        try:
+            async with self._turn:
+                while self._over is None and not self._has_room(size_bytes):
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._queued -= 1
 
-    def _admit_next(self) -> None:
-        while self._admission:
-            turn = self._admission.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+    def _has_room(self, size_bytes: int) -> bool:
+        """One command always has; more while both limits are kept."""
+        if not self._pending:
+            return True
+        within_bytes = self._pending_bytes + size_bytes <= COMMANDS_PENDING_BYTES_MAX
+        return within_bytes and len(self._pending) < COMMANDS_PENDING_MAX
 
     def _settle(self, correlation_id: int) -> _Command | None:
         command = self._pending.pop(correlation_id, None)
         if command is not None:
             self._pending_bytes -= command.size_bytes
-            if self._admission:
-                self._admit_next()
+            self._room.set()
         return command
 
     # ---- streams
-    # -------------------------------------------------------------------------------------------------------
+    #
 
     async def _open_stream(self) -> _Stream:
         frames = FrameStream(self._connection)
@@ -505,7 +505,7 @@ class SessionStream:
                 pause = backoff.pause_seconds(_retry_after(error))
 
     # ---- what comes in
-    # -------------------------------------------------------------------------------------------------
+    #
 
     def _receive(self, message: Any) -> None:
         kind = message.WhichOneof("message")
@@ -543,7 +543,7 @@ class SessionStream:
         task.add_done_callback(_log_failure)
 
     # ---- the lease
-    # -----------------------------------------------------------------------------------------------------
+    #
 
     async def _beat(self) -> None:
         """Has heartbeats sent; returns when the stream has been silent for too long to be trusted."""
@@ -602,8 +602,7 @@ class SessionStream:
             _fail(command.future, SessionOver(over.message))
         self._pending.clear()
         self._outgoing.clear()
-        while self._admission:
-            self._admit_next()
+        self._room.set()
         callbacks, self._lost_callbacks = self._lost_callbacks, {}
         for lost in callbacks.values():
             lost()

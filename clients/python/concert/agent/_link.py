@@ -110,7 +110,7 @@ class AgentLink:
             await asyncio.gather(self._runner, return_exceptions=True)
 
     # ---- SessionPeer
-    # ---------------------------------------------------------------------------------------------------
+    #
 
     def attempt_tokens(self) -> Iterable[int]:
         """See SessionPeer."""
@@ -144,7 +144,7 @@ class AgentLink:
         self._inbox.drain()
 
     # ---- session after session
-    # -----------------------------------------------------------------------------------------
+    #
 
     async def _run(self) -> None:
         error: BaseException | None = None

@@ -163,7 +163,7 @@ class TaskContext:
         return await self.client.submit_run(**spec)
 
     # ---- for the runtime
-    # -----------------------------------------------------------------------------------------------
+    #
 
     @property
     def staged_changes(self) -> list[state_pb2.StateChange]:
