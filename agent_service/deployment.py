@@ -23,6 +23,8 @@ from agent_service.timing import RunTiming, timing_of
 AGENTS = ("infrastructure", "content", "security", "quality_assurance")
 REGISTRATION_SECONDS_MAX = 30.0
 REGISTRATION_POLL_SECONDS = 0.05
+# Long enough for a coordinator to be restarted meanwhile.
+LOCK_LEASE_SECONDS = 60.0
 
 ADVICE = {
     "PRECONDITION_FAILED": "Put right what the text names, then deploy again: nothing of this task has been started.",
@@ -56,9 +58,18 @@ class NotDeployable(Exception):  # noqa: N818
 async def deploy(client: concert.Client, request: DeploymentRequest, watch: Watch | None = None) -> dict[str, Any]:
     """Deploys, and returns the summary. `watch` is called whenever something changed.
 
-    Raises NotDeployable when the agents are not there. Cancelling it cancels the run.
+    Raises NotDeployable when the agents are not there or the domain is being deployed. Cancelling it cancels the run.
     """
     await _registered(client)
+    try:
+        # Two deployments of one domain would each check the other's site.
+        async with client.lock(f"deployment/{request.domain}", lease=LOCK_LEASE_SECONDS):
+            return await _deploy(client, request, watch)
+    except concert.LockTimeout as error:
+        raise NotDeployable(f"another deployment of {request.domain} is under way: {error}") from error
+
+
+async def _deploy(client: concert.Client, request: DeploymentRequest, watch: Watch | None) -> dict[str, Any]:
     started = time.monotonic()
     handle = await client.submit_run(
         agents=list(AGENTS),
