@@ -1,0 +1,52 @@
+# Concert. Everything needs only Python 3.11 and make; `make help` lists the targets.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := coordinator_service agent_service clients/python tests benchmarks protos
+SEED ?=
+N ?= 300
+
+.DEFAULT_GOAL := help
+.PHONY: help setup protos check test sim bench demo clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+setup: $(READY) ## Create .venv and install everything into it
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Concert needs Python 3.11: install it, or name yours with PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+protos: $(READY) ## Generate the Python of protos/ again
+	$(BIN)/python protos/generate.py
+
+check: $(READY) ## Format, lint, types, import contract, protos and their drift
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/buf lint
+	$(BIN)/buf breaking protos --against protos/released.binpb
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest
+
+sim: $(READY) ## Simulate N seeds, or replay one with SEED=
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N))
+
+bench: $(READY) ## Measure against bare ceilings; fails below a floor
+	$(BIN)/python -m benchmarks
+
+demo: $(READY) ## Deploy a blog with four agents; SERVE=1 leaves it up
+	@$(BIN)/python -m agent_service demo $(if $(SERVE),--serve)
+
+clean: ## Remove what can be made again
+	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
