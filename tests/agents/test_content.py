@@ -93,6 +93,18 @@ async def test_it_locks_the_bucket_and_reports_progress(
     assert len(fractions) > 3
 
 
+async def test_sources_are_migrated_in_parallel(site: Site, small_blog: list[Path], attempt: RecordingAttempt) -> None:
+    """Each has something done before the other has everything done."""
+    for source in small_blog:
+        for number in range(4):
+            Image.effect_noise((600, 400), 30).save(source / f"noise-{number}.png")
+    attempt.said.clear()
+    await migrate(site, small_blog, attempt)
+    turns = [text.partition(":")[0] for _, text in attempt.said if text.startswith(("first:", "second:"))]
+    assert turns.index("first") < len(turns) - 1 - turns[::-1].index("second")
+    assert turns.index("second") < len(turns) - 1 - turns[::-1].index("first")
+
+
 @pytest.mark.parametrize(
     ("body", "front", "told"),
     [

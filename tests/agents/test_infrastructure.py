@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime as dt
+import hashlib
 import ssl
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import aiohttp
@@ -234,6 +238,42 @@ class TestBucket:
             put(bucket, 3, a_txt=str(number).encode())
         assert len(list((tmp_path / "versions").iterdir())) == VERSIONS_KEPT_MAX
         assert len(list((tmp_path / "objects").iterdir())) == VERSIONS_KEPT_MAX
+
+
+RELEASING = """
+import sys
+from pathlib import Path
+from agent_service.infrastructure.bucket import Bucket, Upload
+
+bucket = Bucket(Path(sys.argv[1]))
+bucket.create(1)
+print("ready", flush=True)
+for turn in range(1_000_000):
+    contents = {f"{name}.txt": f"{turn} {name} ".encode() * 500 for name in "abcdef"}
+    uploads = {path: Upload(content=content, content_type="text/plain") for path, content in contents.items()}
+    bucket.release({path: bucket.put(upload) for path, upload in uploads.items()}, 1)
+"""
+
+
+def test_a_bucket_killed_while_it_is_written_to_serves_one_release_or_the_other(tmp_path: Path) -> None:
+    """SIGKILL at any moment: what is current is whole, all of one turn, and the next attempt goes on from there."""
+    versions = [0]
+    for pause_seconds in (0.0, 0.013, 0.031, 0.057, 0.1):
+        writing = subprocess.Popen([sys.executable, "-c", RELEASING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert writing.stdout is not None
+        with writing, writing.stdout:
+            assert writing.stdout.readline() == "ready\n"
+            time.sleep(pause_seconds)  # the moment of the accident, not a wait for anything
+            writing.kill()
+        bucket = Bucket(tmp_path)
+        release = bucket.current()
+        contents = [bucket.object_path(stored).read_bytes() for stored in release.objects.values()]
+        for stored, content in zip(release.objects.values(), contents, strict=True):
+            assert hashlib.sha256(content).hexdigest() == stored.sha256
+        assert len({content.split()[0] for content in contents}) <= 1
+        assert release.version >= versions[-1]
+        versions.append(release.version)
+    assert versions[-1] > 0
 
 
 def secret_in(path: str) -> str:
