@@ -105,6 +105,18 @@ async def test_an_agent_that_is_refused_for_good_says_so(coordinator: ScriptedCo
             await host.wait()
 
 
+async def test_an_agent_may_change_its_mind(coordinator: ScriptedCoordinator) -> None:
+    """A3: capabilities may change during a session; the change is sent, and said again at the next Hello."""
+    agent = Probe()
+    async with hosting(coordinator, agent) as host:
+        agent.capabilities = ("work", "play")  # type: ignore[assignment]
+        await host.update()
+        (request,) = coordinator.requests["UpdateAgent"]
+        assert [each.name for each in request.agent.capabilities] == ["work", "play"]
+        second = await resumed(coordinator)
+        assert [each.name for each in second.hello.agent.capabilities] == ["work", "play"]
+
+
 # ---- attempts
 
 

@@ -195,6 +195,10 @@ class SessionStream:
         self._adopt(stream)
         self._runner = asyncio.create_task(self._keep_open(stream), name="concert session")
 
+    def describe(self, spec: Any) -> None:
+        """What Hello will say of the agent from now on; UpdateAgent says it to the session that there is."""
+        self._spec = spec
+
     @property
     def over(self) -> SessionOver | None:
         """Why the session is over; None while it lives."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from concert._backoff import Backoff
 from concert._connection import Connection
 from concert._limits import ATTEMPT_TOKENS_REMEMBERED_MAX, DRAIN_NOTICE_SECONDS_MAX
-from concert._methods import DRAIN_AGENT
+from concert._methods import DRAIN_AGENT, UPDATE_AGENT
 from concert._session import SessionStream
 from concert.errors import (
     AlreadyExists,
@@ -27,7 +27,7 @@ from concert.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from concert.v1 import agent_service_pb2
+from concert.v1 import agent_service_pb2, session_service_pb2
 
 _log = logging.getLogger("concert.agent")
 
@@ -97,6 +97,13 @@ class AgentLink:
                 await self._drain_noticed.wait()
         except (TimeoutError, ConcertError) as error:
             _log.warning("%s drains without the coordinator's word: %s", self._spec.agent_id, error)
+
+    async def update(self, spec: Any) -> None:
+        """Describes the agent anew, in this session and those to come (rule A3). Raises PermissionDenied and others."""
+        self._spec = spec
+        if self._session is not None and self._session.session_id:
+            self._session.describe(spec)
+            await self._session.call(UPDATE_AGENT, session_service_pb2.UpdateAgent(agent=spec))
 
     async def stop(self, reason: str) -> None:
         """Says goodbye, if there is a session, and begins no other."""

@@ -255,6 +255,13 @@ class _Hosted:
             caller = self._callers[session.lock_identity] = BridgedCaller(self.thread, session)
         return caller
 
+    async def update(self) -> None:
+        """Has the agent described anew."""
+        link = self._link
+        if link is not None:
+            spec = self._spec()
+            await self.thread.run(lambda: link.update(spec))
+
     def finish(self, *, announce: bool = True) -> None:
         """No new tasks, and goodbye when there are none left. `announce`: the coordinator does not know yet."""
         if self._finishing is None:
@@ -447,6 +454,11 @@ class AgentHost:
                 waiting.cancel()
             if hosted.over.done():
                 hosted.over.result()
+
+    async def update(self) -> None:
+        """Tells the coordinator what the agents' capabilities and labels are now. Raises PermissionDenied."""
+        for hosted in self._hosted:
+            await hosted.update()
 
     def drain(self) -> None:
         """No new tasks; those that run finish, then the agents leave."""
