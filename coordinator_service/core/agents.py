@@ -1,8 +1,8 @@
 """Agents and their sessions: one lease over the stream, the attempts and the locks of an agent (A1 to A7).
 
-A session is named by the sequence of its AGENT_REGISTERED event. It is attached while it has a stream. Losing the stream detaches it
-at once: it keeps what it has and is given nothing new. Its lease, which the shell keeps, decides when it is over; then everything it
-had ends with it, in one decision (A4).
+A session is named by the sequence of its AGENT_REGISTERED event. It is attached while it has a stream. Losing the
+stream detaches it at once: it keeps what it has and is given nothing new. Its lease, which the shell keeps, decides
+when it is over; then everything it had ends with it, in one decision (A4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Answers: what a caller is told when a command was not refused.
 
-The answer to a mutation is a function of the events of its decision, so that a repeated request can be answered from the log
-(D5): `recalled` is that function.
+The answer to a mutation is a function of the events of its decision, so that a repeated request can be answered from
+the log (D5): `recalled` is that function.
 """
 
 from __future__ import annotations
@@ -202,15 +202,14 @@ Answer: TypeAlias = (
 
 def recalled(events: Sequence[Event]) -> Answer | Rejection:
     """The answer that a decision with these events gave, for a request that comes again."""
-    first = events[0]
     for event in events:
-        if isinstance(event.payload, ConflictDetected):
-            keys = event.payload.keys
-            return StateConflict(event.sequence, keys, max(key.their_revision for key in keys))
-    if isinstance(first.payload, RunSubmitted):
-        return RunAccepted(run_id=first.run_id, sequence=first.sequence, replayed=True)
-    if isinstance(first.payload, AgentRegistered):
-        return SessionOpened(
-            session_id=first.sequence, agent_id=first.agent_id, lease_ns=first.payload.lease_ns or 0, resumed=True
-        )
-    return Done(sequence=first.sequence, replayed=True)
+        payload = event.payload
+        if isinstance(payload, ConflictDetected):
+            return StateConflict(event.sequence, payload.keys, event.cause)
+        if isinstance(payload, RunSubmitted):
+            return RunAccepted(run_id=event.run_id, sequence=event.sequence, replayed=True)
+        if isinstance(payload, AgentRegistered):
+            return SessionOpened(
+                session_id=event.sequence, agent_id=event.agent_id, lease_ns=payload.lease_ns or 0, resumed=True
+            )
+    return Done(sequence=events[0].sequence, replayed=True)

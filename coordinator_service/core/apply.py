@@ -10,6 +10,7 @@ from coordinator_service.core import (
     attempts,
     conflicts,
     custom_events,
+    deadlines,
     events,
     locks,
     ownership,
@@ -69,7 +70,8 @@ def apply(state: NamespaceState, event: events.Event) -> None:
         raise ValueError(f"event {event.sequence} does not follow {state.sequence}")
     state.sequence = event.sequence
     state.time_ns = event.time_ns
-    requests.apply_request(state, event)
+    if event.request is not None:
+        requests.apply_request(state, event)
     _APPLIERS[type(event.payload)](state, event, event.payload)
     _forget_old(state)
 
@@ -77,6 +79,8 @@ def apply(state: NamespaceState, event: events.Event) -> None:
 def _forget_old(state: NamespaceState) -> None:
     """D8: eviction is part of the fold, by event time."""
     index = state.index
+    if len(index.deadlines) > index.deadlines_tidy_at:
+        deadlines.tidy(state)
     if index.request_ages or index.published_ages:
         requests.forget_old(state)
     if index.finished_runs:

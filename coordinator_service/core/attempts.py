@@ -1,7 +1,8 @@
 """Attempts: what agents report of the tasks they were given, and how an attempt ends (R8 to R12, R18).
 
-An attempt is named by the sequence of its TASK_ASSIGNED event, and only the current one of a task may report (R8). It ends in one
-of four ways: completed, failed, lost with its session, or fenced after it was told to stop and the grace ran out.
+An attempt is named by the sequence of its TASK_ASSIGNED event, and only the current one of a task may report (R8). It
+ends in one of four ways: completed, failed, lost with its session, or fenced after it was told to stop and the grace
+ran out.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ def require(d: Deciding, token: int) -> AttemptRow:
     """The live attempt of a token, if it is the caller's. Raises StaleAttempt, PermissionDenied."""
     attempt = d.state.attempts.get(token)
     if attempt is None:
-        raise StaleAttempt(token, d.state.sequence if token > d.state.sequence else 0)
-    if d.caller.session_id and d.caller.session_id != attempt.session_id:
-        raise PermissionDenied(f"attempt {token} belongs to another session")
+        raise StaleAttempt(token)
+    if d.caller.session_id:
+        if d.caller.session_id != attempt.session_id:
+            raise PermissionDenied(f"attempt {token} belongs to another session")
+    elif d.caller.principal != d.state.agents[attempt.agent_id].principal:
+        raise PermissionDenied(f"attempt {token} belongs to another principal")
     return attempt
 
 
@@ -233,23 +237,25 @@ def _write_result(d: Deciding, attempt: AttemptRow, agent_name: str, command: Co
 
 def _may_retry(state: NamespaceState, task: TaskRow, *, retryable: bool, lost: bool) -> bool:
     policy = policy_of(state, task.policy)
-    retry = merged_retry(task.spec.retry, policy.retry) if policy.retry is not None else task.spec.retry
-    if retry is None:
-        return False
+    assert policy.retry is not None
+    retry = merged_retry(task.spec.retry, policy.retry)
     if lost:
         return task.losses < retry.lost_attempts_max
     return retryable and task.failures + 1 < retry.attempts_max
 
 
 def _backoff_ns(state: NamespaceState, run: RunRow, task: TaskRow, *, lost: bool) -> int:
-    """Exponential with a cap; jitter of up to a quarter less, derived from the ids so that a fold needs no randomness."""
+    """Exponential with a cap; jitter of up to a quarter less, derived from the ids: nothing here is random."""
     if lost:
         return 0
     policy = policy_of(state, task.policy)
     assert policy.retry is not None
     retry = merged_retry(task.spec.retry, policy.retry)
     longest = retry.backoff_max_ns or 0
-    wait = min(float(longest), (retry.backoff_initial_ns or 0) * retry.backoff_multiplier ** min(task.failures - 1, 64))
+    try:
+        wait = min(float(longest), (retry.backoff_initial_ns or 0) * retry.backoff_multiplier ** (task.failures - 1))
+    except OverflowError:
+        wait = float(longest)
     spread = zlib.crc32(f"{run.run_id}/{task.spec.task_id}/{task.attempts}".encode()) / 0xFFFFFFFF
     return int(wait * (1 - spread / 4))
 

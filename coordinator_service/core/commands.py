@@ -1,7 +1,7 @@
 """Commands: everything that can be asked of a namespace.
 
-A command is decoded and checked for shape (sizes, characters, JSON) before it gets here; what depends on the state is decided
-here. Reads are commands too: their answer waits, like every other, for what it was based on to be durable (D4).
+A command is decoded and checked for shape (sizes, characters, JSON) before it gets here; what depends on the state is
+decided here. Reads are commands too: their answer waits, like every other, for what it was based on to be durable (D4).
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from coordinator_service.core.values import JsonValue, RunStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks. An empty request_id means that repetitions are not recognised; digest is of the request in canonical form."""
+    """Who asks.
+
+    An empty request_id means that repetitions are not recognised; digest is of the request in canonical form.
+    """
 
     principal: str = ""
     session_id: int = 0

@@ -1,8 +1,8 @@
 """Conflicts: when two writers met on shared state, who wins, and what the loser is told (S3 to S8).
 
-An update conflicts when a path that overlaps one of its own was changed after the revision it is based on. Paths overlap when one
-is a prefix of the other, by whole segments; appends never conflict with appends. This is optimistic concurrency control by
-backward validation (Kung and Robinson, "On optimistic methods for concurrency control", 1981).
+An update conflicts when a path that overlaps one of its own was changed after the revision it is based on. Paths
+overlap when one is a prefix of the other, by whole segments; appends never conflict with appends. This is optimistic
+concurrency control by backward validation (Kung and Robinson, "On optimistic methods for concurrency control", 1981).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coordinator_service.core.events import (
     Event,
     StateUpdated,
 )
-from coordinator_service.core.policies import policy_of
+from coordinator_service.core.policies import policy_of_caller
 from coordinator_service.core.rejections import StateConflict
 from coordinator_service.core.specs import ConflictingKey, StateChange
 from coordinator_service.core.state import AttemptRow, Change, NamespaceState, PathRow, Trail
@@ -33,12 +33,14 @@ KEYS_NAMED_MAX = 100
 """Keys that a CONFLICT_DETECTED names."""
 VALUE_BYTES_MAX = 64 * 1024
 """Values larger than this are named by size and digest (S7)."""
+VALUES_BYTES_MAX = 512 * 1024
+"""Values of one CONFLICT_DETECTED together; those beyond are named by size and digest."""
 
 
 def check(d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None) -> None:
     """Emits the conflict and raises StateConflict if any of the changes meets another writer's."""
     state = d.state
-    policy = policy_of(state, attempt.policy if attempt is not None else "default")
+    policy = policy_of_caller(d, attempt)
     window_from_ns = d.now_ns - (policy.conflict_window_ns or 0)
     found: list[tuple[StateChange, str, JsonValue, Change]] = []
     for change in changes:
@@ -72,10 +74,9 @@ def _lose(
 ) -> None:
     """timestamp_based: the first writer wins, the other is told to retry."""
     state = d.state
-    keys = tuple(_conflicting_key(state, key, value, theirs) for _, key, value, theirs in found[:KEYS_NAMED_MAX])
-    base = found[0][0].base_revision
-    if base is None:
-        base = attempt.token if attempt is not None else 0
+    keys = _conflicting_keys(state, found[:KEYS_NAMED_MAX])
+    given = found[0][0].base_revision
+    base = given if given is not None else attempt.token if attempt is not None else None
     latest = max((theirs for *_, theirs in found), key=lambda change: change.revision)
     about = subjects.of_holder(state, d.caller.session_id, 0 if attempt is None else attempt.token)
     strategy = ConflictStrategy.TIMESTAMP_BASED
@@ -83,11 +84,11 @@ def _lose(
         ConflictDetected(
             conflict_type="concurrent_modification",
             writer=writer,
-            base_revision=base,
+            base_revision=base or 0,
             keys=keys,
             strategy=strategy,
         ),
-        reason=reasons.CHANGED_SINCE_BASE if base else reasons.CHANGED_IN_WINDOW,
+        reason=reasons.CHANGED_IN_WINDOW if base is None else reasons.CHANGED_SINCE_BASE,
         cause=latest.revision,
         about=about,
     )
@@ -116,34 +117,43 @@ def _lose(
     raise StateConflict(detected.sequence, keys, latest.revision)
 
 
-def _conflicting_key(state: NamespaceState, key: str, value: JsonValue, theirs: Change) -> ConflictingKey:
-    entry = state.entries.get(theirs.key)
-    attempted, attempted_digest = _named(value)
-    current, current_digest = _named(None if entry is None else entry.value)
-    return ConflictingKey(
-        key=key,
-        their_key=theirs.key,
-        their_writer=theirs.writer,
-        their_revision=theirs.revision,
-        their_timestamp_ns=theirs.time_ns,
-        their_traceparent=theirs.traceparent,
-        attempted=attempted,
-        current=current,
-        attempted_digest=attempted_digest,
-        current_digest=current_digest,
-    )
+def _conflicting_keys(
+    state: NamespaceState, found: list[tuple[StateChange, str, JsonValue, Change]]
+) -> tuple[ConflictingKey, ...]:
+    """What a conflict says of each key; values by themselves while there is room for them in one event."""
+    left = VALUES_BYTES_MAX
+    keys = []
+    for _, key, value, theirs in found:
+        entry = state.entries.get(theirs.key)
+        attempted, attempted_digest, left = _named(value, left)
+        current, current_digest, left = _named(None if entry is None else entry.value, left)
+        keys.append(
+            ConflictingKey(
+                key=key,
+                their_key=theirs.key,
+                their_writer=theirs.writer,
+                their_revision=theirs.revision,
+                their_timestamp_ns=theirs.time_ns,
+                their_traceparent=theirs.traceparent,
+                attempted=attempted,
+                current=current,
+                attempted_digest=attempted_digest,
+                current_digest=current_digest,
+            )
+        )
+    return tuple(keys)
 
 
-def _named(value: JsonValue) -> tuple[JsonValue, str]:
-    """The value, or where it is large its size and digest instead."""
+def _named(value: JsonValue, left: int) -> tuple[JsonValue, str, int]:
+    """The value, or where it is large its size and digest instead; and the bytes left for others."""
     encoded = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    if len(encoded) <= VALUE_BYTES_MAX:
-        return value, ""
-    return None, f"{len(encoded)}:{hashlib.sha256(encoded).hexdigest()}"
+    if len(encoded) <= min(left, VALUE_BYTES_MAX):
+        return value, "", left - len(encoded)
+    return None, f"{len(encoded)}:{hashlib.sha256(encoded).hexdigest()}", left
 
 
 def _latest_overlapping(state: NamespaceState, path: str, *, appends: bool, besides: str | None) -> Change | None:
-    """The latest change of a path that overlaps, by somebody besides the writer given, appends left out for an append."""
+    """The latest change of an overlapping path by somebody besides a writer; for an append, appends left out."""
     latest: Change | None = None
     for part in path_parts(path):
         row = state.paths.get(part)
@@ -166,9 +176,14 @@ def _latest(trail: Trail, *, appends: bool, besides: str | None) -> Change | Non
 def apply_detected(state: NamespaceState, event: Event, _payload: ConflictDetected) -> None:
     """An attempt that times out after this fails with STATE_CONFLICT, unless it writes successfully before (R11)."""
     if event.run_id:
-        attempt = state.attempts.get(state.task(event.run_id, event.task_id).attempt_token)
-        if attempt is not None:
-            attempt.conflict_sequence = event.sequence
+        note_outcome(state, event, event.sequence)
+
+
+def note_outcome(state: NamespaceState, event: Event, conflict_sequence: int) -> None:
+    """Whether the last write of an attempt conflicted: the sequence of the conflict, or 0."""
+    attempt = state.attempts.get(state.task(event.run_id, event.task_id).attempt_token)
+    if attempt is not None:
+        attempt.conflict_sequence = conflict_sequence
 
 
 def note_change(state: NamespaceState, event: Event, path: str, payload: StateUpdated) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from coordinator_service.core import reasons, subjects
 from coordinator_service.core.answers import Published
 from coordinator_service.core.events import CustomEvent, Event
-from coordinator_service.core.requests import apply_published
-from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.requests import apply_published, published
+from coordinator_service.core.state import NamespaceState, RequestRow
 from coordinator_service.core.subjects import Subject
 
 if TYPE_CHECKING:
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 
 def decide_publish(d: Deciding, command: Publish) -> Published:
-    """Appends the drafts, all of them. One whose event_id is known already is not stored again; its sequence is returned."""
+    """Appends the drafts, all of them.
+
+    One whose event_id is known already is not stored again; its sequence is returned.
+    """
     state = d.state
     about = subjects.of_holder(state, d.caller.session_id, d.caller.attempt_token)
     sequences = []
     for draft in command.drafts:
-        known = state.published.get(draft.event_id) if draft.event_id else None
-        if known is not None:
-            sequences.append(known.sequence)
+        known = published(state, draft.event_id, d.now_ns) if draft.event_id else 0
+        if known:
+            sequences.append(known)
             continue
         event = d.emit(
             CustomEvent(name=draft.name, data=draft.data),
@@ -36,6 +39,18 @@ def decide_publish(d: Deciding, command: Publish) -> Published:
         )
         sequences.append(event.sequence)
     return Published(sequences=tuple(sequences))
+
+
+def again(d: Deciding, command: Publish, row: RequestRow) -> Published:
+    """The sequences that the same request was given before: its own events follow each other (D5)."""
+    following = row.first_sequence
+    sequences = []
+    for draft in command.drafts:
+        known = d.state.published.get(draft.event_id) if draft.event_id else None
+        sequence = following if known is None else known.sequence
+        following += sequence == following
+        sequences.append(sequence)
+    return Published(sequences=tuple(sequences), replayed=True)
 
 
 def apply_custom(state: NamespaceState, event: Event, _payload: CustomEvent) -> None:

@@ -1,5 +1,7 @@
-"""Deadlines: times in the state at which a decision is due (D7). The shell knows when the next one is; what it means is decided
-here, checked again against the state as it then is."""
+"""Deadlines: times in the state at which a decision is due (D7).
+
+The shell knows when the next one is; what it means is decided here, checked again against the state as it then is.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from coordinator_service.core.commands import Tick
     from coordinator_service.core.deciding import Deciding
 
+DEADLINES_TIDY_MIN = 1000
+"""Deadlines below which nothing is tidied."""
 DUE_MAX = 1000
 """Deadlines that one decision handles; the rest are due at once after it."""
 
@@ -29,8 +33,8 @@ def next_deadline_ns(state: NamespaceState) -> int | None:
 
 def decide_tick(d: Deciding, _command: Tick) -> Done:
     """Handles what is due."""
-    deadlines = d.state.index.deadlines
     for _ in range(DUE_MAX):
+        deadlines = d.state.index.deadlines
         if not deadlines or deadlines[0][0] > d.now_ns:
             break
         entry = heapq.heappop(deadlines)
@@ -54,7 +58,7 @@ def _stands(state: NamespaceState, time_ns: int, kind: str, number: int, run_id:
         return waiter is not None and waiter.grace_until_ns == time_ns
     if kind == "run":
         run = state.runs.get(run_id)
-        return run is not None and not run.status.over and not run.cancel_reason
+        return run is not None and run.deadline_ns == time_ns and not run.status.over and not run.cancel_reason
     if kind == "backoff":
         run = state.runs.get(run_id)
         task = None if run is None else run.tasks.get(task_id)
@@ -82,8 +86,17 @@ def _handle(d: Deciding, kind: str, number: int, run_id: str, task_id: str) -> N
         ownership.end_hold(d)
 
 
+def tidy(state: NamespaceState) -> None:
+    """Drops what no longer stands once that may be most of it, so that the heap grows with what lives."""
+    deadlines = [entry for entry in state.index.deadlines if _stands(state, *entry)]
+    heapq.heapify(deadlines)
+    state.index.deadlines = deadlines
+    state.index.deadlines_tidy_at = max(DEADLINES_TIDY_MIN, 2 * len(deadlines))
+
+
 def rebuild(state: NamespaceState) -> None:
     """Notes every deadline that the tables hold."""
+    state.index.deadlines.clear()
     for attempt in state.attempts.values():
         if attempt.fenced_at_ns:
             state.add_deadline(attempt.fenced_at_ns, "fence", attempt.token)
@@ -93,6 +106,9 @@ def rebuild(state: NamespaceState) -> None:
         state.add_deadline(waiter.deadline_ns, "wait", waiter.request_sequence)
         if waiter.grace_until_ns:
             state.add_deadline(waiter.grace_until_ns, "reattach", waiter.request_sequence)
+    hold_until_ns = locks.hold_until_ns(state)
+    if state.waiters and hold_until_ns > state.time_ns:
+        state.add_deadline(hold_until_ns, "hold")
     for run in state.runs.values():
         if run.status.over:
             continue

@@ -26,7 +26,7 @@ from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.deciding import Deciding
 from coordinator_service.core.events import Event
-from coordinator_service.core.rejections import Rejection
+from coordinator_service.core.rejections import Rejection, SessionOver
 from coordinator_service.core.state import NamespaceState
 
 
@@ -73,15 +73,16 @@ _DECIDERS: dict[type, Callable[[Deciding, Any], Answer]] = {
     commands.GetEnds: views.get_ends,
 }
 
-_FENCED_BY_ATTEMPT = (commands.Publish, commands.SubmitRun, commands.Acquire, commands.UpdateState)
-"""Commands that count only while the attempt they are made in is current (L8). Release always passes."""
+_FENCED = (commands.Publish, commands.SubmitRun, commands.Acquire, commands.UpdateState)
+"""Commands that count only while the session and the attempt they are made in live (L8). Release always passes."""
 
 
 def decide(state: NamespaceState, command: Command, caller: Caller, now_ns: int) -> Decision:
     """Decides one command at a namespace time, and advances the state by the events that follow.
 
-    now_ns must not lie before the state's time. A Rejection that comes without events means that nothing happened. Any other
-    exception is a fault: the state is no longer to be trusted and has to be folded again from the log.
+    now_ns must not lie before the state's time. A Rejection that comes without events means that nothing
+    happened. Any other exception is a fault: the state is no longer to be trusted and has to be folded again
+    from the log.
     """
     d = Deciding(state, caller, now_ns, apply)
     answer: Answer | Rejection
@@ -89,7 +90,7 @@ def decide(state: NamespaceState, command: Command, caller: Caller, now_ns: int)
         answer = _answer(d, command)
     except Rejection as rejection:
         answer = rejection
-    if state.index.stirred or state.index.opened:
+    if (state.index.stirred or state.index.opened) and (d.events or not caller.request_id):
         scheduler.assign_ready(d)
     if d.events:
         _seal(state, d.events)
@@ -103,9 +104,14 @@ def _answer(d: Deciding, command: Command) -> Answer:
         if row is not None:
             if isinstance(command, commands.Acquire):
                 return locks.again(d, row)
+            if isinstance(command, commands.Publish):
+                return custom_events.again(d, command, row)
             return Recall(method=caller.method, first_sequence=row.first_sequence, count=row.count)
-    if caller.attempt_token and isinstance(command, _FENCED_BY_ATTEMPT):
-        attempts.require(d, caller.attempt_token)
+    if isinstance(command, _FENCED):
+        if caller.session_id and caller.session_id not in d.state.index.sessions:
+            raise SessionOver(caller.session_id)
+        if caller.attempt_token:
+            attempts.require(d, caller.attempt_token)
     return _DECIDERS[type(command)](d, command)
 
 
@@ -114,5 +120,6 @@ def _seal(state: NamespaceState, events: list[Event]) -> None:
     record = events[0].request
     if record is not None:
         record.count = len(events)
-        key = requests.request_key(events[0].principal, record.method, record.request_id)
-        state.requests[key].count = len(events)
+        row = state.requests.get(requests.request_key(events[0].principal, record.method, record.request_id))
+        if row is not None and row.first_sequence == events[0].sequence:
+            row.count = len(events)

@@ -13,8 +13,11 @@ _NO_METADATA: dict[str, str] = {}
 
 
 class Deciding:
-    """Gathers the events of one decision. Each is applied as it is emitted, so that what follows sees what went before: a
-    completion and the assignments it frees are one decision and one batch (R9)."""
+    """Gathers the events of one decision.
+
+    Each is applied as it is emitted, so that what follows sees what went before: a completion and the assignments it
+    frees are one decision and one batch (R9).
+    """
 
     __slots__ = ("_apply", "caller", "events", "now_ns", "state")
 

@@ -1,7 +1,7 @@
 """Events: the immutable facts that a namespace's log is made of.
 
-Each payload class mirrors the proto message of its name (see specs.py). `Event` is the envelope; the namespace, the log_id
-and a default event_id are added by the codec, since they are the same for a whole log.
+Each payload class mirrors the proto message of its name (see specs.py). `Event` is the envelope; the namespace, the
+log_id and a default event_id are added by the codec, since they are the same for a whole log.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class EventType(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStarted:
+    """An agent reports that it began to execute."""
+
     type: ClassVar[EventType] = EventType.AGENT_STARTED
     attempt_token: int
     capabilities: tuple[str, ...] = ()
@@ -75,6 +77,8 @@ class AgentStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCompleted:
+    """An attempt succeeded."""
+
     type: ClassVar[EventType] = EventType.AGENT_COMPLETED
     attempt_token: int
     result: bytes | None = None
@@ -84,6 +88,8 @@ class AgentCompleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFailed:
+    """An attempt failed."""
+
     type: ClassVar[EventType] = EventType.AGENT_FAILED
     attempt_token: int
     error: TaskError
@@ -96,6 +102,8 @@ class AgentFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateUpdated:
+    """Shared state changed. The event's sequence is the revision."""
+
     type: ClassVar[EventType] = EventType.STATE_UPDATED
     updates: tuple[StateUpdate, ...]
     merge_strategy: MergeStrategy
@@ -106,6 +114,8 @@ class StateUpdated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRequested:
+    """Somebody asked for locks."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_REQUESTED
     requests: tuple[LockRequest, ...]
     holder: str
@@ -117,6 +127,8 @@ class ResourceRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceAcquired:
+    """A lock was granted."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_ACQUIRED
     request_sequence: int
     resource: str
@@ -131,6 +143,8 @@ class ResourceAcquired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceReleased:
+    """A lock was released, or a counted grant was given back once."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_RELEASED
     resource: str
     holder: str
@@ -140,6 +154,8 @@ class ResourceReleased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRequestTimedOut:
+    """A lock request was not granted in time."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_TIMED_OUT
     request_sequence: int
     holders: tuple[LockGrant, ...] = ()
@@ -148,6 +164,8 @@ class ResourceRequestTimedOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRequestRefused:
+    """A lock request was refused at once."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_REFUSED
     request_sequence: int
     resource: str = ""
@@ -156,18 +174,24 @@ class ResourceRequestRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRequestWithdrawn:
+    """A waiting lock request was withdrawn."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_WITHDRAWN
     request_sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRequestReattached:
+    """A detached waiting request was taken up again."""
+
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_REATTACHED
     request_sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictDetected:
+    """Two writers met on shared state."""
+
     type: ClassVar[EventType] = EventType.CONFLICT_DETECTED
     conflict_type: str
     writer: str
@@ -178,6 +202,8 @@ class ConflictDetected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinationRequired:
+    """Somebody has to act."""
+
     type: ClassVar[EventType] = EventType.COORDINATION_REQUIRED
     action: str
     target: str
@@ -187,6 +213,8 @@ class CoordinationRequired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictResolved:
+    """How a conflict ended."""
+
     type: ClassVar[EventType] = EventType.CONFLICT_RESOLVED
     conflict_sequence: int
     winner: str
@@ -196,6 +224,8 @@ class ConflictResolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerStarted:
+    """A replica became the owner of the namespace: sessions and waiting calls are detached until they come back."""
+
     type: ClassVar[EventType] = EventType.OWNER_STARTED
     epoch: int
     replica_id: str
@@ -204,6 +234,8 @@ class OwnerStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRegistered:
+    """A session began."""
+
     type: ClassVar[EventType] = EventType.AGENT_REGISTERED
     spec: AgentSpec
     lease_ns: int | None = None
@@ -211,36 +243,48 @@ class AgentRegistered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentUpdated:
+    """The agent's own description changed during its session."""
+
     type: ClassVar[EventType] = EventType.AGENT_UPDATED
     spec: AgentSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDetached:
+    """A session lost its stream."""
+
     type: ClassVar[EventType] = EventType.AGENT_DETACHED
     session_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAttached:
+    """A detached session came back."""
+
     type: ClassVar[EventType] = EventType.AGENT_ATTACHED
     session_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDisconnected:
+    """A session ended."""
+
     type: ClassVar[EventType] = EventType.AGENT_DISCONNECTED
     session_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDraining:
+    """The agent takes no new tasks."""
+
     type: ClassVar[EventType] = EventType.AGENT_DRAINING
     session_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSubmitted:
+    """A run was accepted."""
+
     type: ClassVar[EventType] = EventType.RUN_SUBMITTED
     spec: RunSpec
     tasks: int
@@ -249,6 +293,8 @@ class RunSubmitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskAdded:
+    """A task of a run was accepted."""
+
     type: ClassVar[EventType] = EventType.TASK_ADDED
     spec: TaskSpec
     depends_on: tuple[str, ...] = ()
@@ -258,6 +304,8 @@ class TaskAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCompleted:
+    """Every task of a run is over."""
+
     type: ClassVar[EventType] = EventType.RUN_COMPLETED
     status: RunStatus
     counts: TaskCounts
@@ -266,12 +314,16 @@ class RunCompleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancelled:
+    """A run was asked to stop."""
+
     type: ClassVar[EventType] = EventType.RUN_CANCELLED
     status: RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskAssigned:
+    """A task was given to an agent. The event's sequence is the attempt token."""
+
     type: ClassVar[EventType] = EventType.TASK_ASSIGNED
     attempt: int
     session_id: int
@@ -281,6 +333,8 @@ class TaskAssigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskProgressed:
+    """An agent reported progress."""
+
     type: ClassVar[EventType] = EventType.TASK_PROGRESSED
     attempt_token: int
     progress: Progress
@@ -288,6 +342,8 @@ class TaskProgressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCancelRequested:
+    """An agent was told to stop an attempt."""
+
     type: ClassVar[EventType] = EventType.TASK_CANCEL_REQUESTED
     attempt_token: int
     fenced_at_ns: int
@@ -295,6 +351,8 @@ class TaskCancelRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRetryScheduled:
+    """A failed task will be tried again."""
+
     type: ClassVar[EventType] = EventType.TASK_RETRY_SCHEDULED
     ready_at_ns: int
     attempt: int
@@ -302,18 +360,24 @@ class TaskRetryScheduled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSkipped:
+    """A task will never run."""
+
     type: ClassVar[EventType] = EventType.TASK_SKIPPED
     cause_task_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCancelled:
+    """A task was cancelled."""
+
     type: ClassVar[EventType] = EventType.TASK_CANCELLED
     attempt_token: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyChanged:
+    """The policies in force changed."""
+
     type: ClassVar[EventType] = EventType.POLICY_CHANGED
     policies: tuple[Policy, ...]
     digest: str = ""
@@ -367,8 +431,11 @@ Payload: TypeAlias = (
 
 @dataclass(slots=True, kw_only=True)
 class RequestRecord:
-    """Makes a repeated request recognisable (D5). count is the number of events of the decision: known, and written once,
-    when the decision ends, before anybody else sees the event."""
+    """Makes a repeated request recognisable (D5).
+
+    count is the number of events of the decision: known, and written once, when the decision ends, before anybody else
+    sees the event.
+    """
 
     method: str
     request_id: str

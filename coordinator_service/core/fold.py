@@ -6,8 +6,6 @@ from coordinator_service.core import deadlines, locks, scheduler
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.core.values import TaskStatus
 
-_ACQUIRE = "Acquire"
-
 
 def restored(namespace: str, tables: Tables) -> NamespaceState:
     """The state that a snapshot holds the tables of."""
@@ -16,17 +14,17 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
         if agent.session_id:
             state.index.sessions[agent.session_id] = agent.spec.agent_id
             scheduler.join_pools(state, agent)
-        else:
-            state.index.disconnected.append((agent.disconnected_at_ns, agent.spec.agent_id))
+    gone = [(each.disconnected_at_ns, each.spec.agent_id) for each in state.agents.values() if not each.session_id]
+    state.index.disconnected.extend(sorted(gone))
     _restore_runs(state)
     for waiter in state.waiters.values():
         locks.enqueue(state, waiter)
     state.index.keys.extend(sorted(state.entries))
     for key, row in state.requests.items():
-        state.index.request_ages.append(key)
-        if f"\0{_ACQUIRE}\0" in key:
+        state.index.request_ages.append((row.time_ns, key))
+        if row.outcome:
             state.index.acquires[row.first_sequence] = row
-    state.index.published_ages.extend(state.published)
+    state.index.published_ages.extend((row.time_ns, event_id) for event_id, row in state.published.items())
     deadlines.rebuild(state)
     return state
 

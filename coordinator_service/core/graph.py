@@ -1,7 +1,8 @@
-"""The dependency graph of a run: names and capabilities resolved to tasks, circles refused, levels and the longest chain.
+"""The dependency graph of a run: names and capabilities resolved to tasks, circles refused, levels and the longest
+chain.
 
-Everything here is a function of the submission alone; order of submission never matters (R3). Circles are found by Kahn's
-algorithm ("Topological sorting of large networks", 1962): what cannot be ordered holds a circle.
+Everything here is a function of the submission alone; order of submission never matters (R3). Circles are found by
+Kahn's algorithm ("Topological sorting of large networks", 1962): what cannot be ordered holds a circle.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from coordinator_service.core.specs import Dependency, TaskSpec
 
 DEPENDENCIES_RESOLVED_MAX = 10_000
 """Tasks that one task may wait for once names and capabilities are resolved."""
+RUN_DEPENDENCIES_RESOLVED_MAX = 500_000
+"""The same of all tasks of a run together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +56,15 @@ def resolve(tasks: Sequence[TaskSpec]) -> list[Node]:
     declared = _declare(tasks)
     hard: dict[str, tuple[str, ...]] = {}
     soft: dict[str, tuple[str, ...]] = {}
+    resolved = 0
     for number, spec in enumerate(tasks):
         hard[spec.task_id] = _resolve_all(declared, spec, number, spec.depends_on, "depends_on")
-        soft[spec.task_id] = tuple(
-            each
-            for each in _resolve_all(declared, spec, number, spec.after, "after")
-            if each not in set(hard[spec.task_id])
-        )
+        afters = _resolve_all(declared, spec, number, spec.after, "after")
+        certain = set(hard[spec.task_id]) if afters else ()
+        soft[spec.task_id] = tuple(each for each in afters if each not in certain)
+        resolved += len(hard[spec.task_id]) + len(soft[spec.task_id])
+        if resolved > RUN_DEPENDENCIES_RESOLVED_MAX:
+            raise InvalidField(("run.tasks", f"mean more than {RUN_DEPENDENCIES_RESOLVED_MAX} dependencies together"))
     groups = _levels(tasks, hard, soft)
     return [
         Node(spec=spec, depends_on=hard[spec.task_id], after=soft[spec.task_id], group=groups[spec.task_id])

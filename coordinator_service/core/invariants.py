@@ -1,14 +1,17 @@
-"""Invariants: what must hold of every state, checked by tests and by the simulator after every step (docs/semantics.md)."""
+"""Invariants: what must hold of every state, checked by tests and by the simulator after every step
+(docs/semantics.md).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from coordinator_service.core import locks, scheduler
 from coordinator_service.core.state import NamespaceState, RunRow
 from coordinator_service.core.values import LockMode, TaskStatus
 
 
-class InvariantBroken(AssertionError):
+class InvariantBroken(AssertionError):  # noqa: N818 (it says what happened)
     """A state that must never be. The message begins with the number of the invariant."""
 
 
@@ -19,6 +22,7 @@ def check_invariants(state: NamespaceState) -> None:
     for run in state.runs.values():
         _check_run(state, run)
     _check_waiters(state)
+    _check_nothing_overlooked(state)
     _check_shared_state(state)
 
 
@@ -38,8 +42,10 @@ def _check_locks(state: NamespaceState) -> None:
             grant = state.grants.get(token)
             _require(grant is not None, 1, f"{resource}: grant {token} is gone")
             assert grant is not None
-            _require(grant.holder == holder and grant.resource == resource, 1, f"{resource}: grant {token} is another's")
-            _require(grant.mode is row.mode or row.mode is LockMode.EXCLUSIVE, 1, f"{resource}: modes are mixed")
+            _require(
+                grant.holder == holder and grant.resource == resource, 1, f"{resource}: grant {token} is another's"
+            )
+            _require(grant.mode is row.mode, 1, f"{resource}: modes are mixed")
             _require(grant.count >= 1, 1, f"grant {token} stands on nothing")
             _require(token <= state.sequence, 2, f"fencing token {token} lies in the future")
             if grant.attempt_token:
@@ -50,7 +56,9 @@ def _check_locks(state: NamespaceState) -> None:
 
 
 def _check_attempts(state: NamespaceState) -> None:
-    _require(len(state.attempts) <= state.limits.agents_running_max, 9, "more attempts than agents_running_max")
+    if len(state.attempts) > state.limits.agents_running_max:
+        newest_ns = max(attempt.assigned_at_ns for attempt in state.attempts.values())
+        _require(newest_ns <= state.owner_since_ns, 9, "an assignment exceeded agents_running_max")
     current = Counter((attempt.run_id, attempt.task_id) for attempt in state.attempts.values())
     for (run_id, task_id), count in current.items():
         _require(count == 1, 4, f"{run_id}/{task_id} has {count} live attempts")
@@ -62,7 +70,9 @@ def _check_attempts(state: NamespaceState) -> None:
         _require(token in agent.attempts, 4, f"attempt {token} is not listed by its agent")
         _require(agent.session_id == attempt.session_id, 4, f"attempt {token} outlived its session")
     for agent in state.agents.values():
-        _require(all(token in state.attempts for token in agent.attempts), 4, f"{agent.spec.agent_id} lists a dead attempt")
+        _require(
+            all(token in state.attempts for token in agent.attempts), 4, f"{agent.spec.agent_id} lists a dead attempt"
+        )
 
 
 def _check_run(state: NamespaceState, run: RunRow) -> None:
@@ -95,7 +105,28 @@ def _check_waiters(state: NamespaceState) -> None:
         for request in waiter.requests:
             queue = state.index.lock_queues.get(request.resource)
             queued = queue is not None and any(entry[1] == sequence for entry in queue.every)
-            _require(queued or not waiter.attached, 8, f"waiter {sequence} is in no queue of {request.resource}")
+            aside = queue is not None and not waiter.attached and sequence in queue.aside
+            _require(queued or aside, 8, f"waiter {sequence} is in no queue of {request.resource}")
+
+
+def _check_nothing_overlooked(state: NamespaceState) -> None:
+    """Nobody waits for what is there: neither a lock request nor a ready task. Between two decisions only."""
+    if state.index.stirred or state.index.opened or any(kind == "hold" for _, kind, *_ in state.index.deadlines):
+        return
+    for sequence, waiter in state.waiters.items():
+        free = waiter.attached and not any(
+            locks.is_obstructed(state, request.resource, request.mode, waiter.holder, waiter.queue_key, state.time_ns)
+            for request in waiter.requests
+        )
+        _require(not free, 8, f"waiter {sequence} was overlooked")
+    for run in state.runs.values():
+        for task_id, task in run.tasks.items():
+            if task.status is not TaskStatus.READY:
+                continue
+            pool = state.index.pools[scheduler.pool_name(task.spec.target)]
+            served = any(scheduler.takes_tasks(state.agents[agent_id]) for agent_id in pool.members)
+            free = served and not scheduler.closed_gate(state, run, task, state.time_ns)
+            _require(not free, 8, f"{run.run_id}/{task_id} was overlooked")
 
 
 def _check_shared_state(state: NamespaceState) -> None:

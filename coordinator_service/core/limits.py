@@ -1,4 +1,7 @@
-"""The limits that decisions depend on. An owner records them in OWNER_STARTED, so that a fold never reads configuration."""
+"""The limits that decisions depend on.
+
+An owner records them in OWNER_STARTED, so that a fold never reads configuration.
+"""
 
 from __future__ import annotations
 

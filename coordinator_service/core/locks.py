@@ -1,9 +1,9 @@
 """Locks: who holds what, who waits, and who comes next (L1 to L9).
 
-A request for several resources is granted whole or not at all (L3). It is obstructed by a conflicting holder, or by a conflicting
-waiter whose turn is earlier; so nobody overtakes, and a shared request does not slip past an exclusive one (L2). The fencing
-token is the sequence of the RESOURCE_ACQUIRED event (L8): after M. Burrows, "The Chubby lock service" (2006), where it is called
-a sequencer.
+A request for several resources is granted whole or not at all (L3). It is obstructed by a conflicting holder, or by a
+conflicting waiter whose turn is earlier; so nobody overtakes, and a shared request does not slip past an exclusive one
+(L2). The fencing token is the sequence of the RESOURCE_ACQUIRED event (L8): after M. Burrows, "The Chubby lock service"
+(2006), where it is called a sequencer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from coordinator_service.core.events import (
     ResourceRequestTimedOut,
     ResourceRequestWithdrawn,
 )
-from coordinator_service.core.policies import policy_of
+from coordinator_service.core.policies import policy_of_caller
 from coordinator_service.core.rejections import (
     InvalidField,
     LimitReached,
@@ -31,9 +31,8 @@ from coordinator_service.core.rejections import (
     LockTimeout,
     LockUpgrade,
     NotHolder,
-    Rejection,
 )
-from coordinator_service.core.requests import request_key
+from coordinator_service.core.requests import forget, request_key
 from coordinator_service.core.specs import LockGrant, LockRequest, TaskLock
 from coordinator_service.core.state import (
     GrantRow,
@@ -55,6 +54,8 @@ if TYPE_CHECKING:
 LEASE_DEFAULT_NS = 30 * NS_PER_SECOND
 HOLDERS_NAMED_MAX = 20
 """Holders that a refusal names."""
+HOLDERS_RESERVED = ("attempt/", "session/")
+"""Names that only attempts and sessions hold locks under."""
 
 
 # Deciding.
@@ -68,12 +69,12 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
     session_id = attempt.session_id if attempt else caller.session_id
     sequence = state.sequence + 1
     holder = _holder(d, requests[0].holder, sequence)
-    policy = policy_of(state, attempt.policy if attempt else "default")
+    policy = policy_of_caller(d, attempt)
     priority = max((r.priority for r in requests if r.priority is not None), default=policy.priority)
     key = _key(state, priority, d.now_ns, sequence)
 
-    refusal = _upgrade_refused(state, requests, holder)
-    obstructed = refusal is None and any(is_obstructed(state, r.resource, r.mode, holder, key) for r in requests)
+    refusal: LockUpgrade | LockTimeout | None = _upgrade_refused(state, requests, holder)
+    obstructed = refusal is None and any(_is_obstructed(d, r, holder, key) for r in requests)
     wait_ns = min((r.wait_timeout_ns for r in requests if r.wait_timeout_ns is not None), default=None)
     wait_ns = policy.resource_timeout_ns if wait_ns is None else wait_ns
     waits = obstructed and bool(wait_ns)
@@ -97,17 +98,19 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
     if obstructed:
         refusal = LockTimeout(sequence, _in_the_way(state, requests, holder), 1)
     if refusal is not None:
+        upgrade = isinstance(refusal, LockUpgrade)
         d.emit(
             ResourceRequestRefused(
                 request_sequence=sequence,
-                resource=requests[0].resource,
+                resource=refusal.resource if isinstance(refusal, LockUpgrade) else requests[0].resource,
                 holders=_in_the_way(state, requests, holder),
             ),
-            reason=refusal.reason,
+            reason=reasons.LOCK_UPGRADE if upgrade else reasons.LOCK_TIMEOUT,
             cause=sequence,
+            about=subjects.of_event(requested),
         )
         raise refusal
-    return _grant(d, requests, holder, requested, session_id, caller.attempt_token, reasons.LOCK_FREE)
+    return _grant(d, requests, holder, session_id, caller.attempt_token, reasons.LOCK_FREE, requested)
 
 
 def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
@@ -125,7 +128,7 @@ def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
         if not all(token in d.state.grants for token in row.tokens):
             raise LockLost(sequence)
         return Acquired(grants=_grants_of(d.state, row.tokens), request_sequence=sequence, replayed=True)
-    if row.outcome.startswith(LockUpgrade.reason):
+    if row.outcome.startswith(reasons.LOCK_UPGRADE):
         raise LockUpgrade(row.outcome.partition(":")[2], 0)
     raise LockTimeout(sequence, (), 0)
 
@@ -146,9 +149,13 @@ def decide_release(d: Deciding, command: Release) -> Done:
 
 
 def decide_expire(d: Deciding, command: ExpireLock) -> Done:
-    """L7: the lease of a lock ended; the next in line is granted in the same decision."""
+    """L7: the lease of a lock ended; the next in line is granted in the same decision.
+
+    A lock of an attempt or a session has no lease of its own: it ends with them, so that no attempt lives on without
+    a lock it was granted (L8).
+    """
     grant = d.state.grants.get(command.fencing_token)
-    if grant is not None:
+    if grant is not None and not grant.session_id:
         pump(d, [_release(d, grant, reasons.LEASE_EXPIRED, whole=True)])
     return Done(sequence=d.state.sequence)
 
@@ -237,40 +244,34 @@ def pump(d: Deciding, resources: Iterable[str]) -> None:
 
 def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
     state = d.state
-    while (waiter := _head(state, queue.every)) is not None:
-        if waiter.attached and _grant_if_free(d, waiter):
-            continue
-        if _mode_of(waiter, resource) is LockMode.EXCLUSIVE and _blocks(state, waiter):
-            return
-        break
-    # The first in line waits for something else and does not want this resource for itself: those behind it may go on.
+    while (first := _head(state, queue, queue.every, d.now_ns)) is not None:
+        if not (first.attached and _grant_if_free(d, first)):
+            break
+    row = state.locks.get(resource)
+    if first is None or (row is not None and row.mode is LockMode.EXCLUSIVE):
+        return
+    # The first in line has to wait. Others may go on before it only where they do not conflict with it (L2, L5).
+    for sequence in list(state.index.waiting[resource, first.holder]):
+        own = state.waiters.get(sequence)
+        if own is not None and own.attached:
+            _grant_if_free(d, own)
+    if _mode_of(first, resource) is LockMode.EXCLUSIVE:
+        return
     for key, sequence in sorted(queue.every):
         waiter = state.waiters.get(sequence)
         if waiter is None or waiter.queue_key != key:
             continue
         if waiter.attached and _grant_if_free(d, waiter):
             continue
-        if _mode_of(waiter, resource) is LockMode.EXCLUSIVE and _blocks(state, waiter):
+        if _mode_of(waiter, resource) is LockMode.EXCLUSIVE and _blocks(state, waiter, d.now_ns):
             return
 
 
 def _grant_if_free(d: Deciding, waiter: WaiterRow) -> bool:
-    state = d.state
     for request in waiter.requests:
-        if is_obstructed(state, request.resource, request.mode, waiter.holder, waiter.queue_key):
+        if _is_obstructed(d, request, waiter.holder, waiter.queue_key):
             return False
-    requested = waiter.request_sequence
-    _grant(
-        d,
-        waiter.requests,
-        waiter.holder,
-        None,
-        waiter.session_id,
-        waiter.attempt_token,
-        reasons.NEXT_IN_LINE,
-        requested,
-        waiter.traceparent,
-    )
+    _grant(d, waiter.requests, waiter.holder, waiter.session_id, waiter.attempt_token, reasons.NEXT_IN_LINE, waiter)
     return True
 
 
@@ -278,20 +279,22 @@ def _grant(
     d: Deciding,
     requests: tuple[LockRequest, ...],
     holder: str,
-    requested: Event | None,
     session_id: int,
     attempt_token: int,
     reason: str,
-    request_sequence: int = 0,
-    traceparent: str = "",
+    asked: Event | WaiterRow,
 ) -> Acquired:
+    """Grants all of a request: of one that was just made, or of one that waited."""
     state = d.state
-    sequence = requested.sequence if requested is not None else request_sequence
+    sequence = asked.request_sequence if isinstance(asked, WaiterRow) else asked.sequence
+    about = subjects.of_holder(state, session_id, attempt_token, asked.traceparent)
     grants = []
     for request in requests:
         row = state.locks.get(request.resource)
         existing = row.holders.get(holder, 0) if row is not None else 0
         why = reasons.LOCK_HELD_ALREADY if existing else reason
+        if row is not None and why is reasons.LOCK_FREE:
+            why = reasons.LOCK_SHARED
         event = d.emit(
             ResourceAcquired(
                 request_sequence=sequence,
@@ -306,7 +309,7 @@ def _grant(
             ),
             reason=why,
             cause=sequence,
-            about=subjects.of_holder(state, session_id, attempt_token, traceparent),
+            about=about,
         )
         grants.append(as_grant(state.grants[existing or event.sequence]))
     return Acquired(grants=tuple(grants), request_sequence=sequence)
@@ -331,8 +334,11 @@ def _check_request(state: NamespaceState, requests: tuple[LockRequest, ...]) -> 
     resources = [request.resource for request in requests]
     if len(set(resources)) != len(resources):
         raise InvalidField(("requests", "names a resource twice"))
-    if any(request.holder != requests[0].holder for request in requests):
+    holder = requests[0].holder
+    if any(request.holder != holder for request in requests):
         raise InvalidField(("requests", "the holder must be the same in all requests of a call"))
+    if holder.startswith(HOLDERS_RESERVED):
+        raise InvalidField(("requests[0].holder", f"must not begin with {' or '.join(HOLDERS_RESERVED)}"))
     if len(state.grants) + len(requests) > state.limits.locks_max:
         raise LimitReached("locks_max", state.limits.locks_max)
 
@@ -354,7 +360,7 @@ def _may_release(d: Deciding, grant: GrantRow) -> bool:
     return grant.principal == d.caller.principal
 
 
-def _upgrade_refused(state: NamespaceState, requests: tuple[LockRequest, ...], holder: str) -> Rejection | None:
+def _upgrade_refused(state: NamespaceState, requests: tuple[LockRequest, ...], holder: str) -> LockUpgrade | None:
     for request in requests:
         row = state.locks.get(request.resource)
         if row is None or holder not in row.holders:
@@ -367,7 +373,13 @@ def _upgrade_refused(state: NamespaceState, requests: tuple[LockRequest, ...], h
 # Looking.
 
 
-def is_obstructed(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey) -> bool:
+def _is_obstructed(d: Deciding, request: LockRequest, holder: str, key: QueueKey) -> bool:
+    return is_obstructed(d.state, request.resource, request.mode, holder, key, d.now_ns)
+
+
+def is_obstructed(
+    state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, now_ns: int
+) -> bool:
     """Whether a conflicting holder, or a conflicting waiter of an earlier turn, stands in the way (L2).
 
     A holder's own requests never conflict with each other (L5).
@@ -381,39 +393,74 @@ def is_obstructed(state: NamespaceState, resource: str, mode: LockMode, holder: 
     queue = state.index.lock_queues.get(resource)
     if queue is None:
         return False
-    first = _head(state, queue.every if mode is LockMode.EXCLUSIVE else queue.exclusive)
-    return first is not None and first.queue_key < key
+    heap = queue.every if mode is LockMode.EXCLUSIVE else queue.exclusive
+    first = _head(state, queue, heap, now_ns)
+    if first is None or first.queue_key > key:
+        return False
+    return first.holder != holder or _is_behind_others(state, heap, holder, key, now_ns)
 
 
-def _head(state: NamespaceState, heap: list[tuple[QueueKey, int]]) -> WaiterRow | None:
-    """The first waiter that still stands and blocks; entries that do not are dropped."""
-    while heap:
-        key, sequence = heap[0]
+def _is_behind_others(
+    state: NamespaceState, heap: list[tuple[QueueKey, int]], holder: str, key: QueueKey, now_ns: int
+) -> bool:
+    """Whether somebody besides the holder waits before a key."""
+    for entry_key, sequence in heap:
         waiter = state.waiters.get(sequence)
-        if waiter is not None and waiter.queue_key == key and _blocks(state, waiter):
-            return waiter
+        if waiter is not None and entry_key < key and waiter.holder != holder and _blocks(state, waiter, now_ns):
+            return True
+    return False
+
+
+def _head(state: NamespaceState, queue: LockQueue, heap: list[tuple[QueueKey, int]], now_ns: int) -> WaiterRow | None:
+    """The first waiter that still stands and blocks. Detached ones are set aside, those that are gone dropped."""
+    while heap:
+        sequence = heap[0][1]
+        waiter = state.waiters.get(sequence)
+        if waiter is not None:
+            if _blocks(state, waiter, now_ns):
+                return waiter
+            queue.aside[sequence] = None
         heapq.heappop(heap)
     return None
 
 
-def _blocks(state: NamespaceState, waiter: WaiterRow) -> bool:
+def _blocks(state: NamespaceState, waiter: WaiterRow, now_ns: int) -> bool:
     """A detached waiter blocks nobody, except for reattach_hold after an owner change (L6)."""
-    if waiter.attached:
-        return True
-    return state.time_ns < state.owner_since_ns + state.limits.reattach_hold_ms * NS_PER_MS
+    return waiter.attached or now_ns < hold_until_ns(state)
 
 
-def _mode_of(waiter: WaiterRow, resource: str) -> LockMode:
-    return next(request.mode for request in waiter.requests if request.resource == resource)
+def hold_until_ns(state: NamespaceState) -> int:
+    """Until when detached waiters block others (L6)."""
+    return state.owner_since_ns + state.limits.reattach_hold_ms * NS_PER_MS
+
+
+def _mode_of(waiter: WaiterRow, resource: str) -> LockMode | None:
+    for request in waiter.requests:
+        if request.resource == resource:
+            return request.mode
+    return None
+
+
+def waiting_for(state: NamespaceState, resource: str) -> list[WaiterRow]:
+    """Those who wait for a resource, in the order of their turn, detached ones among them."""
+    queue = state.index.lock_queues.get(resource)
+    if queue is None:
+        return []
+    sequences = dict.fromkeys([*(sequence for _, sequence in queue.every), *queue.aside])
+    rows = (state.waiters.get(sequence) for sequence in sequences)
+    return sorted((row for row in rows if row is not None), key=lambda row: row.queue_key)
 
 
 def position(state: NamespaceState, waiter: WaiterRow) -> int:
-    """The waiter's place in the longest of its queues, from 1."""
+    """The waiter's place in the longest of its queues, from 1; detached ones do not count."""
     places = [1]
     for request in waiter.requests:
-        queue = state.index.lock_queues.get(request.resource)
-        if queue is not None:
-            places.append(1 + sum(1 for key, seq in queue.every if key < waiter.queue_key and seq in state.waiters))
+        earlier = {
+            sequence
+            for key, sequence in state.index.lock_queues[request.resource].every
+            if key < waiter.queue_key and sequence in state.waiters
+        }
+        places.append(1 + len(earlier))
     return max(places)
 
 
@@ -480,12 +527,22 @@ def apply_requested(state: NamespaceState, event: Event, payload: ResourceReques
         waiters[event.sequence] = None
 
 
+def requeue_all(state: NamespaceState) -> None:
+    """Puts every waiter back into its queues: those set aside as detached block others again for a while (L6)."""
+    state.index.lock_queues.clear()
+    state.index.waiting.clear()
+    for waiter in state.waiters.values():
+        enqueue(state, waiter)
+
+
 def enqueue(state: NamespaceState, waiter: WaiterRow) -> None:
     """Puts a waiter into the queues of its resources."""
     for request in waiter.requests:
+        state.index.waiting.setdefault((request.resource, waiter.holder), {})[waiter.request_sequence] = None
         queue = state.index.lock_queues.get(request.resource)
         if queue is None:
             queue = state.index.lock_queues[request.resource] = LockQueue()
+        queue.aside.pop(waiter.request_sequence, None)
         entry = (waiter.queue_key, waiter.request_sequence)
         heapq.heappush(queue.every, entry)
         if request.mode is LockMode.EXCLUSIVE:
@@ -494,7 +551,9 @@ def enqueue(state: NamespaceState, waiter: WaiterRow) -> None:
 
 def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquired) -> None:
     """The holder has the lock; its event's sequence is the fencing token."""
-    waiter = drop_waiter(state, payload.request_sequence)
+    waiter = state.waiters.get(payload.request_sequence)
+    if waiter is not None and payload.resource == waiter.requests[-1].resource:
+        _drop_waiter(state, waiter)
     if payload.existing_token:
         state.grants[payload.existing_token].count += 1
     else:
@@ -538,7 +597,7 @@ def apply_released(state: NamespaceState, _event: Event, payload: ResourceReleas
 def apply_timed_out(state: NamespaceState, _event: Event, payload: ResourceRequestTimedOut) -> None:
     """The request waits no more."""
     _note_outcome(state, payload.request_sequence, "timed_out")
-    drop_waiter(state, payload.request_sequence)
+    _drop_waiter(state, state.waiters[payload.request_sequence])
 
 
 def apply_refused(state: NamespaceState, event: Event, payload: ResourceRequestRefused) -> None:
@@ -547,9 +606,12 @@ def apply_refused(state: NamespaceState, event: Event, payload: ResourceRequestR
 
 
 def apply_withdrawn(state: NamespaceState, _event: Event, payload: ResourceRequestWithdrawn) -> None:
-    """The request waits no more."""
-    _note_outcome(state, payload.request_sequence, "withdrawn")
-    drop_waiter(state, payload.request_sequence)
+    """The request waits no more. It was never answered, so it is decided afresh should it come again."""
+    waiter = state.waiters[payload.request_sequence]
+    row = state.requests.get(waiter.request_key)
+    if row is not None and row.first_sequence == waiter.request_sequence:
+        forget(state, waiter.request_key)
+    _drop_waiter(state, waiter)
 
 
 def apply_reattached(state: NamespaceState, _event: Event, payload: ResourceRequestReattached) -> None:
@@ -564,27 +626,25 @@ def attach(state: NamespaceState, waiter: WaiterRow) -> None:
     enqueue(state, waiter)
 
 
-def drop_waiter(state: NamespaceState, request_sequence: int) -> WaiterRow | None:
-    """Takes a waiter out, if there is one; its queue entries are dropped when they come up."""
-    waiter = state.waiters.pop(request_sequence, None)
-    if waiter is None:
-        return None
+def _drop_waiter(state: NamespaceState, waiter: WaiterRow) -> None:
+    """Takes a waiter out; its queue entries are dropped when they come up."""
+    sequence = waiter.request_sequence
+    del state.waiters[sequence]
     _, waiters = _belongings(state, waiter.session_id, waiter.attempt_token)
     if waiters is not None:
-        waiters.pop(request_sequence, None)
+        waiters.pop(sequence, None)
     for request in waiter.requests:
-        queue = state.index.lock_queues.get(request.resource)
-        if queue is not None and _head_is_none(state, queue):
+        of_holder = state.index.waiting[request.resource, waiter.holder]
+        del of_holder[sequence]
+        if not of_holder:
+            del state.index.waiting[request.resource, waiter.holder]
+        queue = state.index.lock_queues[request.resource]
+        queue.aside.pop(sequence, None)
+        for heap in (queue.every, queue.exclusive):
+            while heap and heap[0][1] not in state.waiters:
+                heapq.heappop(heap)
+        if not queue.every and not queue.aside:
             del state.index.lock_queues[request.resource]
-    return waiter
-
-
-def _head_is_none(state: NamespaceState, queue: LockQueue) -> bool:
-    while queue.every and queue.every[0][1] not in state.waiters:
-        heapq.heappop(queue.every)
-    while queue.exclusive and queue.exclusive[0][1] not in state.waiters:
-        heapq.heappop(queue.exclusive)
-    return not queue.every
 
 
 def _belongings(

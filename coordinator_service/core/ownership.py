@@ -39,7 +39,9 @@ def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStart
             waiter.grace_until_ns = grace_until_ns
             state.add_deadline(grace_until_ns, "reattach", waiter.request_sequence)
     if state.waiters:
-        state.add_deadline(event.time_ns + state.limits.reattach_hold_ms * NS_PER_MS, "hold")
+        locks.requeue_all(state)
+        state.add_deadline(locks.hold_until_ns(state), "hold")
+    state.open_gates()
 
 
 def end_hold(d: Deciding) -> None:

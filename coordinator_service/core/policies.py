@@ -15,7 +15,7 @@ from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, ConflictSt
 if TYPE_CHECKING:
     from coordinator_service.core.commands import ChangePolicies
     from coordinator_service.core.deciding import Deciding
-    from coordinator_service.core.state import NamespaceState
+    from coordinator_service.core.state import AttemptRow, NamespaceState
 
 DEFAULT_RETRY: Final = RetryPolicy(
     attempts_max=3,
@@ -80,6 +80,15 @@ def policy_of(state: NamespaceState, name: str) -> Policy:
     return state.policies.get(name) or state.policies["default"]
 
 
+def policy_of_caller(d: Deciding, attempt: AttemptRow | None) -> Policy:
+    """R17: the policy of a caller's attempt, else that of its session's agent name, else the default."""
+    state = d.state
+    if attempt is not None:
+        return policy_of(state, attempt.policy)
+    agent = state.agent_of_session(d.caller.session_id) if d.caller.session_id else None
+    return state.policies[policy_name(state, "" if agent is None else agent.spec.agent_name)]
+
+
 def decide_policies(d: Deciding, command: ChangePolicies) -> Done:
     """P2: a change is an event; the digest in force already changes nothing."""
     if not any(policy.name == "default" for policy in command.policies):
@@ -96,3 +105,4 @@ def apply_policies(state: NamespaceState, _event: Event, payload: PolicyChanged)
     default = completed(given["default"], DEFAULT_POLICY)
     state.policies = {name: completed(policy, default) for name, policy in given.items()}
     state.policies_digest = payload.digest
+    state.open_gates()

@@ -35,7 +35,7 @@ from typing import ClassVar
 from coordinator_service.core.specs import ConflictingKey, LockGrant
 
 
-class Rejection(Exception):
+class Rejection(Exception):  # noqa: N818 (a refusal is an answer, not an error)
     """A command was refused. code is the name of a gRPC status, reason one of ErrorReason without its prefix."""
 
     code: ClassVar[str]

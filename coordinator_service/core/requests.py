@@ -1,12 +1,12 @@
 """Idempotency: a request that comes again gets its first answer, not a second effect (D5).
 
-A command that produced events is remembered, in apply, under (principal, method, request_id), for request_window. A pure refusal
-is not: it is decided afresh.
+A command that produced events is remembered, in apply, under (principal, method, request_id), for request_window. A
+pure refusal is not: it is decided afresh.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from coordinator_service.core.events import Event, ResourceRequested
 from coordinator_service.core.rejections import RequestIdReused
@@ -15,6 +15,9 @@ from coordinator_service.core.values import NS_PER_MS
 
 if TYPE_CHECKING:
     from coordinator_service.core.commands import Caller
+
+WAITING: Final = "waiting"
+"""The outcome of an acquire that has none yet."""
 
 
 def request_key(principal: str, method: str, request_id: str) -> str:
@@ -35,44 +38,52 @@ def remembered(state: NamespaceState, caller: Caller, now_ns: int) -> RequestRow
 def apply_request(state: NamespaceState, event: Event) -> None:
     """Remembers the request of a decision, and forgets those whose window is over."""
     record = event.request
-    if record is None:
-        return
+    assert record is not None
     key = request_key(event.principal, record.method, record.request_id)
+    forget(state, key)
     row = RequestRow(digest=record.digest, first_sequence=event.sequence, count=record.count, time_ns=event.time_ns)
-    if key in state.requests:
-        _forget(state, key)
     state.requests[key] = row
-    state.index.request_ages.append(key)
+    state.index.request_ages.append((event.time_ns, key))
     if isinstance(event.payload, ResourceRequested):
+        row.outcome = WAITING
         state.index.acquires[event.sequence] = row
+
+
+def published(state: NamespaceState, event_id: str, now_ns: int) -> int:
+    """The sequence of the event that a publisher named so within the window; 0 when there is none."""
+    row = state.published.get(event_id)
+    if row is None or row.time_ns + state.limits.request_window_ms * NS_PER_MS <= now_ns:
+        return 0
+    return row.sequence
+
+
+def apply_published(state: NamespaceState, event: Event) -> None:
+    """Remembers a publisher's event_id."""
+    if event.event_id:
+        state.published.pop(event.event_id, None)
+        state.published[event.event_id] = PublishedRow(sequence=event.sequence, time_ns=event.time_ns)
+        state.index.published_ages.append((event.time_ns, event.event_id))
 
 
 def forget_old(state: NamespaceState) -> None:
     """D8: what is older than the window goes, by event time."""
     until_ns = state.time_ns - state.limits.request_window_ms * NS_PER_MS
     ages = state.index.request_ages
-    while ages:
-        oldest = state.requests.get(ages[0])
-        if oldest is not None and oldest.time_ns > until_ns:
-            break
-        key = ages.popleft()
-        if oldest is not None:
-            _forget(state, key)
-    published = state.index.published_ages
-    while published:
-        row = state.published.get(published[0])
-        if row is not None and row.time_ns > until_ns:
-            break
-        state.published.pop(published.popleft(), None)
+    while ages and ages[0][0] <= until_ns:
+        time_ns, key = ages.popleft()
+        row = state.requests.get(key)
+        if row is not None and row.time_ns == time_ns:
+            forget(state, key)
+    ages = state.index.published_ages
+    while ages and ages[0][0] <= until_ns:
+        time_ns, event_id = ages.popleft()
+        known = state.published.get(event_id)
+        if known is not None and known.time_ns == time_ns:
+            del state.published[event_id]
 
 
-def apply_published(state: NamespaceState, event: Event) -> None:
-    """Remembers a publisher's event_id."""
-    if event.event_id:
-        state.published[event.event_id] = PublishedRow(sequence=event.sequence, time_ns=event.time_ns)
-        state.index.published_ages.append(event.event_id)
-
-
-def _forget(state: NamespaceState, key: str) -> None:
-    row = state.requests.pop(key)
-    state.index.acquires.pop(row.first_sequence, None)
+def forget(state: NamespaceState, key: str) -> None:
+    """The request will be decided afresh when it comes again."""
+    row = state.requests.pop(key, None)
+    if row is not None:
+        state.index.acquires.pop(row.first_sequence, None)

@@ -1,10 +1,10 @@
 """The scheduler: which ready task goes to which agent, and when (R4 to R6).
 
-A task is ready the moment everything it waits for is over. Ready tasks that ask for the same target (a capability, an agent
-name, an agent id) wait in one pool, ordered by a key that is fixed when they are queued, so that a decision costs O(log n)
-whatever the backlog. A task that a limit or a held lock stands in the way of is parked at that gate and comes back to its pool
-when the gate opens. An assignment takes all the locks that the task declares in the same decision, or does not happen: nobody
-sits idle holding half of what it needs.
+A task is ready the moment everything it waits for is over. Ready tasks that ask for the same target (a capability, an
+agent name, an agent id) wait in one pool, ordered by a key that is fixed when they are queued, so that a decision costs
+O(log n) whatever the backlog. A task that a limit or a held lock stands in the way of is parked at that gate and comes
+back to its pool when the gate opens. An assignment takes all the locks that the task declares in the same decision, or
+does not happen: nobody sits idle holding half of what it needs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def pool_name(target: TaskTarget) -> str:
 def pools_of(spec: AgentSpec) -> list[str]:
     """The pools that an agent takes tasks from."""
     names = [f"capability:{capability.name}" for capability in spec.capabilities]
-    return [*names, f"name:{spec.agent_name}", f"id:{spec.agent_id}"] if names else [f"id:{spec.agent_id}"]
+    own = [f"name:{spec.agent_name}", f"id:{spec.agent_id}"] if names else [f"id:{spec.agent_id}"]
+    return list(dict.fromkeys([*names, *own]))
 
 
 def queue_key(state: NamespaceState, priority: int, ready_at_ns: int, load: int, sequence: int) -> QueueKey:
@@ -181,7 +182,7 @@ def assign_ready(d: Deciding) -> None:
     while state.index.stirred or state.index.opened:
         _assign_from_pools(d)
         for gate in list(state.index.opened):
-            if not _let_one_through(state, gate):
+            if not _let_one_through(state, gate, d.now_ns):
                 del state.index.opened[gate]
 
 
@@ -201,7 +202,7 @@ def _assign_from_pools(d: Deciding) -> None:
         entry = heapq.heappop(pool.ready)
         run = state.runs[entry[1]]
         task = run.tasks[entry[2]]
-        gate = _closed_gate(state, run, task)
+        gate = closed_gate(state, run, task, d.now_ns)
         if gate:
             heapq.heappush(state.index.parked.setdefault(gate, []), entry)
         else:
@@ -211,7 +212,7 @@ def _assign_from_pools(d: Deciding) -> None:
             heapq.heappush(order, (following, name))
 
 
-def _let_one_through(state: NamespaceState, gate: str) -> bool:
+def _let_one_through(state: NamespaceState, gate: str, now_ns: int) -> bool:
     """Offers the first task parked at a gate to its pool, if the gate is open for it."""
     parked = state.index.parked.get(gate, [])
     while parked:
@@ -221,7 +222,7 @@ def _let_one_through(state: NamespaceState, gate: str) -> bool:
         if run is None or task is None or task.queue_key != key or not is_waiting(task):
             heapq.heappop(parked)
             continue
-        if _closed_gate(state, run, task) == gate:
+        if closed_gate(state, run, task, now_ns) == gate:
             return False
         heapq.heappop(parked)
         offer(state, run_id, task)
@@ -250,7 +251,7 @@ def _assign(d: Deciding, run: RunRow, task: TaskRow, agent: AgentRow) -> None:
     locks.grant_task_locks(d, task.spec.locks, assigned)
 
 
-def _closed_gate(state: NamespaceState, run: RunRow, task: TaskRow) -> str:
+def closed_gate(state: NamespaceState, run: RunRow, task: TaskRow, now_ns: int) -> str:
     """What stands in the way of a task that has an agent: a limit or a lock; empty when nothing does (R6)."""
     if len(state.attempts) >= state.limits.agents_running_max:
         return NAMESPACE_GATE
@@ -260,7 +261,7 @@ def _closed_gate(state: NamespaceState, run: RunRow, task: TaskRow) -> str:
     if policy.running_max and state.index.policy_running.get(task.policy, 0) >= policy.running_max:
         return f"policy:{task.policy}"
     for lock in task.spec.locks:
-        if locks.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key):
+        if locks.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key, now_ns):
             return f"lock:{lock.resource}"
     return ""
 

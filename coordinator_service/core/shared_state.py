@@ -58,7 +58,7 @@ def decide_update(d: Deciding, command: UpdateState) -> Done:
 
 
 def writer_of(d: Deciding, attempt: AttemptRow | None, named: str = "") -> str:
-    """S4, S5: the task inside an attempt; else the session's agent, the writer named, the principal, or nobody known."""
+    """S4, S5: the task inside an attempt; else the session's agent, the writer named, the principal, or nobody."""
     if attempt is not None:
         return f"task/{attempt.run_id}/{attempt.task_id}"
     agent = d.state.agent_of_session(d.caller.session_id) if d.caller.session_id else None
@@ -92,11 +92,14 @@ def emit_update(d: Deciding, change: StateChange, writer: str, reason: str, atte
     )
 
 
-def _check(state: NamespaceState, changes: Iterable[StateChange]) -> None:
+def _check(state: NamespaceState, changes: tuple[StateChange, ...]) -> None:
     """Refuses an append to what will be no list by then, and more keys than there may be."""
-    ahead: dict[str, JsonValue] = {}
+    ahead: dict[str, object] = {}
     added = 0
     for number, change in enumerate(changes):
+        if len(changes) > 1:
+            given = [update.key for update in change.updates]
+            ahead.update(dict.fromkeys(_replaced_away(state, change, given), _ABSENT))
         for position, update in enumerate(change.updates):
             entry = state.entries.get(update.key)
             old = ahead.get(update.key, _ABSENT if entry is None else entry.value)
@@ -150,6 +153,8 @@ def apply_updated(state: NamespaceState, event: Event, payload: StateUpdated) ->
         conflicts.note_change(state, event, payload.prefix, payload)
     for update in payload.updates:
         _apply_one(state, event, payload, update)
+    if event.run_id:
+        conflicts.note_outcome(state, event, 0)
 
 
 def _apply_one(state: NamespaceState, event: Event, payload: StateUpdated, update: StateUpdate) -> None:

@@ -1,8 +1,8 @@
 """What callers write and readers see: descriptions of agents, tasks, runs, locks, state and policies.
 
-Each class mirrors the message of its name in protos/concert/v1: the same fields, with `_ns` after those that are a Duration
-(None when unset) or a Timestamp (0 when unset) there. Payloads stay encoded: the coordinator passes them on unread. The
-mirroring is what lets one table in log/mirror.py translate all of them, and a test holds it to that.
+Each class mirrors the message of its name in protos/concert/v1: the same fields, with `_ns` after those that are a
+Duration (None when unset) or a Timestamp (0 when unset) there. Payloads stay encoded: the coordinator passes them on
+unread. The mirroring is what lets one table in log/mirror.py translate all of them, and a test holds it to that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The state of a namespace: everything that affects a decision lives here.
 
-`Tables` is what a fold of the log produces and what a snapshot holds: rows keyed by id, nothing else. Only `apply` changes it.
-`Index` is derived from the tables and can be rebuilt from them at any time: queues, deadlines, look-ups. `apply` keeps it in
-step; a decision may tidy it (drop entries that no longer stand for anything), since that changes no fact.
+`Tables` is what a fold of the log produces and what a snapshot holds: rows keyed by id, nothing else. Only `apply`
+changes it. `Index` is derived from the tables and can be rebuilt from them at any time: queues, deadlines, look-ups.
+`apply` keeps it in step; a decision may tidy it (drop entries that no longer stand for anything), since that changes no
+fact.
 
 Order matters and is always the order of insertion, never that of a set or a hash (D1).
 """
@@ -288,8 +289,11 @@ class Tables:
 
 @dataclass(slots=True)
 class Pool:
-    """Ready tasks that ask for the same target, and the agents that could take them by load. Both are heaps with entries that
-    may no longer stand; whoever takes from them checks. listed keeps an agent from being entered twice under one load."""
+    """Ready tasks that ask for the same target, and the agents that could take them by load.
+
+    Both are heaps with entries that may no longer stand; whoever takes from them checks. listed keeps an agent from
+    being entered twice under one load.
+    """
 
     ready: list[tuple[QueueKey, str, str]] = field(default_factory=list)
     idle: list[tuple[int, str]] = field(default_factory=list)
@@ -300,11 +304,15 @@ class Pool:
 
 @dataclass(slots=True)
 class LockQueue:
-    """Waiters of one resource in the order of their turn: all of them, and those who want it exclusively. Heaps with entries
-    that may no longer stand."""
+    """Waiters of one resource in the order of their turn: all of them, and those who want it exclusively.
+
+    Heaps with entries that may no longer stand.
+    """
 
     every: list[tuple[QueueKey, int]] = field(default_factory=list)
     exclusive: list[tuple[QueueKey, int]] = field(default_factory=list)
+    aside: dict[int, None] = field(default_factory=dict)
+    """Detached waiters that neither are granted nor block anybody, until they come back (L6)."""
 
 
 @dataclass(slots=True)
@@ -323,14 +331,17 @@ class Index:
     dependents: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """(run, task) to the ids of the tasks that wait for it."""
     lock_queues: dict[str, LockQueue] = field(default_factory=dict)
+    waiting: dict[tuple[str, str], dict[int, None]] = field(default_factory=dict)
+    """Sequences of the lock requests that wait, by resource and holder."""
     keys: list[str] = field(default_factory=list)
     """Keys of shared state, sorted."""
     deadlines: list[tuple[int, str, int, str, str]] = field(default_factory=list)
     """A heap of (time, kind, number, run, task); each is checked against the tables when it comes due."""
+    deadlines_tidy_at: int = 1000
     acquires: dict[int, RequestRow] = field(default_factory=dict)
     """Remembered acquires by the sequence of their request."""
-    request_ages: deque[str] = field(default_factory=deque)
-    published_ages: deque[str] = field(default_factory=deque)
+    request_ages: deque[tuple[int, str]] = field(default_factory=deque)
+    published_ages: deque[tuple[int, str]] = field(default_factory=deque)
     finished_runs: deque[tuple[int, str]] = field(default_factory=deque)
     disconnected: deque[tuple[int, str]] = field(default_factory=deque)
 
@@ -360,6 +371,10 @@ class NamespaceState(Tables):
         """The agent of a session that lives."""
         agent_id = self.index.sessions.get(session_id)
         return None if agent_id is None else self.agents[agent_id]
+
+    def open_gates(self) -> None:
+        """Notes that limits changed: every parked task is to be looked at again."""
+        self.index.opened.update(dict.fromkeys(self.index.parked))
 
     def add_deadline(self, time_ns: int, kind: str, number: int = 0, run_id: str = "", task_id: str = "") -> None:
         """Notes that a decision may be due at a time."""

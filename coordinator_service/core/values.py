@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    JsonValue: TypeAlias = None | bool | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+    JsonValue: TypeAlias = bool | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
     """A JSON value. Numbers are doubles. Never mutated once it is part of a command, an event or the state."""
 else:
     JsonValue = Any  # the recursive alias is for type checkers; those that read annotations at run time see this

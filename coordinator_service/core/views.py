@@ -254,20 +254,17 @@ def _matches(agent: AgentRow, command: ListAgents) -> bool:
 
 def _view_lock(state: NamespaceState, resource: str) -> LockView:
     row = state.locks.get(resource)
-    queue = state.index.lock_queues.get(resource)
-    waiting = {} if queue is None else {sequence: None for _, sequence in sorted(queue.every)}
     return LockView(
         resource=resource,
         holders=() if row is None else tuple(locks.as_grant(state.grants[token]) for token in row.holders.values()),
         waiters=tuple(
             LockWaiterView(
-                request_sequence=sequence,
+                request_sequence=waiter.request_sequence,
                 holder=waiter.holder,
                 mode=next(request.mode for request in waiter.requests if request.resource == resource),
                 detached=not waiter.attached,
                 since_ns=waiter.since_ns,
             )
-            for sequence in waiting
-            if (waiter := state.waiters.get(sequence)) is not None
+            for waiter in locks.waiting_for(state, resource)
         ),
     )
