@@ -57,6 +57,8 @@ class ScriptedStream:
     def __init__(self, coordinator: ScriptedCoordinator, hello: Any, context: Any) -> None:
         self.hello = hello
         self.frames: list[list[Any]] = []
+        self.session_id = 0
+        self.ended = asyncio.Event()
         self._coordinator = coordinator
         self._context = context
         self._outgoing: asyncio.Queue[list[Any] | None] = asyncio.Queue()
@@ -70,13 +72,21 @@ class ScriptedStream:
         """Ends the stream, as a coordinator that goes away."""
         self._outgoing.put_nowait(None)
 
+    def take_away(self) -> None:
+        """Ends the stream because another one carries its session now."""
+        self._outgoing.put_nowait([])
+
     async def serve(self, incoming: AsyncIterator[Any]) -> AsyncIterator[Any]:
         reader = asyncio.create_task(self._read(incoming))
         try:
             while (messages := await self._outgoing.get()) is not None:
+                if not messages:
+                    status = refusal(9, "SESSION_OVER", "another stream took it")
+                    await self._context.abort_with_status(rpc_status.to_status(status))
                 yield session_service_pb2.ConnectResponse(messages=messages)
         finally:
             reader.cancel()
+            self.ended.set()
             for task in self._answers:
                 task.cancel()
             await asyncio.gather(reader, *self._answers, return_exceptions=True)
@@ -123,6 +133,7 @@ class ScriptedCoordinator(session_grpc.SessionServiceServicer):  # type: ignore[
         self.acknowledges = True
         self.resumes = True
         self.stale: list[int] = []
+        self.slow_welcome = False
         self.refuse_connect: list[status_pb2.Status] = []
         self._answers: dict[str, Answer] = {}
         self._sequences = itertools.count(101)
@@ -243,7 +254,13 @@ class ScriptedCoordinator(session_grpc.SessionServiceServicer):  # type: ignore[
             stale_attempt_tokens=[token for token in hello.attempt_tokens if token in self.stale],
         )
         stream.push(welcome=welcome)
+        replaced = [each for each in self.streams if hello.session_id and each.session_id == hello.session_id]
         self.streams.append(stream)
+        stream.session_id = welcome.session_id
+        for each in replaced:
+            each.take_away()
+        if replaced and self.slow_welcome:
+            await asyncio.gather(*(each.ended.wait() for each in replaced))
         self.changed()
         async for response in stream.serve(incoming):
             yield response

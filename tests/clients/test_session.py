@@ -236,6 +236,7 @@ async def test_a_drain_moves_the_session_to_another_stream_without_losing_a_comm
     along.
     """
     monkeypatch.setattr(_session, "RECONNECT_JITTER_SECONDS_MAX", 0.01)
+    coordinator.slow_welcome = True  # the old stream ends before the new one is welcomed
     coordinator.answer(methods.PUBLISH, lambda _request: None)
     async with client.session() as session:
         call = asyncio.create_task(session.publish("x"))

@@ -171,6 +171,7 @@ class SessionStream:
         """Whether the session was given up on this side, and may still stand on the other."""
         self._lost_callbacks: dict[object, Callable[[], None]] = {}
         self._drained = asyncio.Event()
+        self._succeeding = False
         self._runner: asyncio.Task[None] | None = None
 
     # ---- life
@@ -441,8 +442,9 @@ class SessionStream:
         (that one).
         """
         self._drained.clear()
+        self._succeeding = False
         read = asyncio.create_task(self._read(stream.frames))
-        successor = asyncio.create_task(self._succeed())
+        successor = asyncio.create_task(self._succeed(read))
         tasks: list[asyncio.Task[Any]] = [
             read,
             successor,
@@ -452,6 +454,8 @@ class SessionStream:
         outcomes: list[Any] = []
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._succeeding:  # what broke the stream may be the very one that takes its place
+                await asyncio.wait([successor], timeout=WELCOME_SECONDS_MAX)
         finally:
             for task in tasks:
                 task.cancel()
@@ -493,7 +497,7 @@ class SessionStream:
             messages.append(self._outgoing.popleft())
         return encode_frame(messages)
 
-    async def _succeed(self) -> _Stream:
+    async def _succeed(self, read: asyncio.Task[None]) -> _Stream:
         """After a Drain that names a time, looks for a coordinator that takes the session over before the
         stream ends.
         """
@@ -502,11 +506,15 @@ class SessionStream:
         pause = random.uniform(0, RECONNECT_JITTER_SECONDS_MAX)
         while True:
             await asyncio.sleep(pause)
+            self._succeeding = True
             try:
                 return await self._open_stream()
             except ConcertError as error:  # this stream still stands: keep it, try again
+                if read.done():
+                    raise
                 _log.debug("no successor yet: %s", error)
                 pause = backoff.pause_seconds(_retry_after(error))
+                self._succeeding = False
 
     # ---- what comes in
     #
