@@ -1,7 +1,7 @@
 """The NamespacePort: all that the rest of the coordinator knows of a namespace.
 
-Servicers, sessions and subscriptions speak to this and nothing else, so that they cannot tell whether the namespace is owned by
-this replica or by another.
+Servicers, sessions and subscriptions speak to this and nothing else, so that they cannot tell whether the namespace is
+owned by this replica or by another.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class NamespacePort(Protocol):
     @property
     def namespace(self) -> str:
         """Its name."""
+
+    @property
+    def log_id(self) -> str:
+        """The log that its sequences are positions of."""
 
     def submit(self, command: Command, caller: Caller, respond: Respond) -> None:
         """Asks for something. Commands of one caller are decided in the order of their submission.
