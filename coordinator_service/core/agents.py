@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, locks, reasons, scheduler, subjects
+from coordinator_service.core import attempts, lock_queues, locks, reasons, scheduler, subjects
 from coordinator_service.core.answers import Done, SessionOpened
 from coordinator_service.core.events import (
     AgentAttached,
@@ -219,7 +219,7 @@ def apply_attached(state: NamespaceState, event: Event, _payload: AgentAttached)
     agent.attached = True
     for waiter in _waiters(state, agent):
         if not waiter.attached:
-            locks.attach(state, waiter)
+            lock_queues.attach(state, waiter)
     scheduler.offer_agent(state, agent)
 
 

@@ -103,9 +103,10 @@ class ResumeSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachSession:
-    """The session lost its stream."""
+    """The session lost its stream: the one that began with attached_sequence, if it is still the latest."""
 
     session_id: int
+    attached_sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, locks, ownership, reasons, runs, scheduler
+from coordinator_service.core import attempts, lock_queues, locks, ownership, reasons, runs, scheduler
 from coordinator_service.core.answers import Done
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import RunStatus, TaskStatus
@@ -106,7 +106,7 @@ def rebuild(state: NamespaceState) -> None:
         state.add_deadline(waiter.deadline_ns, "wait", waiter.request_sequence)
         if waiter.grace_until_ns:
             state.add_deadline(waiter.grace_until_ns, "reattach", waiter.request_sequence)
-    hold_until_ns = locks.hold_until_ns(state)
+    hold_until_ns = lock_queues.hold_until_ns(state)
     if state.waiters and hold_until_ns > state.time_ns:
         state.add_deadline(hold_until_ns, "hold")
     for run in state.runs.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator_service.core import deadlines, locks, scheduler
+from coordinator_service.core import deadlines, lock_queues, scheduler
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.core.values import TaskStatus
 
@@ -18,7 +18,7 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
     state.index.disconnected.extend(sorted(gone))
     _restore_runs(state)
     for waiter in state.waiters.values():
-        locks.enqueue(state, waiter)
+        lock_queues.enqueue(state, waiter)
     state.index.keys.extend(sorted(state.entries))
     for key, row in state.requests.items():
         state.index.request_ages.append((row.time_ns, key))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from coordinator_service.core import locks, scheduler
+from coordinator_service.core import lock_queues, scheduler
 from coordinator_service.core.state import NamespaceState, RunRow
 from coordinator_service.core.values import LockMode, TaskStatus
 
@@ -115,7 +115,9 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
         return
     for sequence, waiter in state.waiters.items():
         free = waiter.attached and not any(
-            locks.is_obstructed(state, request.resource, request.mode, waiter.holder, waiter.queue_key, state.time_ns)
+            lock_queues.is_obstructed(
+                state, request.resource, request.mode, waiter.holder, waiter.queue_key, state.time_ns
+            )
             for request in waiter.requests
         )
         _require(not free, 8, f"waiter {sequence} was overlooked")

@@ -8,10 +8,9 @@ conflicting waiter whose turn is earlier; so nobody overtakes, and a shared requ
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import reasons, subjects
+from coordinator_service.core import lock_queues, reasons, subjects
 from coordinator_service.core.answers import Acquired, Done, Waiting
 from coordinator_service.core.events import (
     Event,
@@ -175,7 +174,7 @@ def time_out(d: Deciding, waiter: WaiterRow) -> None:
         ResourceRequestTimedOut(
             request_sequence=waiter.request_sequence,
             holders=_in_the_way(d.state, waiter.requests, waiter.holder),
-            position=position(d.state, waiter),
+            position=lock_queues.position(d.state, waiter),
         ),
         reason=reasons.WAIT_TIMED_OUT,
         cause=waiter.request_sequence,
@@ -244,7 +243,7 @@ def pump(d: Deciding, resources: Iterable[str]) -> None:
 
 def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
     state = d.state
-    while (first := _head(state, queue, queue.every, d.now_ns)) is not None:
+    while (first := lock_queues.head(state, queue, queue.every, d.now_ns)) is not None:
         if not (first.attached and _grant_if_free(d, first)):
             break
     row = state.locks.get(resource)
@@ -255,7 +254,7 @@ def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
         own = state.waiters.get(sequence)
         if own is not None and own.attached:
             _grant_if_free(d, own)
-    if _mode_of(first, resource) is LockMode.EXCLUSIVE:
+    if lock_queues.mode_of(first, resource) is LockMode.EXCLUSIVE:
         return
     for key, sequence in sorted(queue.every):
         waiter = state.waiters.get(sequence)
@@ -263,7 +262,7 @@ def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
             continue
         if waiter.attached and _grant_if_free(d, waiter):
             continue
-        if _mode_of(waiter, resource) is LockMode.EXCLUSIVE and _blocks(state, waiter, d.now_ns):
+        if lock_queues.mode_of(waiter, resource) is LockMode.EXCLUSIVE and lock_queues.blocks(state, waiter, d.now_ns):
             return
 
 
@@ -374,94 +373,7 @@ def _upgrade_refused(state: NamespaceState, requests: tuple[LockRequest, ...], h
 
 
 def _is_obstructed(d: Deciding, request: LockRequest, holder: str, key: QueueKey) -> bool:
-    return is_obstructed(d.state, request.resource, request.mode, holder, key, d.now_ns)
-
-
-def is_obstructed(
-    state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, now_ns: int
-) -> bool:
-    """Whether a conflicting holder, or a conflicting waiter of an earlier turn, stands in the way (L2).
-
-    A holder's own requests never conflict with each other (L5).
-    """
-    row = state.locks.get(resource)
-    if row is not None:
-        if holder in row.holders:
-            return mode is LockMode.EXCLUSIVE and row.mode is LockMode.SHARED
-        if mode is LockMode.EXCLUSIVE or row.mode is LockMode.EXCLUSIVE:
-            return True
-    queue = state.index.lock_queues.get(resource)
-    if queue is None:
-        return False
-    heap = queue.every if mode is LockMode.EXCLUSIVE else queue.exclusive
-    first = _head(state, queue, heap, now_ns)
-    if first is None or first.queue_key > key:
-        return False
-    return first.holder != holder or _is_behind_others(state, heap, holder, key, now_ns)
-
-
-def _is_behind_others(
-    state: NamespaceState, heap: list[tuple[QueueKey, int]], holder: str, key: QueueKey, now_ns: int
-) -> bool:
-    """Whether somebody besides the holder waits before a key."""
-    for entry_key, sequence in heap:
-        waiter = state.waiters.get(sequence)
-        if waiter is not None and entry_key < key and waiter.holder != holder and _blocks(state, waiter, now_ns):
-            return True
-    return False
-
-
-def _head(state: NamespaceState, queue: LockQueue, heap: list[tuple[QueueKey, int]], now_ns: int) -> WaiterRow | None:
-    """The first waiter that still stands and blocks. Detached ones are set aside, those that are gone dropped."""
-    while heap:
-        sequence = heap[0][1]
-        waiter = state.waiters.get(sequence)
-        if waiter is not None:
-            if _blocks(state, waiter, now_ns):
-                return waiter
-            queue.aside[sequence] = None
-        heapq.heappop(heap)
-    return None
-
-
-def _blocks(state: NamespaceState, waiter: WaiterRow, now_ns: int) -> bool:
-    """A detached waiter blocks nobody, except for reattach_hold after an owner change (L6)."""
-    return waiter.attached or now_ns < hold_until_ns(state)
-
-
-def hold_until_ns(state: NamespaceState) -> int:
-    """Until when detached waiters block others (L6)."""
-    return state.owner_since_ns + state.limits.reattach_hold_ms * NS_PER_MS
-
-
-def _mode_of(waiter: WaiterRow, resource: str) -> LockMode | None:
-    for request in waiter.requests:
-        if request.resource == resource:
-            return request.mode
-    return None
-
-
-def waiting_for(state: NamespaceState, resource: str) -> list[WaiterRow]:
-    """Those who wait for a resource, in the order of their turn, detached ones among them."""
-    queue = state.index.lock_queues.get(resource)
-    if queue is None:
-        return []
-    sequences = dict.fromkeys([*(sequence for _, sequence in queue.every), *queue.aside])
-    rows = (state.waiters.get(sequence) for sequence in sequences)
-    return sorted((row for row in rows if row is not None), key=lambda row: row.queue_key)
-
-
-def position(state: NamespaceState, waiter: WaiterRow) -> int:
-    """The waiter's place in the longest of its queues, from 1; detached ones do not count."""
-    places = [1]
-    for request in waiter.requests:
-        earlier = {
-            sequence
-            for key, sequence in state.index.lock_queues[request.resource].every
-            if key < waiter.queue_key and sequence in state.waiters
-        }
-        places.append(1 + len(earlier))
-    return max(places)
+    return lock_queues.is_obstructed(d.state, request.resource, request.mode, holder, key, d.now_ns)
 
 
 def as_grant(row: GrantRow) -> LockGrant:
@@ -520,33 +432,11 @@ def apply_requested(state: NamespaceState, event: Event, payload: ResourceReques
         traceparent=event.traceparent,
     )
     state.waiters[event.sequence] = waiter
-    enqueue(state, waiter)
+    lock_queues.enqueue(state, waiter)
     state.add_deadline(waiter.deadline_ns, "wait", event.sequence)
     _, waiters = _belongings(state, payload.session_id, payload.attempt_token)
     if waiters is not None:
         waiters[event.sequence] = None
-
-
-def requeue_all(state: NamespaceState) -> None:
-    """Puts every waiter back into its queues: those set aside as detached block others again for a while (L6)."""
-    state.index.lock_queues.clear()
-    state.index.waiting.clear()
-    for waiter in state.waiters.values():
-        enqueue(state, waiter)
-
-
-def enqueue(state: NamespaceState, waiter: WaiterRow) -> None:
-    """Puts a waiter into the queues of its resources."""
-    for request in waiter.requests:
-        state.index.waiting.setdefault((request.resource, waiter.holder), {})[waiter.request_sequence] = None
-        queue = state.index.lock_queues.get(request.resource)
-        if queue is None:
-            queue = state.index.lock_queues[request.resource] = LockQueue()
-        queue.aside.pop(waiter.request_sequence, None)
-        entry = (waiter.queue_key, waiter.request_sequence)
-        heapq.heappush(queue.every, entry)
-        if request.mode is LockMode.EXCLUSIVE:
-            heapq.heappush(queue.exclusive, entry)
 
 
 def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquired) -> None:
@@ -616,35 +506,15 @@ def apply_withdrawn(state: NamespaceState, _event: Event, payload: ResourceReque
 
 def apply_reattached(state: NamespaceState, _event: Event, payload: ResourceRequestReattached) -> None:
     """The request's caller is there again."""
-    attach(state, state.waiters[payload.request_sequence])
-
-
-def attach(state: NamespaceState, waiter: WaiterRow) -> None:
-    """The waiter may be granted again, in its old place."""
-    waiter.attached = True
-    waiter.grace_until_ns = 0
-    enqueue(state, waiter)
+    lock_queues.attach(state, state.waiters[payload.request_sequence])
 
 
 def _drop_waiter(state: NamespaceState, waiter: WaiterRow) -> None:
-    """Takes a waiter out; its queue entries are dropped when they come up."""
-    sequence = waiter.request_sequence
-    del state.waiters[sequence]
+    del state.waiters[waiter.request_sequence]
     _, waiters = _belongings(state, waiter.session_id, waiter.attempt_token)
     if waiters is not None:
-        waiters.pop(sequence, None)
-    for request in waiter.requests:
-        of_holder = state.index.waiting[request.resource, waiter.holder]
-        del of_holder[sequence]
-        if not of_holder:
-            del state.index.waiting[request.resource, waiter.holder]
-        queue = state.index.lock_queues[request.resource]
-        queue.aside.pop(sequence, None)
-        for heap in (queue.every, queue.exclusive):
-            while heap and heap[0][1] not in state.waiters:
-                heapq.heappop(heap)
-        if not queue.every and not queue.aside:
-            del state.index.lock_queues[request.resource]
+        waiters.pop(waiter.request_sequence, None)
+    lock_queues.dequeue(state, waiter)
 
 
 def _belongings(

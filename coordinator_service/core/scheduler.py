@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import locks, reasons, subjects
+from coordinator_service.core import lock_queues, locks, reasons, subjects
 from coordinator_service.core.events import Event, TaskAssigned
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.specs import AgentSpec, TaskTarget
@@ -261,7 +261,7 @@ def closed_gate(state: NamespaceState, run: RunRow, task: TaskRow, now_ns: int) 
     if policy.running_max and state.index.policy_running.get(task.policy, 0) >= policy.running_max:
         return f"policy:{task.policy}"
     for lock in task.spec.locks:
-        if locks.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key, now_ns):
+        if lock_queues.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key, now_ns):
             return f"lock:{lock.resource}"
     return ""
 

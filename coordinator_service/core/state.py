@@ -41,6 +41,8 @@ class AgentRow:
     session_id: int
     lease_ns: int
     registered_at_ns: int
+    attached_sequence: int = 0
+    """The event that began its latest stream."""
     attached: bool = True
     draining: bool = False
     disconnected_at_ns: int = 0

@@ -6,7 +6,7 @@ import bisect
 import itertools
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import locks, runs
+from coordinator_service.core import lock_queues, locks, runs
 from coordinator_service.core.answers import (
     AgentRead,
     AgentsRead,
@@ -265,6 +265,6 @@ def _view_lock(state: NamespaceState, resource: str) -> LockView:
                 detached=not waiter.attached,
                 since_ns=waiter.since_ns,
             )
-            for waiter in locks.waiting_for(state, resource)
+            for waiter in lock_queues.waiting_for(state, resource)
         ),
     )
