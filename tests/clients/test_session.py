@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import concert
@@ -287,3 +288,40 @@ async def test_what_frames_do_not_carry_goes_as_an_rpc(
     assert coordinator.requests["ListAgents"]
     assert coordinator.requests["GetServerInfo"]
     assert coordinator.requests["PlanRun"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_streams_that_break_anywhere_lose_and_repeat_nothing(
+    coordinator: ScriptedCoordinator, client: concert.Client, seed: int
+) -> None:
+    """A5, A6, D5: whenever streams break, every command is seen, in order, and answered once with its own answer."""
+    chance = random.Random(seed)
+    first_seen: dict[str, int] = {}
+
+    def answer(request: Any) -> Any:
+        number = int(request.change.updates[0].value.number_value)
+        first_seen.setdefault(request.request_id, number)
+        if chance.random() < 0.03:
+            coordinator.streams[-1].drop()
+        if chance.random() < 0.05:
+            return None  # decided, but the reply is lost with the stream
+        return methods.UPDATE_STATE.response(revision=number)
+
+    coordinator.answer(methods.UPDATE_STATE, answer)
+
+    async def drop_what_waits() -> None:
+        """A lost reply comes only on another stream."""
+        while True:
+            stream = coordinator.streams[-1]
+            seen = len(coordinator.requests["UpdateState"])
+            await asyncio.sleep(0.1)
+            if seen == len(coordinator.requests["UpdateState"]):
+                stream.drop()
+
+    async with client.session() as session:
+        breaker = asyncio.create_task(drop_what_waits())
+        answers = await asyncio.gather(*(session.state.update({"n": n}) for n in range(300)))
+        breaker.cancel()
+        assert answers == list(range(300))
+        assert list(first_seen.values()) == list(range(300))
+        assert len(coordinator.streams) > 1
