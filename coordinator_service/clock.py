@@ -1,4 +1,4 @@
-"""Time behind a port: the shell never asks the operating system, so that the simulator can let hours pass in a moment."""
+"""Time behind a port: the shell never asks the operating system, so that a simulator can let hours pass in a moment."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class SystemClock:
 class NamespaceClock:
     """Namespace time (D2): the last event's time plus monotonic time elapsed, slewed towards the wall clock.
 
-    Never backwards, never frozen. `start` alone may step it forward. While it differs from the wall clock it runs up to 10 %
-    faster or slower, as clock disciplines do (RFC 5905 slews likewise), so that a deadline is never far from what was meant.
+    Never backwards, never frozen. `start` alone may step it forward. While it differs from the wall clock it runs up to
+    10 % faster or slower, as clock disciplines do (RFC 5905 slews likewise), so that a deadline is never far from what
+    was meant.
     """
 
     SLEW = 10

@@ -1,8 +1,8 @@
 """Leases: how long sessions and locks stand without a word from their holder (D7).
 
-Leases live in memory, start whole with each owner, and are made whole again by every sign of life. When one ends a command is
-submitted, and checked again when it is decided: a renewal received before then wins. A stall of this process by d extends all of
-them by d, since nobody could be heard meanwhile.
+Leases live in memory, start whole with each owner, and are made whole again by every sign of life. When one ends a
+command is submitted, and checked again when it is decided: a renewal received before then wins. A stall of this process
+by d extends all of them by d, since nobody could be heard meanwhile.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class Leases:
         lease.ends_at_ns = self._now_ns() + lease.duration_ns
         return lease.duration_ns
 
+    def left_ns(self, key: LeaseKey) -> int:
+        """Nanoseconds that a lease stands without another sign of life, 0 when there is none."""
+        lease = self._leases.get(key)
+        return 0 if lease is None else max(0, lease.ends_at_ns - self._now_ns())
+
     def drop(self, key: LeaseKey) -> None:
         """Ends a lease without a word."""
         self._leases.pop(key, None)
@@ -97,7 +102,8 @@ class Leases:
             if lease.ends_at_ns > now_ns:
                 heapq.heappush(self._order, (lease.ends_at_ns, key))
             else:
-                # Kept until the decision: a renewal until then wins. Looked at again, should the command come to nothing.
+                # Kept until the decision: a renewal until then wins. Looked at again, should the command come to
+                # nothing.
                 heapq.heappush(self._order, (now_ns + lease.duration_ns, key))
                 self._expired(key)
         if self._leases:

@@ -31,7 +31,7 @@ from coordinator_service.leases import LeaseKey, Leases
 from coordinator_service.log.base import EventLog, LogCorrupt, LogEnds, LogError, LogStore
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.ports import Committed, Outcome, Respond
-from coordinator_service.sequencer import Sequencer, SequencerLimits
+from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
 from coordinator_service.snapshots import SnapshotLimits, Snapshotter, recover
 from coordinator_service.tail import Tail, TailFollower
 
@@ -54,7 +54,14 @@ class LocalNamespace:
     """A namespace that this replica owns."""
 
     def __init__(
-        self, log: EventLog, state: NamespaceState, epoch: int, ends: LogEnds, clock: Clock, limits: ShellLimits
+        self,
+        log: EventLog,
+        state: NamespaceState,
+        epoch: int,
+        ends: LogEnds,
+        clock: Clock,
+        limits: ShellLimits,
+        on_decided: OnDecided | None = None,
     ) -> None:
         self._log = log
         self._ends = ends
@@ -63,7 +70,7 @@ class LocalNamespace:
         self._tail = Tail(log, state.sequence, bytes_max=limits.tail_bytes_max)
         self._leases = Leases(clock, self._lease_ended)
         self._closed: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self.sequencer = Sequencer(
             state,
             log,
@@ -74,6 +81,7 @@ class LocalNamespace:
             on_committed=self._committed,
             on_recall=self._recall,
             on_failed=self._failed,
+            on_decided=on_decided,
         )
         for agent in state.agents.values():
             if agent.session_id:
@@ -147,7 +155,8 @@ class LocalNamespace:
         return await self._log.locate(time_ns)
 
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
-        """Makes lock leases whole again; those of a session or an attempt stand as long as its session."""
+        """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
+        stream."""
         return [self._renew_lock(token) for token in fencing_tokens]
 
     def renew_session(self, session_id: int) -> bool:
@@ -168,7 +177,7 @@ class LocalNamespace:
         self.sequencer.stop(failure)
         self._leases.close()
         self._tail.fail(failure)
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     def _failed(self, failure: Rejection) -> None:
@@ -204,21 +213,28 @@ class LocalNamespace:
         if left_ns:
             return left_ns
         grant = self.sequencer.state.grants.get(token)
-        return self._leases.renew(("session", grant.session_id)) if grant is not None and grant.session_id else 0
+        return self._leases.left_ns(("session", grant.session_id)) if grant is not None and grant.session_id else 0
 
     def _recall(self, recall: Recall, respond: Respond) -> None:
-        self._spawn(self._answer_again(recall, respond))
+        recalling = self._spawn(self._answer_again(recall, respond))
+
+        def done(_: asyncio.Task[None]) -> None:
+            if recalling.cancelled():  # perhaps before it began
+                respond(self._closed.result() if self._closed.done() else Unavailable("the answer was not read"))
+
+        recalling.add_done_callback(done)
 
     async def _answer_again(self, recall: Recall, respond: Respond) -> None:
         """D5: the first answer, from the events of the first decision."""
         try:
             found = await self._tail.read(recall.first_sequence - 1, recall.count)
-            if found and found[0].sequence == recall.first_sequence:
-                respond(recalled([each.event for each in found]))
-            else:
-                respond(Unavailable("the first answer is no longer kept"))
-        except (Rejection, LogError) as failure:
-            respond(failure if isinstance(failure, Rejection) else Unavailable(str(failure)))
+        except Rejection as failure:
+            respond(failure)
+            return
+        if [found[0].sequence, len(found)] == [recall.first_sequence, recall.count]:
+            respond(recalled([each.event for each in found]))
+        else:
+            respond(Unavailable("the first answer is no longer kept"))
 
     async def _check_kept(self, after: int) -> None:
         kept = await self._log.ends()
@@ -230,7 +246,7 @@ class LocalNamespace:
         while self._tail.last < sequence:
             await self._tail.read(self._tail.last, 1)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         async def watched() -> None:
             try:
                 await work
@@ -240,8 +256,9 @@ class LocalNamespace:
                 _log.error("namespace %s: %s", self.namespace, error)
 
         task = asyncio.get_running_loop().create_task(watched())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        return task
 
 
 class Namespaces:
@@ -256,6 +273,7 @@ class Namespaces:
         limits: Limits | None = None,
         shell: ShellLimits | None = None,
         on_owned: Callable[[LocalNamespace], None] | None = None,
+        on_decided: OnDecided | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -263,6 +281,7 @@ class Namespaces:
         self._limits = limits or Limits()
         self._shell = shell or ShellLimits()
         self._on_owned = on_owned
+        self._on_decided = on_decided
         self._owned: dict[str, LocalNamespace] = {}
         self._opening: dict[str, asyncio.Task[LocalNamespace]] = {}
         self._closing = False
@@ -302,14 +321,18 @@ class Namespaces:
             epoch = await log.claim(self._replica_id)
             fold = await recover(log)
             ends = await log.ends()
-        except LogCorrupt:
-            _log.exception("namespace %s cannot be opened", name)
-            raise Unavailable(f"the log of namespace {name} is damaged", retry_after_ms=5000) from None
+        except LogCorrupt as damage:
+            _log.error("namespace %s cannot be opened: %s", name, damage)
+            raise Unavailable(f"the log of namespace {name} is damaged: {damage}", retry_after_ms=5000) from None
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
-        owned = LocalNamespace(log, fold.state, epoch, ends, self._clock, self._shell)
+        owned = LocalNamespace(log, fold.state, epoch, ends, self._clock, self._shell, self._on_decided)
         start = StartOwner(epoch=epoch, replica_id=self._replica_id, limits=self._limits)
-        await owned.call(start, COORDINATOR)
+        try:
+            await owned.call(start, COORDINATOR)
+        except BaseException:
+            owned.drop(Unavailable("the namespace was not opened"))
+            raise
         self._owned[name] = owned
         if self._on_owned is not None:
             self._on_owned(owned)

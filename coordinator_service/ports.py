@@ -50,7 +50,8 @@ class Follower(Protocol):
         """The last sequence read."""
 
     async def read(self, *, events_max: int = 1000) -> list[Committed]:
-        """The next events, in order, at least one: waits until there is any. Raises Rejection when the namespace is dropped."""
+        """The next events, in order, at least one: waits until there is any. Raises Rejection when the namespace
+        is dropped."""
 
     def ready(self) -> bool:
         """Whether read would return at once."""
@@ -89,7 +90,8 @@ class NamespacePort(Protocol):
         """A sequence after which come all events at or after a time (and perhaps a few before it)."""
 
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
-        """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone."""
+        """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone. Those of a session stand as
+        long as it does, and are only looked at."""
 
     def renew_session(self, session_id: int) -> bool:
         """Makes a session's lease whole again; false when it is over."""

@@ -1,9 +1,9 @@
 """The sequencer: the single writer of a namespace.
 
-One inbox, one writer, group commit. A turn decides what is in the inbox; what follows is appended as one batch while the next turn
-already decides the one after it. Nothing leaves before its commit (D4): answers and followers wait for the batch that covers
-them, and a read for whatever it has seen. When an append fails, or a decision breaks, the state is no longer to be trusted: the
-namespace is dropped and everybody who waits is told UNAVAILABLE.
+One inbox, one writer, group commit. A turn decides what is in the inbox; what follows is appended as one batch while
+the next turn already decides the one after it. Nothing leaves before its commit (D4): answers and followers wait for
+the batch that covers them, and a read for whatever it has seen. When an append fails, or a decision breaks, the state
+is no longer to be trusted: the namespace is dropped and everybody who waits is told UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from coordinator_service.clock import NamespaceClock
 from coordinator_service.core import deadlines, locks
 from coordinator_service.core.answers import Acquired, Recall, Waiting
 from coordinator_service.core.commands import COORDINATOR, Caller, Command, Tick
-from coordinator_service.core.decide import decide
+from coordinator_service.core.decide import Decision, decide
 from coordinator_service.core.events import (
     Event,
     ResourceAcquired,
     ResourceRequestTimedOut,
     ResourceRequestWithdrawn,
 )
-from coordinator_service.core.rejections import Fault, LimitReached, LockTimeout, Rejection, Unavailable
+from coordinator_service.core.rejections import Fault, LimitReached, LockLost, LockTimeout, Rejection, Unavailable
 from coordinator_service.core.specs import LockGrant
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_SECOND
@@ -35,13 +36,16 @@ from coordinator_service.ports import Committed, Outcome, Respond
 
 _log = logging.getLogger(__name__)
 
+OnDecided: TypeAlias = Callable[[NamespaceState, Command, Decision], None]
+"""Sees the state right after each decision, before anything of it is durable: for tests and the simulator."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequencerLimits:
     """Bounds of the writer's queues."""
 
     inbox_commands_max: int = 65_536
-    """Commands that wait to be decided; more are refused."""
+    """Commands that wait to be decided; more are refused, except the coordinator's own: no deadline may be lost."""
     turn_commands_max: int = 256
     """Commands decided before others on the loop get their turn."""
     batch_bytes_max: int = 4 * 1024 * 1024
@@ -80,6 +84,7 @@ class Sequencer:
         on_committed: Callable[[list[Committed]], None],
         on_recall: Callable[[Recall, Respond], None],
         on_failed: Callable[[Rejection], None],
+        on_decided: OnDecided | None = None,
     ) -> None:
         self.state = state
         self._log = log
@@ -90,6 +95,7 @@ class Sequencer:
         self._on_committed = on_committed
         self._on_recall = on_recall
         self._on_failed = on_failed
+        self._on_decided = on_decided
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[_Asked] = deque()
         self._turn_scheduled = False
@@ -104,11 +110,11 @@ class Sequencer:
     def submit(
         self, command: Command, caller: Caller, respond: Respond, stands: Callable[[], bool] | None = None
     ) -> None:
-        """Puts a command into the inbox. One whose `stands` says no when its turn comes is dropped without an answer."""
+        """Puts a command into the inbox. One whose `stands` says no when its turn comes is dropped, not answered."""
         if self._failure is not None:
             respond(self._failure)
             return
-        if len(self._inbox) >= self._limits.inbox_commands_max:
+        if len(self._inbox) >= self._limits.inbox_commands_max and caller is not COORDINATOR:
             respond(LimitReached("inbox_commands_max", self._limits.inbox_commands_max))
             return
         self._inbox.append(_Asked(command, caller, respond, stands))
@@ -132,16 +138,17 @@ class Sequencer:
         if self._append_task is not None:
             self._append_task.cancel()
         batches = [self._forming] if self._appending is None else [self._appending, self._forming]
+        told: list[Respond] = []
         for batch in batches:
-            for respond, _ in batch.answers:
-                respond(failure)
+            # Whoever was to hear Waiting is told as one who waits, or by the answer that ended the wait.
+            told += [respond for respond, outcome in batch.answers if not isinstance(outcome, Waiting)]
             batch.answers.clear()
-        for asked in self._inbox:
-            asked.respond(failure)
+        told += [asked.respond for asked in self._inbox]
         self._inbox.clear()
-        for respond in self._waiting.values():
-            respond(failure)
+        told += self._waiting.values()
         self._waiting.clear()
+        for respond in told:
+            respond(failure)
 
     def tick(self) -> None:
         """Has what is due decided."""
@@ -158,15 +165,18 @@ class Sequencer:
         self._turn_scheduled = False
         if self._failure is not None:
             return
-        try:
-            for _ in range(self._limits.turn_commands_max):
-                if not self._inbox or self._forming.bytes >= self._limits.batch_bytes_max:
-                    break
-                self._decide(self._inbox.popleft())
-        except Exception:
-            _log.exception("a decision broke: namespace %s is dropped", self.state.namespace)
-            self._fail(Fault("a decision broke; the namespace is being loaded again"))
-            return
+        for _ in range(self._limits.turn_commands_max):
+            if not self._inbox or self._forming.bytes >= self._limits.batch_bytes_max:
+                break
+            asked = self._inbox.popleft()
+            try:
+                self._decide(asked)
+            except Exception:
+                _log.exception("a decision broke: namespace %s is dropped", self.state.namespace)
+                fault = Fault("a decision broke; the namespace is being loaded again")
+                self._fail(fault)
+                asked.respond(fault)
+                return
         self._flush()
         self._watch_deadlines()
         if self._inbox and self._forming.bytes < self._limits.batch_bytes_max:
@@ -176,6 +186,8 @@ class Sequencer:
         if asked.stands is not None and not asked.stands():
             return
         decision = decide(self.state, asked.command, asked.caller, max(self._clock.now_ns(), self.state.time_ns))
+        if self._on_decided is not None:
+            self._on_decided(self.state, asked.command, decision)
         forming = self._forming
         if decision.events:
             for event in decision.events:
@@ -204,21 +216,25 @@ class Sequencer:
         self._waiting[request_sequence] = respond
 
     def _end_waits(self, events: list[Event]) -> None:
-        granted: dict[int, list[LockGrant]] = {}
+        granted: dict[int, list[LockGrant | None]] = {}
         for event in events:
             payload = event.payload
             if isinstance(payload, ResourceAcquired):
                 if payload.request_sequence in self._waiting:
                     grant = self.state.grants.get(payload.existing_token or event.sequence)
-                    if grant is not None:
-                        granted.setdefault(payload.request_sequence, []).append(locks.as_grant(grant))
+                    found = None if grant is None else locks.as_grant(grant)
+                    granted.setdefault(payload.request_sequence, []).append(found)
             elif isinstance(payload, ResourceRequestTimedOut):
                 refusal = LockTimeout(payload.request_sequence, payload.holders, payload.position)
                 self._end_wait(payload.request_sequence, refusal)
             elif isinstance(payload, ResourceRequestWithdrawn):
                 self._end_wait(payload.request_sequence, LockTimeout(payload.request_sequence, (), 0))
         for sequence, grants in granted.items():
-            self._end_wait(sequence, Acquired(grants=tuple(grants), request_sequence=sequence))
+            standing = tuple(grant for grant in grants if grant is not None)
+            if len(standing) < len(grants):
+                self._end_wait(sequence, LockLost(sequence))  # granted, and gone again in the same decision
+            else:
+                self._end_wait(sequence, Acquired(grants=standing, request_sequence=sequence))
 
     def _end_wait(self, request_sequence: int, outcome: Outcome) -> None:
         respond = self._waiting.pop(request_sequence, None)
@@ -251,8 +267,11 @@ class Sequencer:
                 ),
                 self._epoch,
             )
-        except LogError as error:
-            _log.error("an append failed, namespace %s is dropped: %s", self.state.namespace, error)
+        except Exception as error:
+            if isinstance(error, LogError):
+                _log.error("an append failed, namespace %s is dropped: %s", self.state.namespace, error)
+            else:
+                _log.exception("an append broke: namespace %s is dropped", self.state.namespace)
             self._append_task = None
             self._fail(Unavailable(f"the log failed: {error}"))
             return

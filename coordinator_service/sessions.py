@@ -1,8 +1,9 @@
 """Sessions: followers of the log for agents. What is decided for an agent is pushed down its stream (A4 to A7).
 
-A hub follows the committed log of one namespace and knows the streams of this replica. An assignment is pushed when its event is
-committed, never before (D4). A stream is an outbox with a bound: an agent that does not read loses its stream, not the
-coordinator's memory. Nothing here knows of gRPC: rpc/session_servicer.py moves frames between a stream and the wire.
+A hub follows the committed log of one namespace and knows the streams of this replica. An assignment is pushed when its
+event is committed, never before (D4). A stream is an outbox with a bound: an agent that does not read loses its stream,
+not the coordinator's memory. Nothing here knows of gRPC: rpc/session_servicer.py moves frames between a stream and the
+wire.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from concert.v1 import session_service_pb2 as pb
+
 from coordinator_service.core import reasons
 from coordinator_service.core.answers import AttemptRead, SessionOpened
 from coordinator_service.core.commands import (
@@ -88,8 +90,8 @@ class SessionStream:
         self._signal()
 
     async def next_frame(self) -> bytes:
-        """An encoded ConnectResponse of everything that is ready; waits for something. Raises the reason once the stream is
-        closed and everything before that was taken."""
+        """An encoded ConnectResponse of everything that is ready; waits for something. Raises the reason once the
+        stream is closed and everything before that was taken."""
         while not self._outbox:
             if self.closed is not None:
                 raise self.closed
@@ -172,7 +174,8 @@ class SessionHub:
         if opened is None or self._streams.get(opened.session_id) is not stream:
             return
         self._forget(stream, opened)
-        self.port.submit(DetachSession(session_id=opened.session_id), COORDINATOR, _ignore)
+        lost = DetachSession(session_id=opened.session_id, attached_sequence=opened.attached_sequence)
+        self.port.submit(lost, COORDINATOR, _ignore)
 
     def drain(self, reconnect_by_ms: int) -> None:
         """Tells every agent to reconnect elsewhere, or here later."""
@@ -251,6 +254,8 @@ class SessionHub:
 
         def respond(outcome: Outcome) -> None:
             if not isinstance(outcome, AttemptRead):
+                if isinstance(outcome, Rejection):
+                    stream.close(outcome)  # the agent resumes, and is sent what it misses
                 return
             message = pb.CoordinatorMessage()
             if outcome.task is not None:

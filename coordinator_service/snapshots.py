@@ -1,12 +1,13 @@
 """Snapshots: folded from the committed log by a follower, never from live state (architecture, decision 9).
 
-So a snapshot is what any reader of the log would have come to, and a fault in the live state cannot hide in it. The fold is a
-second copy of the namespace's tables; it lags behind until there is enough to fold.
+So a snapshot is what any reader of the log would have come to, and a fault in the live state cannot hide in it. The
+fold is a second copy of the namespace's tables; it lags behind until there is enough to fold.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import msgspec
 from coordinator_service.core.apply import apply
 from coordinator_service.core.fold import restored
 from coordinator_service.core.state import NamespaceState, Tables
-from coordinator_service.log.base import EventLog, LogCorrupt, LogError, Snapshot, StoredBatch
+from coordinator_service.log.base import GENESIS_HASH, EventLog, LogCorrupt, LogEnds, LogError, Snapshot, StoredBatch
 from coordinator_service.log.codec import decode_event, split
 from coordinator_service.log.verify import check_link
 
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the encoded tables. A snapshot of another version is passed over: the log has everything."""
+_HEAD_BYTES = 33
 FOLD_EVENTS_PER_TURN = 500
 """Events folded before others on the loop get their turn."""
 
@@ -37,16 +39,20 @@ class SnapshotLimits:
 
 
 def encode_tables(tables: Tables) -> bytes:
-    """Tables as bytes: equal tables give equal bytes."""
-    return bytes([FORMAT]) + msgspec.msgpack.encode(tables)
+    """Tables as bytes, with their digest: equal tables give equal bytes."""
+    encoded = msgspec.msgpack.encode(tables)
+    return bytes([FORMAT]) + hashlib.sha256(encoded).digest() + encoded
 
 
 def decode_tables(data: bytes) -> Tables:
     """The tables that were encoded. Raises LogCorrupt."""
     if not data or data[0] != FORMAT:
         raise LogCorrupt("a snapshot of another format")
+    digest, encoded = data[1:_HEAD_BYTES], data[_HEAD_BYTES:]
+    if hashlib.sha256(encoded).digest() != digest:
+        raise LogCorrupt("a snapshot that is not what was written")
     try:
-        return msgspec.msgpack.decode(data[1:], type=Tables)
+        return msgspec.msgpack.decode(encoded, type=Tables)
     except msgspec.MsgspecError as fault:
         raise LogCorrupt(f"not a snapshot: {fault}") from None
 
@@ -75,16 +81,28 @@ class Fold:
 
 
 async def fold_start(log: EventLog) -> Fold:
-    """The newest snapshot that can be read, else the beginning of the log."""
+    """The newest snapshot that can be read, else the beginning of the log. Raises LogCorrupt when that is gone."""
     ends = await log.ends()
     for snapshot in await log.snapshots():
         try:
-            return Fold(restored(log.namespace, decode_tables(snapshot.data)), snapshot.hash)
+            return Fold(restored(log.namespace, _tables_of(snapshot, ends)), snapshot.hash)
         except LogCorrupt as fault:
             _log.warning("snapshot at %d of namespace %s is passed over: %s", snapshot.sequence, log.namespace, fault)
+    if ends.base_hash != GENESIS_HASH:
+        lost = "the log begins here, and no snapshot of what was before can be read"
+        raise LogCorrupt(lost, sequence=ends.oldest_sequence)
     state = NamespaceState(log.namespace)
     state.sequence = ends.oldest_sequence - 1
     return Fold(state, ends.base_hash)
+
+
+def _tables_of(snapshot: Snapshot, ends: LogEnds) -> Tables:
+    if not ends.oldest_sequence - 1 <= snapshot.sequence <= ends.last_sequence:
+        raise LogCorrupt(f"the log holds {ends.oldest_sequence} to {ends.last_sequence}")
+    tables = decode_tables(snapshot.data)
+    if tables.sequence != snapshot.sequence:
+        raise LogCorrupt(f"it is of {tables.sequence}")
+    return tables
 
 
 async def recover(log: EventLog) -> Fold:

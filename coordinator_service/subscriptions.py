@@ -1,7 +1,7 @@
 """Subscriptions: cursors over the committed log for clients (E2 to E4).
 
-Each is pulled by its reader: what a reader does not take stays in the log, never in a queue of its own, so that one that is slow or
-dead costs neither memory nor anybody's time (E3). A batch is a join of frames that were encoded once.
+Each is pulled by its reader: what a reader does not take stays in the log, never in a queue of its own, so that one
+that is slow or dead costs neither memory nor anybody's time (E3). A batch is a join of frames that were encoded once.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Some matching events as one batch of frames, and how far the subscription is. frames may be empty: a bookmark alone."""
+    """Some matching events as one batch of frames, and how far the subscription is. No frames: a bookmark alone."""
 
     frames: bytes
     last_sequence: int
@@ -76,8 +76,8 @@ class Subscription:
         self._since_ns = since_ns
 
     async def deliveries(self, *, bookmark_seconds: float = BOOKMARK_SECONDS_MAX) -> AsyncIterator[Delivery]:
-        """Without end: a delivery when there are events, and a bookmark when there were none for a while or many were passed
-        over. Raises CursorCompacted, LogMismatch, CursorInFuture, Unavailable."""
+        """Without end: a delivery when there are events, and a bookmark when there were none for a while or many were
+        passed over. Raises CursorCompacted, LogMismatch, CursorInFuture, Unavailable."""
         follower = await self._port.follow(self._after, self._log_id)
         loop = asyncio.get_running_loop()
         yield Delivery(b"", follower.position, not follower.ready())
@@ -90,6 +90,7 @@ class Subscription:
                 yield Delivery(b"", follower.position, True)
                 told_at = loop.time()
                 continue
+            await asyncio.sleep(0)  # what is in memory is read without waiting: let others on the loop have their turn
             for frames, last in self._batches(found):
                 caught_up = last == follower.position and not follower.ready()
                 quiet_for = loop.time() - told_at

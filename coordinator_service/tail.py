@@ -1,7 +1,7 @@
 """The tail: the newest committed events in memory, shared by all followers, and the cursors that read it.
 
-A follower that keeps up never touches the log; one that lags reads from it, so that a slow subscriber costs the coordinator
-neither memory nor anybody else's time (E3).
+A follower that keeps up never touches the log; one that lags reads from it, so that a slow subscriber costs the
+coordinator neither memory nor anybody else's time (E3).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from coordinator_service.core.rejections import Rejection
-from coordinator_service.log.base import EventLog
+from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.log.base import EventLog, LogError
 from coordinator_service.log.codec import frame, split
 from coordinator_service.ports import Committed
 
@@ -59,7 +59,7 @@ class Tail:
         return self._events[start : start + events_max]
 
     async def read(self, after: int, events_max: int) -> list[Committed]:
-        """Events after a sequence, from memory or from the log; waits until there is any."""
+        """Events after a sequence, from memory or from the log; waits until there is any. Raises Rejection."""
         while True:
             if self._failure is not None:
                 raise self._failure
@@ -78,7 +78,11 @@ class Tail:
 
     async def _read_log(self, after: int, events_max: int) -> list[Committed]:
         found: list[Committed] = []
-        for stored in await self._log.read(after):
+        try:
+            batches = await self._log.read(after)
+        except LogError as error:
+            raise self._failure or Unavailable(f"the log cannot be read: {error}") from None
+        for stored in batches:
             sequence = stored.batch.first_sequence
             for encoded in split(stored.batch.events):
                 if sequence > after:
@@ -109,10 +113,11 @@ class TailFollower:
         return self._position
 
     async def read(self, *, events_max: int = 1000) -> list[Committed]:
-        """The next events, in order, at least one. Raises Rejection, CursorCompacted when it lags below the oldest kept."""
+        """The next events, in order, at least one. Raises Rejection; CursorCompacted when it lags below the oldest."""
         found = await self._tail.read(self._position, events_max)
         if not found or found[0].sequence != self._position + 1:
             await self._check(self._position)
+            raise Unavailable(f"the log cannot be read after {self._position}")  # never a silent gap (E4)
         self._position = found[-1].sequence
         return found
 
