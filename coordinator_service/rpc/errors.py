@@ -1,7 +1,7 @@
 """Rejections on the wire: google.rpc.Status with the details that contract and error.proto promise.
 
-gRPC refuses large trailers, so the details of one status stay under DETAILS_BYTES_MAX together: lists are cut, and values of a
-conflict are left out and named by size and digest. Read them at their revision.
+gRPC refuses large trailers, so the details of one status stay under DETAILS_BYTES_MAX together: lists are cut, and
+values of a conflict are left out and named by size and digest. Read them at their revision.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import grpc
 from concert.v1 import error_pb2
+from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -194,8 +195,9 @@ def _unavailable(rejection: core.Unavailable, _left: int) -> Iterable[Message]:
 
 
 def _retry_after(ms: int) -> Message:
-    detail = error_details_pb2.RetryInfo()
-    fill_duration(ms * NS_PER_MS, detail.retry_delay)
+    delay = duration_pb2.Duration()
+    fill_duration(ms * NS_PER_MS, delay)
+    detail: Message = error_details_pb2.RetryInfo(retry_delay=delay)
     return detail
 
 

@@ -1,4 +1,4 @@
-"""Page tokens: where the next page begins. Opaque to clients; one that this kind of list did not give out is refused."""
+"""Page tokens: where the next page begins. Opaque to clients; one that a list did not give out is refused."""
 
 from __future__ import annotations
 

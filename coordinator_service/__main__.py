@@ -1,0 +1,114 @@
+"""`python -m coordinator_service`: serves until it is told to stop.
+
+SIGTERM or SIGINT ends it gracefully, a second one at once. Exit codes: 0 after a stop, 1 when it cannot serve, 2 for a
+configuration that cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from coordinator_service.config import PROGRAM, ConfigError, Settings, load
+from coordinator_service.log.base import LogError
+from coordinator_service.server import CannotListen, CoordinatorServer
+
+_log = logging.getLogger("coordinator_service")
+
+
+def main() -> None:
+    """The command."""
+    try:
+        settings = load(sys.argv[1:])
+    except ConfigError as fault:
+        print(f"{PROGRAM}: {fault}", file=sys.stderr)
+        sys.exit(2)
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
+            runner.run(_serve(settings))
+    except (CannotListen, LogError, OSError) as fault:
+        print(f"{PROGRAM}: {fault}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if settings.event_loop == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if settings.event_loop == "uvloop":
+            raise OSError("uvloop is not installed") from None
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings) -> None:
+    server = CoordinatorServer(settings)
+    await server.start()
+    stopping = _Stopping()
+    store = settings.event_store if settings.event_store == "memory" else str(settings.sqlite_path)
+    _log.info("serving on %s as %s, events in %s", server.address, settings.replica_id, store)
+    if settings.ready_file is not None:
+        _write_ready(settings.ready_file, server.address)
+    try:
+        await stopping.asked.wait()
+        _log.info("stopping: sessions and calls have %g s; a second signal stops at once", settings.drain_grace_seconds)
+        await _stop(server, stopping)
+    finally:
+        if settings.ready_file is not None:
+            settings.ready_file.unlink(missing_ok=True)
+    _log.info("stopped")
+
+
+class _Stopping:
+    """What signals ask for."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+
+    def _ask(self) -> None:
+        if self.asked.is_set():
+            self.at_once.set()
+        self.asked.set()
+
+
+async def _stop(server: CoordinatorServer, stopping: _Stopping) -> None:
+    settings = server.settings
+    graceful = asyncio.create_task(
+        server.stop(notice_seconds=settings.drain_notice_seconds, grace_seconds=settings.drain_grace_seconds)
+    )
+    hurried = asyncio.create_task(stopping.at_once.wait())
+    await asyncio.wait({graceful, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not graceful.done():
+        graceful.cancel()
+        await asyncio.gather(graceful, return_exceptions=True)
+        await server.stop_at_once()
+    elif graceful.exception() is not None:
+        graceful.result()
+
+
+def _write_ready(path: Path, address: str) -> None:
+    """Whole or not at all: whoever waits for the file reads it the moment it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps({"address": address, "pid": os.getpid()}) + "\n")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()

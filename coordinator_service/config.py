@@ -1,0 +1,257 @@
+"""Configuration: every setting and every limit by name, its unit last.
+
+Each may be given as a flag (--drain-grace-seconds 5) or in the environment (CONCERT_DRAIN_GRACE_SECONDS=5); the flag
+wins. The names that deployments already use (EVENT_STORE_BACKEND, MAX_CONCURRENT_AGENTS, COORDINATION_TIMEOUT_SECONDS)
+are understood too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from coordinator_service.core.limits import Limits
+from coordinator_service.namespaces import ShellLimits
+from coordinator_service.rpc.limits import contract_limits
+from coordinator_service.rpc.validation import name_fault
+from coordinator_service.sequencer import SequencerLimits
+from coordinator_service.sessions import SessionLimits
+from coordinator_service.snapshots import SnapshotLimits
+
+ENVIRONMENT_PREFIX = "CONCERT_"
+PROGRAM = "python -m coordinator_service"
+SQLITE_FILE = "events.sqlite"
+
+_CORE = Limits()
+_SHELL = ShellLimits()
+_SESSION = SessionLimits()
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says which setting and why, in one line."""
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:7420")
+    return text
+
+
+def _replica_id(text: str) -> str:
+    fault = name_fault(text)
+    if fault:
+        raise ValueError(fault)
+    return text
+
+
+def _setting(default: Any, description: str, *, also: str = "", group: str = "", **bounds: Any) -> Any:
+    extra: dict[str, Any] = {"group": group, "also": also}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def _limit(default: int, description: str, *, also: str = "", group: str = "limits of a namespace") -> Any:
+    return _setting(default, description, also=also, group=group)
+
+
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """What a coordinator is started with."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
+
+    listen: Annotated[str, AfterValidator(_address)] = _setting(
+        "127.0.0.1:7420", "HOST:PORT to serve on; port 0 picks one"
+    )
+    event_store: Literal["memory", "sqlite"] = _setting(
+        "sqlite", "where events are kept: memory (gone with the process) or sqlite", also="EVENT_STORE_BACKEND"
+    )
+    data_dir: Path = _setting(Path("concert-data"), "directory of the sqlite store, made if there is none")
+    replica_id: Annotated[str, AfterValidator(_replica_id)] = _setting(socket.gethostname(), "name of this replica")
+    ready_file: Path | None = _setting(None, "written, as JSON, once the coordinator serves; removed when it stops")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe line that is logged")
+    event_loop: Literal["auto", "uvloop", "asyncio"] = _setting("auto", "auto takes uvloop where it is installed")
+
+    drain_notice_seconds: Seconds = _setting(
+        0.5, "after SIGTERM, how long new calls are told to go elsewhere before connections close", group="stopping"
+    )
+    drain_grace_seconds: Seconds = _setting(
+        _SESSION.drain_grace_ms / 1000, "how long sessions and calls may take to end then", group="stopping"
+    )
+
+    bookmark_seconds_max: Annotated[float, Field(gt=0, le=3600)] = _setting(
+        15.0, "a quiet subscription gets a bookmark at least this often", group="streams and sessions"
+    )
+    outbox_bytes_max: PositiveInt = _limit(
+        _SESSION.outbox_bytes_max, "unread by an agent before its stream is cut", group="streams and sessions"
+    )
+    commands_in_flight_max: PositiveInt = _limit(
+        _SESSION.commands_in_flight_max, "commands of a session without a reply", group="streams and sessions"
+    )
+    session_lease_ms_default: Annotated[int, Field(ge=_SESSION.lease_ms_min, le=_SESSION.lease_ms_max)] = _limit(
+        _SESSION.lease_ms_default, "lease of a session that asks for none", group="streams and sessions"
+    )
+
+    namespaces_max: PositiveInt = _limit(_SHELL.namespaces_max, "namespaces of this replica", group="memory and log")
+    tail_bytes_max: PositiveInt = _limit(
+        _SHELL.tail_bytes_max, "newest events kept in memory, for each namespace", group="memory and log"
+    )
+    inbox_commands_max: PositiveInt = _limit(
+        _SHELL.sequencer.inbox_commands_max, "commands waiting to be decided", group="memory and log"
+    )
+    turn_commands_max: PositiveInt = _limit(
+        _SHELL.sequencer.turn_commands_max, "commands decided in one turn", group="memory and log"
+    )
+    batch_bytes_max: PositiveInt = _limit(
+        _SHELL.sequencer.batch_bytes_max, "events waiting for the append under way", group="memory and log"
+    )
+    snapshot_events: PositiveInt = _limit(
+        _SHELL.snapshots.snapshot_events, "events between two snapshots", group="memory and log"
+    )
+    list_scan_events_max: PositiveInt = _limit(
+        20_000, "events looked at for one page of history", group="memory and log"
+    )
+
+    agents_running_max: PositiveInt = _limit(
+        _CORE.agents_running_max, "attempts that may run at once", also="MAX_CONCURRENT_AGENTS"
+    )
+    run_timeout_seconds: Annotated[float, Field(gt=0, le=30 * 86_400)] = _setting(
+        _CORE.run_timeout_ms / 1000,
+        "how long a run may take unless it says otherwise",
+        also="COORDINATION_TIMEOUT_SECONDS",
+        group="limits of a namespace",
+    )
+    run_tasks_max: PositiveInt = _limit(_CORE.run_tasks_max, "tasks of a run")
+    runs_live_max: PositiveInt = _limit(_CORE.runs_live_max, "runs kept in memory")
+    tasks_live_max: PositiveInt = _limit(_CORE.tasks_live_max, "tasks kept in memory")
+    agents_max: PositiveInt = _limit(_CORE.agents_max, "agents kept in memory")
+    lock_waiters_max: PositiveInt = _limit(_CORE.lock_waiters_max, "lock requests that wait")
+    locks_max: PositiveInt = _limit(_CORE.locks_max, "locks held")
+    state_keys_max: PositiveInt = _limit(_CORE.state_keys_max, "keys of shared state")
+    ageing_step_ms: PositiveInt = _limit(_CORE.ageing_step_ms, "waiting that is worth one step of priority")
+    request_window_ms: PositiveInt = _limit(_CORE.request_window_ms, "how long a repeated request is recognised")
+    run_retention_ms: PositiveInt = _limit(_CORE.run_retention_ms, "how long a finished run is kept in memory")
+    agent_retention_ms: PositiveInt = _limit(_CORE.agent_retention_ms, "how long a gone agent is kept in memory")
+    reattach_grace_ms: PositiveInt = _limit(
+        _CORE.reattach_grace_ms, "how long sessions and waiting calls have to come back to a new owner"
+    )
+    reattach_hold_ms: PositiveInt = _limit(
+        _CORE.reattach_hold_ms, "how long those that have not come back still keep others waiting"
+    )
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The file of the sqlite store."""
+        return self.data_dir / SQLITE_FILE
+
+    def core_limits(self) -> Limits:
+        """What decisions depend on."""
+        named = {each.name: getattr(self, each.name) for each in fields(Limits) if each.name != "run_timeout_ms"}
+        return Limits(**named, run_timeout_ms=round(self.run_timeout_seconds * 1000))
+
+    def shell_limits(self) -> ShellLimits:
+        """Bounds of queues and memory."""
+        return ShellLimits(
+            namespaces_max=self.namespaces_max,
+            tail_bytes_max=self.tail_bytes_max,
+            sequencer=SequencerLimits(
+                inbox_commands_max=self.inbox_commands_max,
+                turn_commands_max=self.turn_commands_max,
+                batch_bytes_max=self.batch_bytes_max,
+            ),
+            snapshots=SnapshotLimits(snapshot_events=self.snapshot_events),
+        )
+
+    def session_limits(self) -> SessionLimits:
+        """Bounds of sessions."""
+        return SessionLimits(
+            outbox_bytes_max=self.outbox_bytes_max,
+            commands_in_flight_max=self.commands_in_flight_max,
+            lease_ms_default=self.session_lease_ms_default,
+            drain_grace_ms=round(self.drain_grace_seconds * 1000),
+        )
+
+    def reported_limits(self) -> dict[str, int]:
+        """Every limit by name, for GetServerInfo and Welcome."""
+        own = {name: value for name, value in self.model_dump().items() if type(value) is int}
+        return {**own, **self.core_limits().as_mapping(), **contract_limits()}
+
+
+def load(arguments: Sequence[str]) -> Settings:
+    """The settings from flags and environment. Raises ConfigError; --help prints and exits."""
+    given = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
+    sources = {name: _flag(name) for name in given}
+    for name, field in Settings.model_fields.items():
+        also = _extra(field)["also"]
+        if also in os.environ and name not in given and _variable(name) not in os.environ:
+            given[name] = os.environ[also]
+            sources[name] = also
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_fault(each, sources) for each in error.errors())) from None
+
+
+def _fault(error: Any, sources: dict[str, str]) -> str:
+    name = str(error["loc"][0])
+    return f"{sources.get(name, _variable(name))}: {error['msg'].removeprefix('Value error, ')}, not {error['input']!r}"
+
+
+def _variable(name: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    return extra
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise ConfigError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROGRAM,
+        usage="%(prog)s [--listen HOST:PORT] [--data-dir DIRECTORY] [...]",
+        description="Serves the Concert coordinator.",
+        epilog="Each setting may also be given in the environment, as CONCERT_ and its name in capitals: "
+        "--data-dir as CONCERT_DATA_DIR. A flag wins over the environment.",
+        allow_abbrev=False,
+    )
+    groups: dict[str, Any] = {"": parser}
+    for name, field in Settings.model_fields.items():
+        extra = _extra(field)
+        group = groups.get(extra["group"])
+        if group is None:
+            group = groups[extra["group"]] = parser.add_argument_group(extra["group"])
+        also = f", or ${extra['also']}" if extra["also"] else ""
+        default = "" if field.default is None else f" ({field.default}{also})"
+        group.add_argument(_flag(name), dest=name, metavar=_metavar(name), help=f"{field.description}{default}")
+    return parser
+
+
+def _metavar(name: str) -> str:
+    for ending in ("seconds", "ms", "bytes"):
+        if ending in name.split("_"):
+            return ending.upper()
+    special = {"listen": "HOST:PORT", "data_dir": "DIRECTORY", "ready_file": "FILE", "log_level": "LEVEL"}
+    special |= {"event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
+    return special.get(name, "COUNT")

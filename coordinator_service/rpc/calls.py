@@ -1,0 +1,151 @@
+"""What every call has in common: parsing, identity, namespace, answer, errors, and the end when the coordinator stops.
+
+Requests arrive as bytes and are parsed here, so that bytes that cannot be parsed are the caller's fault with details,
+as any other, and not a failure of the transport. There are no interceptors: each would cost every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from coordinator_service.core.rejections import Fault, InvalidField, Rejection, Unavailable
+from coordinator_service.log.base import LogError
+from coordinator_service.namespaces import Namespaces
+from coordinator_service.ports import NamespacePort
+from coordinator_service.rpc import errors
+from coordinator_service.rpc.identity import namespace_of, principal_of, traceparent_of
+from coordinator_service.rpc.operation import Operation, Scope
+
+_log = logging.getLogger(__name__)
+
+PACKAGE = "concert.v1"
+
+Context: TypeAlias = Any
+"""A grpc.aio.ServicerContext."""
+AnswerCall: TypeAlias = Callable[[Any, Context], Awaitable[bytes]]
+"""From a parsed request to an encoded response. Raises Rejection."""
+StreamCall: TypeAlias = Callable[[Any, Context], Awaitable[None]]
+"""Writes encoded responses to the context until there are no more. Raises Rejection."""
+
+
+class Calls:
+    """Serves the unary and the server-streaming calls of one server."""
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def stop(self) -> None:
+        """New calls are refused, those that wait or stream end: UNAVAILABLE, to be made again elsewhere."""
+        if not self._stopping.done():
+            self._stopping.set_result(None)
+
+    # Handlers.
+
+    def service(self, name: str, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> grpc.GenericRpcHandler:
+        """A service of concert.v1."""
+        return grpc.method_handlers_generic_handler(f"{PACKAGE}.{name}", handlers)
+
+    def operation(self, operation: Operation) -> grpc.RpcMethodHandler[Any, Any]:
+        """A call that is an operation and nothing else."""
+
+        async def answer(request: Any, context: Context) -> bytes:
+            return await self._perform(operation, request, context)
+
+        return self.unary(operation.request, answer)
+
+    def unary(self, request_class: Any, answer: AnswerCall) -> grpc.RpcMethodHandler[Any, Any]:
+        """A call with one response."""
+
+        async def serve(encoded: bytes, context: Context) -> bytes:
+            try:
+                if self._stopping.done():
+                    raise _stopping()
+                return await answer(_parse(request_class, encoded), context)
+            except Exception as failure:
+                rejection = _rejection_of(failure, request_class)
+            return await errors.abort(context, rejection)
+
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    def streaming(self, request_class: Any, stream: StreamCall) -> grpc.RpcMethodHandler[Any, Any]:
+        """A call with a stream of responses."""
+
+        async def serve(encoded: bytes, context: Context) -> None:
+            try:
+                await self.unless_stopped(stream(_parse(request_class, encoded), context))
+                return
+            except Exception as failure:
+                rejection = _rejection_of(failure, request_class)
+            await errors.abort(context, rejection)
+
+        return grpc.unary_stream_rpc_method_handler(serve)
+
+    # What they need.
+
+    async def unless_stopped(self, waiting: Awaitable[Any]) -> Any:
+        """Waits for something, but not beyond the moment when the coordinator begins to stop: Unavailable then."""
+        task = asyncio.ensure_future(waiting)
+        try:
+            await asyncio.wait({task, self._stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _stopping()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def port(self, namespace: str) -> NamespacePort:
+        """The namespace that a request names, made if there is none."""
+        return await self._namespaces.get(namespace_of(namespace))
+
+    async def port_if_any(self, namespace: str) -> NamespacePort | None:
+        """The namespace that a request names, if there is one."""
+        name = namespace_of(namespace)
+        return await self._namespaces.get(name) if await self._namespaces.exists(name) else None
+
+    async def _perform(self, operation: Operation, request: Any, context: Context) -> bytes:
+        in_absence = operation.in_absence
+        port = await (self.port if in_absence is None else self.port_if_any)(request.namespace)
+        scope = scope_of(port, context)
+        command, caller = operation.prepare(request, scope, traceparent_of(context))
+        if port is not None:
+            answer = await port.call(command, caller)
+        elif in_absence is not None:
+            answer = in_absence(command)
+        encoded: bytes = operation.respond(answer, scope).SerializeToString()
+        return encoded
+
+
+def scope_of(port: NamespacePort | None, context: Context) -> Scope:
+    """Where and by whom a call is made; in no namespace when there is none."""
+    if port is None:
+        return Scope(namespace="", log_id="", principal=principal_of(context))
+    return Scope(namespace=port.namespace, log_id=port.log_id, principal=principal_of(context))
+
+
+def _parse(request_class: Any, encoded: bytes) -> Any:
+    try:
+        return request_class.FromString(encoded)
+    except DecodeError:
+        raise InvalidField(("request", f"is no {request_class.DESCRIPTOR.name}")) from None
+
+
+def _rejection_of(failure: Exception, request_class: Any) -> Rejection:
+    if isinstance(failure, Rejection):
+        return failure
+    if isinstance(failure, LogError):
+        _log.error("the log failed: %s", failure)
+        return Unavailable("the log cannot be read or written")
+    _log.error("a fault in answering %s", request_class.DESCRIPTOR.name, exc_info=failure)
+    return Fault("a fault of the coordinator; it is in its log")
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the coordinator is shutting down")

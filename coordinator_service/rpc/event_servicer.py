@@ -1,0 +1,112 @@
+"""EventService: stating facts, following the log, reading it again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
+
+import grpc
+from concert.v1 import event_service_pb2 as pb
+
+from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, InvalidField, NotFound
+from coordinator_service.ports import Committed, NamespacePort
+from coordinator_service.rpc.calls import Calls, Context
+from coordinator_service.rpc.history import Page, read_page, read_query
+from coordinator_service.rpc.operations.events import PUBLISH
+from coordinator_service.rpc.selectors import read_selector
+from coordinator_service.rpc.validation import Faults, check_timestamp, optional_name_fault
+from coordinator_service.subscriptions import Delivery, Subscription
+
+_NO_EVENTS = Page(frames=[], next_token="", sequence=0, log_id="")
+
+
+class EventServicer:
+    """Serves EventService."""
+
+    def __init__(self, calls: Calls, *, scan_events_max: int, bookmark_seconds: float) -> None:
+        self._calls = calls
+        self._scan_events_max = scan_events_max
+        self._bookmark_seconds = bookmark_seconds
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What the server registers."""
+        calls = self._calls
+        return calls.service(
+            "EventService",
+            {
+                "Publish": calls.operation(PUBLISH),
+                "Subscribe": calls.streaming(pb.SubscribeRequest, self._subscribe),
+                "ListEvents": calls.unary(pb.ListEventsRequest, self._list),
+                "GetEvent": calls.unary(pb.GetEventRequest, self._get),
+            },
+        )
+
+    async def _subscribe(self, request: Any, context: Context) -> None:
+        """E2 to E4. A subscriber may come before the first publisher: the namespace is made if there is none."""
+        faults = Faults()
+        selector = read_selector(faults, request.filter)
+        since_ns = _check_start(faults, request)
+        faults.settle()
+        port = await self._calls.port(request.namespace)
+        after = await _start_of(port, request, since_ns)
+        subscription = Subscription(port, selector, after, request.after.log_id, since_ns=since_ns)
+        deliveries = cast("AsyncGenerator[Delivery]", subscription.deliveries(bookmark_seconds=self._bookmark_seconds))
+        async with aclosing(deliveries):
+            async for each in deliveries:
+                bookmark = pb.SubscribeResponse()
+                bookmark.bookmark.log_id = port.log_id
+                bookmark.bookmark.last_sequence = each.last_sequence
+                bookmark.bookmark.caught_up = each.caught_up
+                # Frames are elements of SubscribeResponse.events: encoded once, joined for every subscriber.
+                await context.write(each.frames + bookmark.SerializeToString())
+
+    async def _list(self, request: Any, _context: Context) -> bytes:
+        query = read_query(request)
+        port = await self._calls.port_if_any(request.namespace)
+        page = _NO_EVENTS if port is None else await read_page(port, query, scan_events_max=self._scan_events_max)
+        rest = pb.ListEventsResponse(next_page_token=page.next_token, sequence=page.sequence, log_id=page.log_id)
+        return b"".join(page.frames) + rest.SerializeToString()
+
+    async def _get(self, request: Any, _context: Context) -> bytes:
+        sequence = request.sequence
+        if not sequence:
+            raise InvalidField(("sequence", "must be set"))
+        port = await self._calls.port_if_any(request.namespace)
+        if port is None:
+            raise NotFound("event", str(sequence))
+        return (await _read_one(port, sequence)).frame  # an element of GetEventResponse too: field 1, a message
+
+
+def _check_start(faults: Faults, request: Any) -> int:
+    """When the subscription starts, in nanoseconds since 1970, if it starts at a time; else 0."""
+    faults.add("after.log_id", optional_name_fault(request.after.log_id))
+    if request.position not in pb.StartPosition.values():
+        faults.add("position", f"{request.position} is no value that this version knows")
+    return check_timestamp(faults, request, "since")
+
+
+async def _start_of(port: NamespacePort, request: Any, since_ns: int) -> int:
+    """The sequence after which a subscription starts."""
+    if request.HasField("after"):
+        return int(request.after.sequence)
+    ends = await port.ends()
+    if request.HasField("since"):
+        return max(await port.locate(since_ns), ends.oldest_sequence - 1)
+    return ends.oldest_sequence - 1 if request.position == pb.START_POSITION_EARLIEST else ends.last_sequence
+
+
+async def _read_one(port: NamespacePort, sequence: int) -> Committed:
+    ends = await port.ends()
+    if sequence > ends.last_sequence:
+        raise NotFound("event", str(sequence))
+    if sequence < ends.oldest_sequence:
+        raise CursorCompacted(ends.log_id, ends.oldest_sequence, ends.last_sequence)
+    try:
+        follower = await port.follow(sequence - 1)
+    except CursorInFuture:
+        raise NotFound("event", str(sequence)) from None
+    try:
+        return (await follower.read(events_max=1))[0]
+    finally:
+        follower.close()

@@ -1,0 +1,205 @@
+"""The server: composes store, namespaces and servicers, serves them, and ends gracefully.
+
+The end has an order, so that nobody is left guessing: health says NOT_SERVING, new calls are UNAVAILABLE, sessions are
+told to reconnect elsewhere, connections are told to go away, what still runs gets a grace, and last the store is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from importlib import metadata
+from types import TracebackType
+
+import grpc
+from concert.v1 import (  # noqa: F401 (reflection finds their descriptors)
+    agent_service_pb2,
+    error_pb2,
+    event_service_pb2,
+    lock_service_pb2,
+    monitor_service_pb2,
+    run_service_pb2,
+    session_service_pb2,
+    state_service_pb2,
+)
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from coordinator_service.clock import Clock, SystemClock
+from coordinator_service.config import Settings
+from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.log.base import LogStore
+from coordinator_service.log.memory import MemoryStore
+from coordinator_service.log.sqlite import SqliteStore
+from coordinator_service.namespaces import Namespaces
+from coordinator_service.rpc import limits
+from coordinator_service.rpc.agent_servicer import AgentServicer
+from coordinator_service.rpc.calls import PACKAGE, Calls
+from coordinator_service.rpc.event_servicer import EventServicer
+from coordinator_service.rpc.identity import NAMESPACE_DEFAULT
+from coordinator_service.rpc.lock_servicer import LockServicer
+from coordinator_service.rpc.monitor_servicer import MonitorServicer, ServerDescription
+from coordinator_service.rpc.run_servicer import RunServicer
+from coordinator_service.rpc.session_servicer import SessionServicer
+from coordinator_service.rpc.state_servicer import StateServicer
+from coordinator_service.sessions import SessionHubs
+
+_log = logging.getLogger(__name__)
+
+SERVICES = tuple(
+    f"{PACKAGE}.{name}"
+    for name in (
+        "SessionService",
+        "EventService",
+        "AgentService",
+        "RunService",
+        "LockService",
+        "StateService",
+        "MonitorService",
+    )
+)
+OVERSIZE_BYTES_MAX = 2 * limits.MESSAGE_BYTES_MAX
+"""A message over the contract's limit is refused with details up to this size, beyond it by the transport."""
+PING_INTERVAL_MS_MIN = 5_000
+"""Clients may ping this often, calls or none."""
+PEER_PING_MS = 30_000
+PEER_PING_TIMEOUT_MS = 10_000
+CLOSE_SECONDS = 1.0
+"""What is left after the grace is cut off after this."""
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", OVERSIZE_BYTES_MAX),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", PEER_PING_MS),
+    ("grpc.keepalive_timeout_ms", PEER_PING_TIMEOUT_MS),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+class CannotListen(Exception):  # noqa: N818 (it says what happened)
+    """The address cannot be served on."""
+
+
+class CoordinatorServer:
+    """A coordinator that serves on one address. `start` before anything else, `stop` at the end."""
+
+    def __init__(self, settings: Settings, *, store: LogStore | None = None, clock: Clock | None = None) -> None:
+        self.address = ""
+        """HOST:PORT, once it serves."""
+        self.settings = settings
+        self._store = store
+        self._clock = clock or SystemClock()
+
+    async def start(self) -> None:
+        """Serves. Raises CannotListen, LogError (StoreInUse where another coordinator has the store)."""
+        settings = self.settings
+        if self._store is None:
+            self._store = _open_store(settings)
+        self._namespaces = Namespaces(
+            self._store,
+            self._clock,
+            replica_id=settings.replica_id,
+            limits=settings.core_limits(),
+            shell=settings.shell_limits(),
+        )
+        self._calls = Calls(self._namespaces)
+        self._hubs = SessionHubs(settings.session_limits(), settings.reported_limits())
+        self._sessions = SessionServicer(self._namespaces, self._hubs)
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self.address = self._bind()
+        await self._open(NAMESPACE_DEFAULT)
+        await self._server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._opening = asyncio.create_task(self._open_all())
+
+    async def stop(self, *, notice_seconds: float = 0.0, grace_seconds: float = 0.0) -> None:
+        """Ends, in the order that the module says."""
+        await self._health.enter_graceful_shutdown()
+        self._calls.stop()
+        self._sessions.drain()
+        if notice_seconds:
+            await asyncio.sleep(notice_seconds)
+        going = asyncio.create_task(self._server.stop(grace_seconds + CLOSE_SECONDS))
+        await asyncio.wait({going}, timeout=grace_seconds)
+        self._hubs.close(Unavailable("the coordinator is shutting down"))
+        await going
+        await self._close_store()
+
+    async def stop_at_once(self) -> None:
+        """Ends without waiting for anybody."""
+        await self._server.stop(None)
+        self._hubs.close(Unavailable("the coordinator is shutting down"))
+        await self._close_store()
+
+    async def __aenter__(self) -> CoordinatorServer:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
+        settings, calls = self.settings, self._calls
+        yield self._sessions.handler()
+        yield EventServicer(
+            calls, scan_events_max=settings.list_scan_events_max, bookmark_seconds=settings.bookmark_seconds_max
+        ).handler()
+        yield AgentServicer(calls).handler()
+        yield RunServicer(calls).handler()
+        yield LockServicer(calls).handler()
+        yield StateServicer(calls).handler()
+        yield MonitorServicer(calls, self._description()).handler()
+
+    def _description(self) -> ServerDescription:
+        return ServerDescription(
+            version=metadata.version("concert"),
+            replica_id=self.settings.replica_id,
+            event_store=self.settings.event_store,
+            started_at_ns=self._clock.wall_ns(),
+            limits=self.settings.reported_limits(),
+        )
+
+    def _bind(self) -> str:
+        listen = self.settings.listen
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise CannotListen(f"cannot listen on {listen}: is it taken, or not an address of this machine?")
+        return f"{listen.rpartition(':')[0]}:{port}"
+
+    async def _open_all(self) -> None:
+        """Owns every namespace there is, so that leases and deadlines go on whether or not somebody calls."""
+        assert self._store is not None
+        for name in await self._store.namespaces():
+            await self._open(name)
+
+    async def _open(self, name: str) -> None:
+        try:
+            await self._namespaces.get(name)
+        except Rejection as fault:
+            _log.error("namespace %s is not served: %s", name, fault.message)
+
+    async def _close_store(self) -> None:
+        assert self._store is not None
+        self._opening.cancel()
+        await asyncio.gather(self._opening, return_exceptions=True)
+        await self._namespaces.close()
+        await self._store.close()
+
+
+def _open_store(settings: Settings) -> LogStore:
+    if settings.event_store == "memory":
+        return MemoryStore()
+    return SqliteStore(settings.sqlite_path)
