@@ -1,0 +1,1 @@
+"""Benchmarks: Concert beside what the bare transport reaches in the same run. `python -m benchmarks`."""
