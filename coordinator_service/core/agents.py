@@ -68,7 +68,12 @@ def decide_open(d: Deciding, command: OpenSession) -> SessionOpened:
         reason=reasons.SESSION_OPENED,
         about=subjects.Subject(agent_id, spec.agent_name),
     )
-    return SessionOpened(session_id=event.sequence, agent_id=agent_id, lease_ns=command.lease_ns)
+    return SessionOpened(
+        session_id=event.sequence,
+        attached_sequence=event.sequence,
+        agent_id=agent_id,
+        lease_ns=command.lease_ns,
+    )
 
 
 def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
@@ -79,7 +84,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
         raise SessionOver(command.session_id)
     if agent.principal != d.caller.principal:
         raise PermissionDenied(f"session {command.session_id} belongs to another principal")
-    d.emit(
+    attached = d.emit(
         AgentAttached(session_id=agent.session_id),
         reason=reasons.SESSION_RESUMED,
         cause=agent.session_id,
@@ -89,6 +94,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
     named = set(command.attempt_tokens)
     return SessionOpened(
         session_id=agent.session_id,
+        attached_sequence=attached.sequence,
         agent_id=agent.spec.agent_id,
         lease_ns=agent.lease_ns,
         resumed=True,
@@ -102,7 +108,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
 def decide_detach(d: Deciding, command: DetachSession) -> Done:
     """D6: the session lost its stream."""
     agent = d.state.agent_of_session(command.session_id)
-    if agent is not None and agent.attached:
+    if agent is not None and agent.attached and agent.attached_sequence == command.attached_sequence:
         d.emit(
             AgentDetached(session_id=agent.session_id),
             reason=reasons.STREAM_LOST,
@@ -188,6 +194,7 @@ def apply_registered(state: NamespaceState, event: Event, payload: AgentRegister
         session_id=event.sequence,
         lease_ns=payload.lease_ns or 0,
         registered_at_ns=event.time_ns,
+        attached_sequence=event.sequence,
     )
     state.agents.pop(spec.agent_id, None)
     state.agents[spec.agent_id] = agent
@@ -217,6 +224,7 @@ def apply_attached(state: NamespaceState, event: Event, _payload: AgentAttached)
     """The session has a stream again."""
     agent = state.agents[event.agent_id]
     agent.attached = True
+    agent.attached_sequence = event.sequence
     for waiter in _waiters(state, agent):
         if not waiter.attached:
             lock_queues.attach(state, waiter)

@@ -46,9 +46,11 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened:
-    """The session stands. live are its attempts that the agent did not name; stale those it named that do not count."""
+    """The session stands, attached by the event attached_sequence. live are its attempts that the agent did not name;
+    stale those it named that do not count."""
 
     session_id: int
+    attached_sequence: int
     agent_id: str
     lease_ns: int
     resumed: bool = False
@@ -210,6 +212,10 @@ def recalled(events: Sequence[Event]) -> Answer | Rejection:
             return RunAccepted(run_id=event.run_id, sequence=event.sequence, replayed=True)
         if isinstance(payload, AgentRegistered):
             return SessionOpened(
-                session_id=event.sequence, agent_id=event.agent_id, lease_ns=payload.lease_ns or 0, resumed=True
+                session_id=event.sequence,
+                attached_sequence=event.sequence,
+                agent_id=event.agent_id,
+                lease_ns=payload.lease_ns or 0,
+                resumed=True,
             )
     return Done(sequence=events[0].sequence, replayed=True)
