@@ -41,11 +41,14 @@ def host_command(
     ],
     coordinator: Coordinator = "127.0.0.1:7420",
     namespace: Namespace = "",
+    lease_seconds: Annotated[
+        float, typer.Option("--lease-seconds", help="How long the coordinator waits for an agent it cannot hear.")
+    ] = 15.0,
 ) -> None:
     """Hosts agents until SIGTERM (running tasks finish) or SIGINT (they are cancelled)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(host(agents, coordinator, namespace))
+        asyncio.run(host(agents, coordinator, namespace, lease_seconds))
     except (UnknownAgent, RuntimeError) as error:
         _misused(error)
 

@@ -68,10 +68,6 @@ class Member:
         code = await self._started.wait()
         return DemoFailed(f"{self.name} ended with {code}. The end of {self.log_file}:\n{self._last_lines()}")
 
-    def has_ended(self) -> bool:
-        """Whether it is no longer running."""
-        return self._started is not None and self._started.returncode is not None
-
     async def stop(self) -> None:
         """Asks it to stop, and insists after STOP_SECONDS_MAX."""
         if self._started is None or self._started.returncode is not None:
@@ -82,6 +78,12 @@ class Member:
         except TimeoutError:
             self._started.kill()
             await self._started.wait()
+
+    async def kill(self) -> None:
+        """Ends it without asking, as an accident would."""
+        assert self._started is not None
+        self._started.kill()
+        await self._started.wait()
 
     def _last_lines(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines()
@@ -147,7 +149,7 @@ async def _members(directory: Path, provider: Path) -> AsyncIterator[tuple[str, 
     members = [coordinator]
     try:
         await coordinator.start()
-        address = await _ready(coordinator, ready_file)
+        address = await ready(coordinator, ready_file)
         for name in AGENTS:
             arguments = ["agent_service", "host", name, "--coordinator", address]
             environment = {"CONCERT_PROVIDER_ROOT": str(provider)} if name == "infrastructure" else {}
@@ -160,7 +162,8 @@ async def _members(directory: Path, provider: Path) -> AsyncIterator[tuple[str, 
         await coordinator.stop()
 
 
-async def _ready(coordinator: Member, ready_file: Path) -> str:
+async def ready(coordinator: Member, ready_file: Path) -> str:
+    """Waits until the coordinator serves, and returns its address. Raises DemoFailed."""
     ended = asyncio.create_task(coordinator.ended())
     try:
         async with asyncio.timeout(START_SECONDS_MAX):

@@ -208,10 +208,10 @@ async def _agent_result(
 
 
 def _brief(result: Any) -> Any:
-    """The result for people: each path's checksum stays with the coordinator, where it can be read."""
+    """The result for people: in a steady order, and each path's checksum left where it can be read."""
     if isinstance(result, dict) and isinstance(result.get("paths"), dict):
-        return {**result, "paths": len(result["paths"])}
-    return result
+        result = {**result, "paths": len(result["paths"])}
+    return msgspec.to_builtins(result, order="sorted")
 
 
 def failure_report(run: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def load_agent(name: str) -> Agent:
     return found()
 
 
-async def host(names: Sequence[str], address: str, namespace: str) -> None:
+async def host(names: Sequence[str], address: str, namespace: str, lease_seconds: float) -> None:
     """Hosts agents until SIGTERM (running tasks finish) or SIGINT. An agent that is an async context manager is entered
     before it takes tasks and left after it has none."""
     agents = [load_agent(name) for name in names]
@@ -43,4 +43,4 @@ async def host(names: Sequence[str], address: str, namespace: str) -> None:
         for agent in agents:
             if isinstance(agent, contextlib.AbstractAsyncContextManager):
                 await stack.enter_async_context(agent)
-        await run_agents(*agents, address=address, namespace=namespace)
+        await run_agents(*agents, address=address, namespace=namespace, lease=lease_seconds)

@@ -29,43 +29,45 @@ class RunTiming(msgspec.Struct, frozen=True, kw_only=True):
 
 def timing_of(run: Any) -> RunTiming:
     """The timing of a finished concert.v1 Run."""
-    tasks = {task.task_id: _task_timing(task) for task in run.tasks}
-    executing = {name: timing.execution_seconds or 0.0 for name, timing in tasks.items()}
+    # Whole nanoseconds until the end: rounded parts may add up to more than the rounded whole.
+    executing = {task.task_id: _between_ns(task, "assigned_at", "finished_at") for task in run.tasks}
+    executed = {name: taken or 0 for name, taken in executing.items()}
     before = {task.task_id: [*task.depends_on, *task.after] for task in run.tasks}
-    path = critical_path(executing, before)
-    makespan = _between(run, "submitted_at", "finished_at") or 0.0
+    path = critical_path(executed, before)
+    makespan = _between_ns(run, "submitted_at", "finished_at") or 0
     return RunTiming(
-        tasks=tasks,
-        makespan_seconds=makespan,
+        tasks={
+            task.task_id: TaskTiming(
+                wait_seconds=_seconds(_between_ns(task, "ready_at", "assigned_at")),
+                execution_seconds=_seconds(executing[task.task_id]),
+            )
+            for task in run.tasks
+        },
+        makespan_seconds=makespan / 1e9,
         critical_path=path,
-        critical_path_seconds=round(sum(executing[name] for name in path), 6),
-        speed_up=round(sum(executing.values()) / makespan, 3) if makespan else 0.0,
+        critical_path_seconds=sum(executed[name] for name in path) / 1e9,
+        speed_up=round(sum(executed.values()) / makespan, 3) if makespan else 0.0,
     )
 
 
-def critical_path(seconds: Mapping[str, float], before: Mapping[str, Iterable[str]]) -> list[str]:
+def critical_path(taken: Mapping[str, int], before: Mapping[str, Iterable[str]]) -> list[str]:
     """The chain that takes longest, first task first. `before` names what each task waits for, without circles."""
-    chains: dict[str, tuple[float, list[str]]] = {}
+    chains: dict[str, tuple[int, list[str]]] = {}
 
-    def chain(name: str) -> tuple[float, list[str]]:
+    def chain(name: str) -> tuple[int, list[str]]:
         if name not in chains:
-            longest = max((chain(earlier) for earlier in before.get(name, ())), default=(0.0, []))
-            chains[name] = (longest[0] + seconds[name], [*longest[1], name])
+            longest = max((chain(earlier) for earlier in before.get(name, ())), default=(0, []))
+            chains[name] = (longest[0] + taken[name], [*longest[1], name])
         return chains[name]
 
-    return max((chain(name) for name in seconds), default=(0.0, []))[1]
+    return max((chain(name) for name in taken), default=(0, []))[1]
 
 
-def _task_timing(task: Any) -> TaskTiming:
-    return TaskTiming(
-        wait_seconds=_between(task, "ready_at", "assigned_at"),
-        execution_seconds=_between(task, "assigned_at", "finished_at"),
-    )
-
-
-def _between(thing: Any, start: str, end: str) -> float | None:
+def _between_ns(thing: Any, start: str, end: str) -> int | None:
     if not (thing.HasField(start) and thing.HasField(end)):
         return None
-    first, last = getattr(thing, start), getattr(thing, end)
-    seconds: float = (last.seconds - first.seconds) + (last.nanos - first.nanos) / 1e9
-    return round(seconds, 6)
+    return int(getattr(thing, end).ToNanoseconds() - getattr(thing, start).ToNanoseconds())
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e9

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import concert
 import pytest
 
-from agent_service.deployment import AGENTS
+from agent_service.demo import Member, ready
+from agent_service.deployment import AGENTS, TaskView, deploy
+from agent_service.infrastructure.local import LocalProvider
+from agent_service.request import deployment_request
 from agent_service.site_client import trust
-from tests.agents.conftest import DOMAIN, write_post
+from tests.agents.conftest import BLOG, DOMAIN, write_post
 from tests.agents.test_security import AWS_KEY
 
 FIELDS = {
@@ -125,6 +129,53 @@ def test_a_site_below_the_thresholds_is_no_success(tmp_path: Path, small_blog: l
     report = summary["agent_results"]["quality_assurance"]["report"]
     assert {"security_score", "/posts/leak/index.html"} <= {issue["where"] for issue in report["issues_found"]}
     assert AWS_KEY not in ran.stdout
+
+
+async def test_agents_that_are_killed_at_work_are_replaced_and_the_deployment_succeeds(tmp_path: Path) -> None:
+    """SIGKILL of the content agent in the middle of its work, and of the infrastructure agent that serves the site."""
+    provider = tmp_path / "provider"
+    account = LocalProvider(provider).account
+    account.open()
+    account.claim(DOMAIN)
+    ready_file = tmp_path / "ready.json"
+    members: list[Member] = []
+
+    async def start(name: str, *arguments: str) -> Member:
+        log_file = tmp_path / f"{name}-{len(members)}.log"
+        member = Member(name, arguments, log_file, {"CONCERT_PROVIDER_ROOT": str(provider)})
+        members.append(member)
+        await member.start()
+        return member
+
+    async def host(name: str) -> Member:
+        return await start(name, "agent_service", "host", name, "--coordinator", address, "--lease-seconds", "2")
+
+    at_work = asyncio.Event()
+
+    def watch(views: dict[str, TaskView]) -> None:
+        if "content" in views and views["content"].fraction > 0:
+            at_work.set()
+
+    options = ("--listen", "127.0.0.1:0", "--event-store", "memory", "--ready-file", str(ready_file))
+    try:
+        async with asyncio.timeout(RUN_SECONDS_MAX):
+            address = await ready(await start("coordinator", "coordinator_service", *options), ready_file)
+            hosted = {name: await host(name) for name in AGENTS}
+            sources = [str(BLOG / name) for name in ("locks", "logs", "flow")]
+            request = deployment_request({"domain": DOMAIN, "content_sources": sources})
+            async with concert.connect(address) as client, asyncio.TaskGroup() as group:
+                deploying = group.create_task(deploy(client, request, watch))
+                await at_work.wait()
+                for name in ("content", "infrastructure"):
+                    await hosted[name].kill()
+                    await host(name)
+        summary = deploying.result()
+        assert (summary["status"], summary["failure_report"]) == ("success", None)
+        attempts = {name: summary["agent_results"][name]["attempts"] for name in AGENTS}
+        assert attempts == {"infrastructure": 1, "content": 2, "security": 1, "quality_assurance": 1}
+    finally:
+        for member in reversed(members):
+            await member.stop()
 
 
 async def test_served_it_stays_up_until_it_is_told_to_stop(tmp_path: Path, small_blog: list[Path]) -> None:
