@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from coordinator_service.clock import Clock, NamespaceClock
 from coordinator_service.core.answers import Answer, Recall, Waiting, recalled
-from coordinator_service.core.commands import COORDINATOR, Caller, Command, EndSession, ExpireLock, StartOwner
+from coordinator_service.core.commands import (
+    COORDINATOR,
+    Caller,
+    Command,
+    EndSession,
+    ExpireLock,
+    StartOwner,
+    WithdrawRequest,
+)
 from coordinator_service.core.events import (
     AgentDisconnected,
     AgentRegistered,
@@ -116,15 +124,26 @@ class LocalNamespace:
         self.sequencer.submit(command, caller, respond)
 
     async def call(self, command: Command, caller: Caller) -> Answer:
-        """Asks and waits, through a Waiting, for the final answer."""
+        """Asks and waits, through a Waiting, for the final answer. A cancelled call withdraws its request (L6)."""
         answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiting = 0
 
         def respond(outcome: Outcome) -> None:
-            if not isinstance(outcome, Waiting) and not answered.done():
+            nonlocal waiting
+            if isinstance(outcome, Waiting):
+                waiting = outcome.request_sequence
+                if answered.cancelled():
+                    self._withdraw(waiting, respond)
+            elif not answered.done():
                 answered.set_result(outcome)
 
         self.sequencer.submit(command, caller, respond)
-        outcome = await answered
+        try:
+            outcome = await answered
+        except asyncio.CancelledError:
+            if waiting and answered.cancelled():
+                self._withdraw(waiting, respond)
+            raise
         if isinstance(outcome, Rejection):
             raise outcome
         return outcome
@@ -141,7 +160,7 @@ class LocalNamespace:
 
     async def ends(self) -> LogEnds:
         """Where the committed log begins and ends."""
-        kept = await self._log.ends()
+        kept = await self._kept()
         return LogEnds(
             log_id=kept.log_id,
             oldest_sequence=kept.oldest_sequence,
@@ -152,7 +171,10 @@ class LocalNamespace:
 
     async def locate(self, time_ns: int) -> int:
         """A sequence after which come all events at or after a time (and perhaps a few before it)."""
-        return await self._log.locate(time_ns)
+        try:
+            return await self._log.locate(time_ns)
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
 
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
@@ -215,6 +237,15 @@ class LocalNamespace:
         grant = self.sequencer.state.grants.get(token)
         return self._leases.left_ns(("session", grant.session_id)) if grant is not None and grant.session_id else 0
 
+    def _withdraw(self, request_sequence: int, respond: Respond) -> None:
+        """The caller has gone, and the request with it, unless it was made again since by somebody who still waits."""
+        self.sequencer.submit(
+            WithdrawRequest(request_sequence=request_sequence),
+            COORDINATOR,
+            _ignore,
+            stands=lambda: self.sequencer.is_awaited_by(request_sequence, respond),
+        )
+
     def _recall(self, recall: Recall, respond: Respond) -> None:
         recalling = self._spawn(self._answer_again(recall, respond))
 
@@ -237,9 +268,15 @@ class LocalNamespace:
             respond(Unavailable("the first answer is no longer kept"))
 
     async def _check_kept(self, after: int) -> None:
-        kept = await self._log.ends()
+        kept = await self._kept()
         if after < kept.oldest_sequence - 1:
             raise CursorCompacted(kept.log_id, kept.oldest_sequence, self._tail.last)
+
+    async def _kept(self) -> LogEnds:
+        try:
+            return await self._log.ends()
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
 
     async def _reached(self, sequence: int) -> None:
         """Waits until the log has reached a sequence."""
@@ -302,8 +339,11 @@ class Namespaces:
         return await asyncio.shield(opening)
 
     async def exists(self, name: str) -> bool:
-        """Whether the namespace has a log, without making one."""
-        return name in self._owned or name in self._opening or name in await self._store.namespaces()
+        """Whether the namespace has a log, without making one. Raises Unavailable."""
+        try:
+            return name in self._owned or name in self._opening or name in await self._store.namespaces()
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
 
     def owned(self) -> list[LocalNamespace]:
         """Those that are open now."""

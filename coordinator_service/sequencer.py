@@ -150,6 +150,10 @@ class Sequencer:
         for respond in told:
             respond(failure)
 
+    def is_awaited_by(self, request_sequence: int, respond: Respond) -> bool:
+        """Whether the answer to a waiting request will go there."""
+        return self._waiting.get(request_sequence) is respond
+
     def tick(self) -> None:
         """Has what is due decided."""
         self.submit(Tick(), COORDINATOR, _ignore)
