@@ -1,4 +1,4 @@
-"""Agents that the scenarios host in processes of their own: `python -m agent_service host tests.e2e.example_agents:Alpha`."""
+"""Agents for the scenarios, each hosted in a process of its own: `host tests.e2e.example_agents:Alpha`."""
 
 from __future__ import annotations
 

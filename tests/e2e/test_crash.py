@@ -103,8 +103,11 @@ async def all_events(client: concert.Client) -> list[Any]:
 
 @pytest.mark.timeout(240)
 async def test_thirty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
-    """D3, D5, D6, R8, A5, L7: after every restart on the same data the run goes on; `execute` is called at most once for
-    an attempt token, every acknowledged event is there once, and every lock is held as it was or released by an event."""
+    """D3, D5, D6, R8, A5, L7: after every restart on the same data the run goes on, and nothing is lost or done twice.
+
+    `execute` is called at most once for an attempt token, every acknowledged event is there once, and every lock is
+    held as it was or released by an event.
+    """
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     print(f"seed {seed}")
