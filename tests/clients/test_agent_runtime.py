@@ -87,6 +87,16 @@ async def test_an_agent_registers_as_what_it_is(coordinator: ScriptedCoordinator
         assert (spec.slots, hello.lease.seconds) == (3, 4)
 
 
+async def test_an_agent_without_capabilities_has_its_role(coordinator: ScriptedCoordinator) -> None:
+    """A session without capabilities takes no tasks, so an agent that names none can do what it is called."""
+
+    class Sweeper(Agent):
+        pass
+
+    async with hosting(coordinator, Sweeper()):
+        assert [each.name for each in coordinator.streams[0].hello.agent.capabilities] == ["sweeper"]
+
+
 async def test_an_agent_may_be_there_before_its_coordinator(coordinator: ScriptedCoordinator) -> None:
     """Registration goes on until it works: the order in which programs start does not matter."""
     await coordinator.stop()

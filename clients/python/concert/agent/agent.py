@@ -49,7 +49,7 @@ class Agent:
     suffix.
     """
     capabilities: Sequence[str | Capability] = ()
-    """What tasks can ask of it."""
+    """What tasks can ask of it. Empty means its role: a session without any capability takes no tasks."""
     depends_on: Sequence[str | agent_pb2.Dependency] = ()
     """For runs made of agents: what has to have succeeded first. `concert.on_agent(name)`,
     `concert.on_capability(name)`.
@@ -84,7 +84,8 @@ class Agent:
 
     def capability_list(self) -> list[Capability]:
         """`capabilities`, each as a Capability."""
-        return [each if isinstance(each, Capability) else Capability(each) for each in self.capabilities]
+        named = self.capabilities or (self.role,)
+        return [each if isinstance(each, Capability) else Capability(each) for each in named]
 
 
 def _snake_case(class_name: str) -> str:
