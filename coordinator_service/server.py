@@ -1,7 +1,7 @@
 """The server: composes store, namespaces and servicers, serves them, and ends gracefully.
 
 The end has an order, so that nobody is left guessing: health says NOT_SERVING, new calls are UNAVAILABLE, sessions are
-told to reconnect elsewhere, connections are told to go away, what still runs gets a grace, and last the store is closed.
+told to reconnect elsewhere, connections are told to go away, what still runs gets a grace, and the store is closed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", PEER_PING_MS),
     ("grpc.keepalive_timeout_ms", PEER_PING_TIMEOUT_MS),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
     ("grpc.http2.max_pings_without_data", 0),
 )
 
