@@ -24,6 +24,7 @@ COLOURS = {
     "CANCELLED": "magenta",
 }
 TEXT_LENGTH_MAX = 60
+BAR_WIDTH = 16
 
 
 class LiveView:
@@ -67,15 +68,16 @@ class LiveView:
 
 def _table(views: dict[str, TaskView]) -> Table:
     table = Table(box=None, pad_edge=False, expand=False)
-    for heading in ("task", "state", "agent", "", ""):
-        table.add_column(heading, no_wrap=True)
+    # On a narrow terminal the agent's id and the text give way.
+    for heading, width_min in (("task", 17), ("state", 11), ("agent", 8), ("", BAR_WIDTH), ("", 20)):
+        table.add_column(heading, no_wrap=True, min_width=width_min)
     for view in views.values():
         colour = COLOURS.get(view.state, "")
         table.add_row(
             view.task_id,
             Text(view.state, style=colour),
             view.agent,
-            ProgressBar(total=1.0, completed=view.fraction, width=24),
+            ProgressBar(total=1.0, completed=view.fraction, width=BAR_WIDTH),
             view.text.partition("\n")[0][:TEXT_LENGTH_MAX],
         )
     return table
