@@ -17,10 +17,9 @@ InvalidField.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import IntEnum
 from math import isfinite
-from operator import attrgetter
 from typing import Any
 
 from concert.v1 import (  # noqa: F401 (they register their messages)
@@ -64,7 +63,7 @@ class InvalidField(ValueError):  # noqa: N818 (it says what is wrong)
     def within(self, outer: str) -> InvalidField:
         """The same fault, seen from the message around it."""
         inner = self.field
-        joint = "." if inner and not inner.startswith("[") else ""
+        joint = "." if outer and inner and not inner.startswith("[") else ""
         return InvalidField(f"{outer}{joint}{inner}", self.description)
 
 
@@ -134,6 +133,12 @@ def read_json(value: Any, depth_left: int = JSON_DEPTH_MAX) -> JsonValue:
     return None
 
 
+def fill_payload(encoded: bytes, payload: Any) -> None:
+    """Writes an encoded Payload into an empty one."""
+    payload.SetInParent()
+    payload.MergeFromString(encoded)
+
+
 # Time
 
 
@@ -153,10 +158,11 @@ def read_timestamp(timestamp: Any) -> int:
 
 def fill_duration(ns: int, duration: Any) -> None:
     """Writes nanoseconds into a Duration, whose seconds and nanos have the same sign."""
-    seconds, nanos = divmod(abs(ns), NS_PER_SECOND)
-    sign = -1 if ns < 0 else 1
-    duration.seconds = sign * seconds
-    duration.nanos = sign * nanos
+    if ns >= 0:
+        duration.seconds, duration.nanos = divmod(ns, NS_PER_SECOND)
+    else:
+        seconds, nanos = divmod(-ns, NS_PER_SECOND)
+        duration.seconds, duration.nanos = -seconds, -nanos
 
 
 def read_duration(duration: Any) -> int:
@@ -218,8 +224,26 @@ def core_fields(descriptor: Any) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of a message: the lines that write it from `value` and the expression that reads it, from
+    `message`.
+
+    name is the field's in messages; items reads one item of a repeated field.
+    """
+
+    name: str
+    write: str
+    read: str
+    items: Read | None = None
+
+
 class Mirror:
-    """The table over one family of message classes: found by name in message_class, compiled here once."""
+    """The table over one family of message classes, found by name in message_class.
+
+    For each pair two functions are generated from its columns, as dataclasses generate __init__: reading
+    a field costs what reading a field costs, about half of what walking through closures does.
+    """
 
     def __init__(self, message_class: MessageClass) -> None:
         self._message_class = message_class
@@ -228,10 +252,18 @@ class Mirror:
         self._messages: dict[type, type[Message]] = {}
         self._fill: dict[type, Fill] = {}
         self._read: dict[type, Read] = {}
+        self._names: dict[str, Any] = {
+            "fill_json": fill_json,
+            "fill_payload": fill_payload,
+            "fill_timestamp": fill_timestamp,
+            "fill_duration": fill_duration,
+            "read_json": read_json,
+            "read_timestamp": read_timestamp,
+            "read_duration": read_duration,
+            "InvalidField": InvalidField,
+        }
         for name in self._classes:
-            if name != "Event":
-                self._compile(name)
-        self._compile_event()
+            self._compile(name)
 
     def to_proto(self, value: Any) -> Any:
         """The message that says what a dataclass says."""
@@ -262,85 +294,69 @@ class Mirror:
         if core_class in self._fill:
             return self._fill[core_class], self._read[self._messages[core_class]]
         message_class = self._message_class(name)
+        columns = self._columns(core_class, message_class)
+        names = self._names
+        names[f"class_{name}"] = core_class
+        names[f"fault_{name}"] = _fault_finder(names, columns)
+        exec(_source(name, columns), names)
+        self._messages[core_class] = message_class
+        fill = self._fill[core_class] = names[f"fill_{name}"]
+        read = self._read[message_class] = names[f"read_{name}"]
+        return fill, read
+
+    def _columns(self, core_class: type, message_class: type[Message]) -> dict[str, Column]:
+        """The columns by the names of the dataclass's fields."""
         descriptor: Any = message_class.DESCRIPTOR
         by_name = {each.name: each for each in fields(core_class)}
         mirrored = core_fields(descriptor)
+        columns = {}
+        if core_class is events.Event:
+            del by_name["payload"]
+            columns["payload"] = self._event_payload_column(descriptor)
         if set(by_name) != set(mirrored):
-            raise TypeError(f"{name}: {sorted(set(by_name) ^ set(mirrored))} exist on one side only")
-        fill, read = self._compile_fields(core_class, by_name, mirrored)
-        self._register(core_class, message_class, fill, read)
-        return fill, read
+            raise TypeError(f"{descriptor.name}: {sorted(set(by_name) ^ set(mirrored))} exist on one side only")
+        return columns | {name: self._column(mirrored[name], each) for name, each in by_name.items()}
 
-    def _register(self, core_class: type, message_class: type[Message], fill: Fill, read: Read) -> None:
-        self._messages[core_class] = message_class
-        self._fill[core_class] = fill
-        self._read[message_class] = read
-
-    def _compile_fields(
-        self, core_class: type, by_name: dict[str, Field[Any]], mirrored: dict[str, Any]
-    ) -> tuple[Fill, Read]:
-        plain: list[str] = []
-        read_plain: list[str] = []
-        fills: list[Fill] = []
-        reads: list[tuple[str, Read]] = []
-        for core_field_name, core_field in by_name.items():
-            field = mirrored[core_field_name]
-            compiled = self._compile_field(field, core_field)
-            if compiled is None:
-                plain.append(field.name)
-                read_plain.append(field.name)
-            else:
-                fill, read = compiled
-                if fill is None:
-                    plain.append(field.name)
-                else:
-                    fills.append(fill)
-                reads.append((core_field_name, read))
-        return _filler(plain, fills), _reader(core_class, read_plain, reads)
-
-    def _compile_field(self, field: Any, core: Field[Any]) -> tuple[Fill | None, Read] | None:
-        """How one field is written and read; None for either, or both: by plain assignment."""
+    def _column(self, field: Any, core: Field[Any]) -> Column:
         none_allowed = str(core.type).endswith("| None")
+        take, name = f"value.{core.name}", field.name
         if field.type == FieldDescriptor.TYPE_MESSAGE:
-            return self._compile_message_field(field, core, none_allowed)
+            return self._message_column(field, take, none_allowed)
         if field.is_repeated:
-            return _repeated_scalars(field.name, core.name)
+            return Column(name, f"if x := {take}: message.{name}.extend(x)", f"tuple(message.{name})")
         if field.type == FieldDescriptor.TYPE_ENUM:
-            return None, self._enum_reader(field, core, none_allowed)
+            members = f"members_{field.containing_type.name}_{name}"
+            self._names[members] = self._enum_members(field.enum_type, core, none_allowed)
+            return Column(name, f"if x := {take}: message.{name} = x", f"{members}[message.{name}]")
         if none_allowed:
-            return _optional_scalar(field.name, core.name)
-        return None
+            return Column(name, _unless_none(take, f"message.{name} = x"), _if_present(name, f"message.{name}"))
+        return Column(name, f"if x := {take}: message.{name} = x", f"message.{name}")
 
-    def _compile_message_field(self, field: Any, core: Field[Any], none_allowed: bool) -> tuple[Fill, Read]:
-        inner = field.message_type
+    def _message_column(self, field: Any, take: str, none_allowed: bool) -> Column:
+        name, inner = field.name, field.message_type
+        there = f"message.{name}"
         if inner.GetOptions().map_entry:
-            return _mapping(field.name, core.name)
-        if field.is_repeated:
-            return _repeated_messages(field.name, core.name, *self._compile(inner.name))
+            return Column(name, f"if x := {take}: {there}.update(x)", f"dict(x) if (x := {there}) else {{}}")
         if inner.full_name == _TIMESTAMP:
-            return _timestamp(field.name, core.name)
+            return Column(name, f"if x := {take}: fill_timestamp(x, {there})", f"read_timestamp({there})")
         if inner.full_name == _DURATION:
-            return _duration(field.name, core.name)
+            write = _unless_none(take, f"fill_duration(x, {there})")
+            return Column(name, write, _if_present(name, f"read_duration({there})"))
         if inner.full_name == _VALUE:
-            may_be_left_out = f"{field.name}_digest" in field.containing_type.fields_by_name
-            return _json(field.name, core.name, may_be_left_out)
+            may_be_left_out = f"{name}_digest" in field.containing_type.fields_by_name
+            write = _unless_none(take, f"fill_json(x, {there})") if may_be_left_out else f"fill_json({take}, {there})"
+            return Column(name, write, _if_present(name, f"read_json({there})"))
         if inner.full_name == _PAYLOAD:
-            return _payload(field.name, core.name)
-        return _message(field.name, core.name, *self._compile(inner.name), none_allowed)
-
-    def _enum_reader(self, field: Any, core: Field[Any], none_allowed: bool) -> Read:
-        members = self._enum_members(field.enum_type, core, none_allowed)
-        name = field.name
-        get = attrgetter(name)
-
-        def read(message: Any) -> Any:
-            number = get(message)
-            try:
-                return members[number]
-            except KeyError:
-                raise InvalidField(name, _unknown_number(number)) from None
-
-        return read
+            read = f"{there}.SerializeToString(deterministic=True)"
+            return Column(name, _unless_none(take, f"fill_payload(x, {there})"), _if_present(name, read))
+        _, read_inner = self._compile(inner.name)
+        fill_name, read_name = f"fill_{inner.name}", f"read_{inner.name}"
+        if field.is_repeated:
+            write = f"for each in {take}: {fill_name}(each, {there}.add())"
+            return Column(name, write, f"tuple([{read_name}(each) for each in {there}])", read_inner)
+        write = _unless_none(take, f"{there}.SetInParent(); {fill_name}(x, {there})")
+        read = f"{read_name}({there})"
+        return Column(name, write, _if_present(name, read) if none_allowed else read)
 
     def _enum_members(self, descriptor: Any, core: Field[Any], none_allowed: bool) -> dict[int, IntEnum | None]:
         enum = self._enums[descriptor.name]
@@ -353,250 +369,93 @@ class Mirror:
             members[0] = _ENUM_DEFAULTS[descriptor.name]
         return members
 
-    # The envelope
+    def _event_payload_column(self, descriptor: Any) -> Column:
+        """What an event states: one of the payload oneof, and its type."""
+        places: dict[type, tuple[str, int, Fill]] = {}
+        reads: dict[str, Read] = {}
+        for field in descriptor.oneofs_by_name["payload"].fields:
+            core_class: Any = self._classes[field.message_type.name]
+            fill_inner, reads[field.name] = self._compile(field.message_type.name)
+            places[core_class] = field.name, int(core_class.type), fill_inner
 
-    def _compile_event(self) -> None:
-        message_class = self._message_class("Event")
-        descriptor: Any = message_class.DESCRIPTOR
-        by_name = {each.name: each for each in fields(events.Event) if each.name != "payload"}
-        mirrored = core_fields(descriptor)
-        if set(by_name) != set(mirrored):
-            raise TypeError(f"Event: {sorted(set(by_name) ^ set(mirrored))} exist on one side only")
-        fill_envelope, read_envelope = self._compile_fields(dict, by_name, mirrored)
-        places = {
-            self._classes[field.message_type.name]: (field.name, *self._compile(field.message_type.name))
-            for field in descriptor.oneofs_by_name["payload"].fields
-        }
-        reads = {name: read for name, _, read in places.values()}
-
-        def fill(event: Any, message: Any) -> None:
-            fill_envelope(event, message)
-            payload = event.payload
-            name, fill_payload, _ = places[type(payload)]
+        def fill(payload: Any, message: Any) -> None:
+            name, number, fill_inner = places[type(payload)]
             inner = getattr(message, name)
             inner.SetInParent()
-            fill_payload(payload, inner)
-            message.type = int(payload.type)
+            fill_inner(payload, inner)
+            message.type = number
 
-        def read(message: Any) -> events.Event:
+        def read(message: Any) -> Any:
             name = message.WhichOneof("payload")
             if name is None:
                 raise InvalidField("payload", "none that this version knows")
             try:
-                payload = reads[name](getattr(message, name))
+                return reads[name](getattr(message, name))
             except InvalidField as fault:
                 raise fault.within(name) from None
-            return events.Event(payload=payload, **read_envelope(message))
 
-        self._register(events.Event, message_class, fill, read)
-
-
-def _filler(plain: list[str], fills: list[Fill]) -> Fill:
-    """Writes the plain fields where they are not zero (proto3 keeps no zeros), then the others."""
-    names = tuple(plain)
-    take = _take_all(names)
-
-    def fill(value: Any, message: Any) -> None:
-        for name, each in zip(names, take(value), strict=True):
-            if each:
-                setattr(message, name, each)
-        for put in fills:
-            put(value, message)
-
-    return fill
+        self._names |= {"fill_event_payload": fill, "read_event_payload": read}
+        return Column("", "fill_event_payload(value.payload, message)", "read_event_payload(message)")
 
 
-def _reader(core_class: type, plain: list[str], reads: list[tuple[str, Read]]) -> Read:
-    names = tuple(plain)
-    take = _take_all(names)
-
-    def read(message: Any) -> Any:
-        found = dict(zip(names, take(message), strict=True))
-        for name, get in reads:
-            found[name] = get(message)
-        return core_class(**found)
-
-    return read
+def _unless_none(take: str, write: str) -> str:
+    return f"if (x := {take}) is not None: {write}"
 
 
-def _take_all(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    if not names:
-        return lambda _: ()
-    if len(names) == 1:
-        take_one = attrgetter(names[0])
-        return lambda value: (take_one(value),)
-    return attrgetter(*names)
+def _if_present(name: str, read: str) -> str:
+    return f"{read} if message.HasField({name!r}) else None"
+
+
+def _source(name: str, columns: dict[str, Column]) -> str:
+    """The functions fill_<name>(value, message) and read_<name>(message).
+
+    Whether a message can be read is found by reading it; which field stands in the way is looked for only
+    then.
+    """
+    writes = "\n".join(f"    {each.write}" for each in columns.values())
+    reads = ", ".join(f"{core}={each.read}" for core, each in columns.items())
+    return f"""
+def fill_{name}(value, message):
+{writes}
+
+def read_{name}(message):
+    try:
+        return class_{name}({reads})
+    except (InvalidField, KeyError):
+        fault_{name}(message)
+        raise
+"""
+
+
+def _fault_finder(names: dict[str, Any], columns: dict[str, Column]) -> Callable[[Any], None]:
+    """Reads a message field by field and raises InvalidField with the path of the first that cannot be read."""
+    reads: list[tuple[Column, Read]] = []
+
+    def find(message: Any) -> None:
+        if not reads:
+            reads.extend((each, eval(f"lambda message: {each.read}", names)) for each in columns.values())
+        for column, read in reads:
+            try:
+                _read_items(column, message) if column.items else read(message)
+            except InvalidField as fault:
+                raise fault.within(column.name) from None
+            except KeyError as unknown:
+                raise InvalidField(column.name, _unknown_number(unknown.args[0])) from None
+
+    return find
+
+
+def _read_items(column: Column, message: Any) -> None:
+    assert column.items is not None
+    for number, item in enumerate(getattr(message, column.name)):
+        try:
+            column.items(item)
+        except InvalidField as fault:
+            raise fault.within(f"[{number}]") from None
 
 
 def _unknown_number(number: int) -> str:
     return "must be set" if number == 0 else f"{number} is no value that this version knows"
-
-
-def _optional_scalar(name: str, core: str) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        each = take(value)
-        if each is not None:
-            setattr(message, name, each)
-
-    def read(message: Any) -> Any:
-        return get(message) if message.HasField(name) else None
-
-    return fill, read
-
-
-def _repeated_scalars(name: str, core: str) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        items = take(value)
-        if items:
-            get(message).extend(items)
-
-    def read(message: Any) -> Any:
-        return tuple(get(message))
-
-    return fill, read
-
-
-def _repeated_messages(name: str, core: str, fill_inner: Fill, read_inner: Read) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        items = take(value)
-        if items:
-            add = get(message).add
-            for item in items:
-                fill_inner(item, add())
-
-    def read(message: Any) -> Any:
-        found: list[Any] = []
-        try:
-            for item in get(message):
-                found.append(read_inner(item))  # noqa: PERF401 (the fault names the item)
-        except InvalidField as fault:
-            raise fault.within(f"{name}[{len(found)}]") from None
-        return tuple(found)
-
-    return fill, read
-
-
-def _mapping(name: str, core: str) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        entries = take(value)
-        if entries:
-            get(message).update(entries)
-
-    def read(message: Any) -> Any:
-        entries = get(message)
-        return dict(entries) if entries else {}
-
-    return fill, read
-
-
-def _timestamp(name: str, core: str) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        ns = take(value)
-        if ns:
-            fill_timestamp(ns, get(message))
-
-    def read(message: Any) -> Any:
-        try:
-            return read_timestamp(get(message))
-        except InvalidField as fault:
-            raise fault.within(name) from None
-
-    return fill, read
-
-
-def _duration(name: str, core: str) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        ns = take(value)
-        if ns is not None:
-            duration = get(message)
-            duration.SetInParent()
-            fill_duration(ns, duration)
-
-    def read(message: Any) -> Any:
-        if not message.HasField(name):
-            return None
-        try:
-            return read_duration(get(message))
-        except InvalidField as fault:
-            raise fault.within(name) from None
-
-    return fill, read
-
-
-def _json(name: str, core: str, may_be_left_out: bool) -> tuple[Fill, Read]:
-    """may_be_left_out: None is no value rather than null."""
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        json = take(value)
-        if json is not None or not may_be_left_out:
-            fill_json(json, get(message))
-
-    def read(message: Any) -> Any:
-        try:
-            return read_json(get(message)) if message.HasField(name) else None
-        except InvalidField as fault:
-            raise fault.within(name) from None
-
-    return fill, read
-
-
-def _payload(name: str, core: str) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        encoded = take(value)
-        if encoded is not None:
-            payload = get(message)
-            payload.SetInParent()
-            payload.MergeFromString(encoded)
-
-    def read(message: Any) -> Any:
-        return get(message).SerializeToString(deterministic=True) if message.HasField(name) else None
-
-    return fill, read
-
-
-def _message(name: str, core: str, fill_inner: Fill, read_inner: Read, none_allowed: bool) -> tuple[Fill, Read]:
-    take = attrgetter(core)
-    get = attrgetter(name)
-
-    def fill(value: Any, message: Any) -> None:
-        each = take(value)
-        if each is not None:
-            inner = get(message)
-            inner.SetInParent()
-            fill_inner(each, inner)
-
-    def read(message: Any) -> Any:
-        if none_allowed and not message.HasField(name):
-            return None
-        try:
-            return read_inner(get(message))
-        except InvalidField as fault:
-            raise fault.within(name) from None
-
-    return fill, read
 
 
 def _public_class(name: str) -> type[Message]:
