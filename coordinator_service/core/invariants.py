@@ -125,8 +125,9 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
         for task_id, task in run.tasks.items():
             if task.status is not TaskStatus.READY:
                 continue
-            pool = state.index.pools[scheduler.pool_name(task.spec.target)]
-            served = any(scheduler.takes_tasks(state.agents[agent_id]) for agent_id in pool.members)
+            pool = state.index.pools.get(scheduler.pool_name(task.spec.target))
+            members = () if pool is None else pool.members
+            served = any(scheduler.takes_tasks(state.agents[agent_id]) for agent_id in members)
             free = served and not scheduler.closed_gate(state, run, task, state.time_ns)
             _require(not free, 8, f"{run.run_id}/{task_id} was overlooked")
 
