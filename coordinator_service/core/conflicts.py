@@ -50,7 +50,7 @@ def check(d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: A
         besides = writer if attempt is not None or base is None else None
         for key, value in _written(change):
             appends = change.strategy is MergeStrategy.APPEND
-            theirs = _latest_overlapping(state, key, appends=appends, besides=besides)
+            theirs = latest_overlapping(state, key, appends=appends, besides=besides)
             if theirs is None:
                 continue
             if theirs.revision > base if base is not None else theirs.time_ns > window_from_ns:
@@ -152,7 +152,7 @@ def _named(value: JsonValue, left: int) -> tuple[JsonValue, str, int]:
     return None, f"{len(encoded)}:{hashlib.sha256(encoded).hexdigest()}", left
 
 
-def _latest_overlapping(state: NamespaceState, path: str, *, appends: bool, besides: str | None) -> Change | None:
+def latest_overlapping(state: NamespaceState, path: str, *, appends: bool, besides: str | None) -> Change | None:
     """The latest change of an overlapping path by somebody besides a writer; for an append, appends left out."""
     latest: Change | None = None
     for part in path_parts(path):

@@ -107,7 +107,7 @@ def rebuild(state: NamespaceState) -> None:
         if waiter.grace_until_ns:
             state.add_deadline(waiter.grace_until_ns, "reattach", waiter.request_sequence)
     hold_until_ns = lock_queues.hold_until_ns(state)
-    if state.waiters and hold_until_ns > state.time_ns:
+    if hold_until_ns > state.time_ns:
         state.add_deadline(hold_until_ns, "hold")
     for run in state.runs.values():
         if run.status.over:

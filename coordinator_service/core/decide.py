@@ -103,6 +103,7 @@ def _answer(d: Deciding, command: Command) -> Answer:
         row = requests.remembered(d.state, caller, d.now_ns)
         if row is not None:
             if isinstance(command, commands.Acquire):
+                d.remembers = False
                 return locks.again(d, row)
             if isinstance(command, commands.Publish):
                 return custom_events.again(d, command, row)

@@ -19,7 +19,7 @@ class Deciding:
     frees are one decision and one batch (R9).
     """
 
-    __slots__ = ("_apply", "caller", "events", "now_ns", "state")
+    __slots__ = ("_apply", "caller", "events", "now_ns", "remembers", "state")
 
     def __init__(
         self, state: NamespaceState, caller: Caller, now_ns: int, apply: Callable[[NamespaceState, Event], None]
@@ -28,6 +28,8 @@ class Deciding:
         self.caller = caller
         self.now_ns = now_ns
         self.events: list[Event] = []
+        self.remembers = True
+        """Whether the events are what the caller's request is remembered by (D5)."""
         self._apply = apply
 
     def emit(
@@ -43,7 +45,7 @@ class Deciding:
         """Makes something happen."""
         caller = self.caller
         request = None
-        if caller.request_id and not self.events:
+        if caller.request_id and self.remembers and not self.events:
             request = RequestRecord(method=caller.method, request_id=caller.request_id, digest=caller.digest, count=0)
         event = Event(
             sequence=self.state.sequence + 1,

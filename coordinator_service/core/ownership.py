@@ -38,9 +38,8 @@ def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStart
         if not waiter.session_id:
             waiter.grace_until_ns = grace_until_ns
             state.add_deadline(grace_until_ns, "reattach", waiter.request_sequence)
-    if state.waiters:
-        lock_queues.requeue_all(state)
-        state.add_deadline(lock_queues.hold_until_ns(state), "hold")
+    lock_queues.requeue_all(state)
+    state.add_deadline(lock_queues.hold_until_ns(state), "hold")
     state.open_gates()
 
 
