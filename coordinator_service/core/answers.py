@@ -7,7 +7,6 @@ the log (D5): `recalled` is that function.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from coordinator_service.core.events import (
@@ -26,9 +25,10 @@ from coordinator_service.core.specs import (
     RunView,
     StateEntryView,
 )
+from coordinator_service.core.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Done:
     """It is part of the log: sequence is that of the first event of the decision."""
 
@@ -36,7 +36,7 @@ class Done:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Published:
     """The events are part of the log."""
 
@@ -44,7 +44,7 @@ class Published:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SessionOpened:
     """The session stands, attached by the event attached_sequence. live are its attempts that the agent did not name;
     stale those it named that do not count."""
@@ -60,7 +60,7 @@ class SessionOpened:
     draining: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunAccepted:
     """The run is accepted."""
 
@@ -69,7 +69,7 @@ class RunAccepted:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Acquired:
     """The locks are held, in the order of the requests."""
 
@@ -78,7 +78,7 @@ class Acquired:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Waiting:
     """The request waits; its answer comes with the event that ends the wait."""
 
@@ -86,7 +86,7 @@ class Waiting:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Recall:
     """The same request was decided before: read these events and call recalled."""
 
@@ -95,7 +95,7 @@ class Recall:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Planned:
     """What would happen to a run."""
 
@@ -103,7 +103,7 @@ class Planned:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StateRead:
     """Keys and values, true at sequence. next_key asks for more, empty at the end."""
 
@@ -112,7 +112,7 @@ class StateRead:
     next_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunRead:
     """A run, true at sequence."""
 
@@ -120,7 +120,7 @@ class RunRead:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunsRead:
     """Runs, true at sequence. next_sequence asks for more, 0 at the end."""
 
@@ -129,7 +129,7 @@ class RunsRead:
     next_sequence: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResultRead:
     """A task's result, an encoded Payload."""
 
@@ -138,7 +138,7 @@ class ResultRead:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttemptRead:
     """What an agent is to be sent, or None when the attempt is over."""
 
@@ -147,7 +147,7 @@ class AttemptRead:
     grace_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentRead:
     """An agent, true at sequence."""
 
@@ -155,7 +155,7 @@ class AgentRead:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentsRead:
     """Agents, true at sequence. next_agent_id asks for more, empty at the end."""
 
@@ -164,7 +164,7 @@ class AgentsRead:
     next_agent_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LockRead:
     """A lock, true at sequence."""
 
@@ -172,7 +172,7 @@ class LockRead:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LocksRead:
     """Locks, true at sequence. next_resource asks for more, empty at the end."""
 

@@ -6,7 +6,6 @@ decided here. Reads are commands too: their answer waits, like every other, for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from coordinator_service.core.limits import Limits
@@ -19,10 +18,10 @@ from coordinator_service.core.specs import (
     StateChange,
     TaskError,
 )
-from coordinator_service.core.values import JsonValue, RunStatus
+from coordinator_service.core.values import JsonValue, RunStatus, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Caller:
     """Who asks.
 
@@ -42,7 +41,7 @@ COORDINATOR = Caller()
 """The coordinator itself: time-outs, leases, ownership."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StartOwner:
     """This replica owns the namespace from now on (D6)."""
 
@@ -51,7 +50,7 @@ class StartOwner:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ChangePolicies:
     """The policies from now on; a digest that is in force already changes nothing."""
 
@@ -59,12 +58,12 @@ class ChangePolicies:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Tick:
     """Some deadline in the state has come (D7)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EventDraft:
     """What a publisher states (E1); data is an encoded Payload."""
 
@@ -77,14 +76,14 @@ class EventDraft:
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Publish:
     """Append custom events, all or none."""
 
     drafts: tuple[EventDraft, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OpenSession:
     """Begin a session (A1, A2). An empty agent_id is named after the session."""
 
@@ -93,7 +92,7 @@ class OpenSession:
     takeover: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResumeSession:
     """Come back to a session (A5). attempt_tokens are those the agent executes or has unacknowledged reports of."""
 
@@ -101,7 +100,7 @@ class ResumeSession:
     attempt_tokens: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DetachSession:
     """The session lost its stream: the one that began with attached_sequence, if it is still the latest."""
 
@@ -109,7 +108,7 @@ class DetachSession:
     attached_sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EndSession:
     """The session is over: GOODBYE or LEASE_EXPIRED (A4)."""
 
@@ -117,49 +116,49 @@ class EndSession:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class UpdateAgent:
     """The caller's agent describes itself anew (A3)."""
 
     spec: AgentSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DrainAgent:
     """Give an agent no new tasks (A7)."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SubmitRun:
     """Accept a run, whole or not at all."""
 
     spec: RunSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PlanRun:
     """Say what SubmitRun would do."""
 
     spec: RunSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CancelRun:
     """Stop a run (R12)."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StartTask:
     """The attempt is being executed."""
 
     attempt_token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ProgressTask:
     """The attempt is so far."""
 
@@ -167,7 +166,7 @@ class ProgressTask:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CompleteTask:
     """The attempt succeeded. result is an encoded Payload; result_json its value where it is JSON (S9)."""
 
@@ -178,7 +177,7 @@ class CompleteTask:
     changes: tuple[StateChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class FailTask:
     """The attempt failed, or stopped because it was told to."""
 
@@ -189,35 +188,35 @@ class FailTask:
     context: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Acquire:
     """Take locks, all or none (L3)."""
 
     requests: tuple[LockRequest, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Release:
     """Give locks back, all or none."""
 
     fencing_tokens: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ExpireLock:
     """The lease of a lock ended (L7)."""
 
     fencing_token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class WithdrawRequest:
     """The caller of a waiting request has gone (L6)."""
 
     request_sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class UpdateState:
     """Change keys, all or none (S1 to S5)."""
 
@@ -228,7 +227,7 @@ class UpdateState:
 # Reads.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetState:
     """Read keys, or everything at and under a prefix after a key."""
 
@@ -238,14 +237,14 @@ class GetState:
     count_max: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetRun:
     """Read a run and its tasks."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ListRuns:
     """Read runs, newest first, below a sequence (0: from the newest)."""
 
@@ -254,7 +253,7 @@ class ListRuns:
     count_max: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetTaskResult:
     """Read what a task produced."""
 
@@ -262,21 +261,21 @@ class GetTaskResult:
     task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetAttempt:
     """Read what the agent of an attempt is to be sent."""
 
     attempt_token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetAgent:
     """Read an agent."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ListAgents:
     """Read agents by id, after an id."""
 
@@ -287,14 +286,14 @@ class ListAgents:
     count_max: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetLock:
     """Read a lock."""
 
     resource: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ListLocks:
     """Read locks by name, after a name."""
 
@@ -303,7 +302,7 @@ class ListLocks:
     count_max: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GetEnds:
     """Read how far the namespace is: answered, like any read, when that is durable."""
 

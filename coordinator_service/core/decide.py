@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from coordinator_service.core import (
     agents,
@@ -30,8 +29,7 @@ from coordinator_service.core.rejections import Rejection, SessionOver
 from coordinator_service.core.state import NamespaceState
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The events that follow from a command, in order, one atomic batch (D3), and what the caller is told."""
 
     events: list[Event]

@@ -23,7 +23,7 @@ from coordinator_service.core.specs import (
     TaskError,
     TaskSpec,
 )
-from coordinator_service.core.values import ConflictStrategy, LockMode, MergeStrategy, RunStatus
+from coordinator_service.core.values import ConflictStrategy, LockMode, MergeStrategy, RunStatus, value
 
 
 class EventType(IntEnum):
@@ -64,7 +64,7 @@ class EventType(IntEnum):
     CUSTOM = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentStarted:
     """An agent reports that it began to execute."""
 
@@ -75,7 +75,7 @@ class AgentStarted:
     context: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentCompleted:
     """An attempt succeeded."""
 
@@ -86,7 +86,7 @@ class AgentCompleted:
     state_changes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentFailed:
     """An attempt failed."""
 
@@ -100,7 +100,7 @@ class AgentFailed:
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StateUpdated:
     """Shared state changed. The event's sequence is the revision."""
 
@@ -112,7 +112,7 @@ class StateUpdated:
     new_state_size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceRequested:
     """Somebody asked for locks."""
 
@@ -125,7 +125,7 @@ class ResourceRequested:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceAcquired:
     """A lock was granted."""
 
@@ -141,7 +141,7 @@ class ResourceAcquired:
     existing_token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceReleased:
     """A lock was released, or a counted grant was given back once."""
 
@@ -152,7 +152,7 @@ class ResourceReleased:
     remaining: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceRequestTimedOut:
     """A lock request was not granted in time."""
 
@@ -162,7 +162,7 @@ class ResourceRequestTimedOut:
     position: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceRequestRefused:
     """A lock request was refused at once."""
 
@@ -172,7 +172,7 @@ class ResourceRequestRefused:
     holders: tuple[LockGrant, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceRequestWithdrawn:
     """A waiting lock request was withdrawn."""
 
@@ -180,7 +180,7 @@ class ResourceRequestWithdrawn:
     request_sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ResourceRequestReattached:
     """A detached waiting request was taken up again."""
 
@@ -188,7 +188,7 @@ class ResourceRequestReattached:
     request_sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ConflictDetected:
     """Two writers met on shared state."""
 
@@ -200,7 +200,7 @@ class ConflictDetected:
     strategy: ConflictStrategy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CoordinationRequired:
     """Somebody has to act."""
 
@@ -211,7 +211,7 @@ class CoordinationRequired:
     conflict_sequence: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ConflictResolved:
     """How a conflict ended."""
 
@@ -222,7 +222,7 @@ class ConflictResolved:
     strategy: ConflictStrategy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OwnerStarted:
     """A replica became the owner of the namespace: sessions and waiting calls are detached until they come back."""
 
@@ -232,7 +232,7 @@ class OwnerStarted:
     limits: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentRegistered:
     """A session began."""
 
@@ -241,7 +241,7 @@ class AgentRegistered:
     lease_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentUpdated:
     """The agent's own description changed during its session."""
 
@@ -249,7 +249,7 @@ class AgentUpdated:
     spec: AgentSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentDetached:
     """A session lost its stream."""
 
@@ -257,7 +257,7 @@ class AgentDetached:
     session_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentAttached:
     """A detached session came back."""
 
@@ -265,7 +265,7 @@ class AgentAttached:
     session_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentDisconnected:
     """A session ended."""
 
@@ -273,7 +273,7 @@ class AgentDisconnected:
     session_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentDraining:
     """The agent takes no new tasks."""
 
@@ -281,7 +281,7 @@ class AgentDraining:
     session_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunSubmitted:
     """A run was accepted."""
 
@@ -291,7 +291,7 @@ class RunSubmitted:
     deadline_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskAdded:
     """A task of a run was accepted."""
 
@@ -302,7 +302,7 @@ class TaskAdded:
     group: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunCompleted:
     """Every task of a run is over."""
 
@@ -312,7 +312,7 @@ class RunCompleted:
     execution_time_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunCancelled:
     """A run was asked to stop."""
 
@@ -320,7 +320,7 @@ class RunCancelled:
     status: RunStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskAssigned:
     """A task was given to an agent. The event's sequence is the attempt token."""
 
@@ -331,7 +331,7 @@ class TaskAssigned:
     policy: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskProgressed:
     """An agent reported progress."""
 
@@ -340,7 +340,7 @@ class TaskProgressed:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskCancelRequested:
     """An agent was told to stop an attempt."""
 
@@ -349,7 +349,7 @@ class TaskCancelRequested:
     fenced_at_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskRetryScheduled:
     """A failed task will be tried again."""
 
@@ -358,7 +358,7 @@ class TaskRetryScheduled:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskSkipped:
     """A task will never run."""
 
@@ -366,7 +366,7 @@ class TaskSkipped:
     cause_task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskCancelled:
     """A task was cancelled."""
 
@@ -374,7 +374,7 @@ class TaskCancelled:
     attempt_token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PolicyChanged:
     """The policies in force changed."""
 
@@ -383,7 +383,7 @@ class PolicyChanged:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CustomEvent:
     """A fact stated by a client; data is an encoded Payload that nobody here reads."""
 
@@ -443,7 +443,7 @@ class RequestRecord:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Event:
     """The envelope. time_ns is namespace time in nanoseconds since 1970."""
 

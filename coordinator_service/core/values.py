@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     JsonValue: TypeAlias = bool | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
@@ -13,6 +14,18 @@ else:
 
 NS_PER_MS = 1_000_000
 NS_PER_SECOND = 1_000_000_000
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def value(cls: type[T]) -> type[T]:
+    """A frozen, slotted, keyword-only dataclass, for what every decision makes several of.
+
+    The type checker is who keeps it frozen: at run time that would make construction three times as slow, and
+    construction is most of what a decision costs.
+    """
+    return dataclass(slots=True, kw_only=True, unsafe_hash=True)(cls)
 
 
 class LockMode(IntEnum):
