@@ -214,7 +214,12 @@ class _Attempt:
         )
 
     async def _send(self, method: Method, report: Any) -> None:
-        await self._hosted.thread.run(lambda: self.session.call(method, report, retry_seconds=math.inf))
+        async def send() -> None:
+            await self.session.call(method, report, retry_seconds=math.inf)
+            if method in (TASK_COMPLETED, TASK_FAILED):  # over there, where the next Hello is written
+                self._hosted.settle(self.token)
+
+        await self._hosted.thread.run(send)
 
 
 class _Hosted:
@@ -261,6 +266,11 @@ class _Hosted:
         if link is not None:
             spec = self._spec()
             await self.thread.run(lambda: link.update(spec))
+
+    def settle(self, attempt_token: int) -> None:
+        """Nothing more will be said of an attempt. On the I/O thread."""
+        if self._link is not None:
+            self._link.settle(attempt_token)
 
     def finish(self, *, announce: bool = True) -> None:
         """No new tasks, and goodbye when there are none left. `announce`: the coordinator does not know yet."""
@@ -346,8 +356,7 @@ class _Hosted:
         def over(running: asyncio.Task[None]) -> None:
             self._running.discard(running)
             self._attempts.pop(attempt.token, None)
-            if self._link is not None:
-                self.thread.post(self._link.settle, attempt.token)
+            self.thread.post(self.settle, attempt.token)
             if not running.cancelled() and (error := running.exception()) is not None:
                 _log.error("attempt %d of %s broke the runtime", attempt.token, self.agent_id, exc_info=error)
 
