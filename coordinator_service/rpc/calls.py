@@ -18,7 +18,7 @@ from coordinator_service.core.rejections import Fault, InvalidField, Rejection, 
 from coordinator_service.log.base import LogError
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import NamespacePort
-from coordinator_service.rpc import errors
+from coordinator_service.rpc import errors, limits
 from coordinator_service.rpc.identity import namespace_of, principal_of, traceparent_of
 from coordinator_service.rpc.operation import Operation, Scope
 
@@ -131,6 +131,8 @@ def scope_of(port: NamespacePort | None, context: Context) -> Scope:
 
 
 def _parse(request_class: Any, encoded: bytes) -> Any:
+    if len(encoded) > limits.MESSAGE_BYTES_MAX:
+        raise InvalidField(("request", f"has {len(encoded)} bytes, the limit is {limits.MESSAGE_BYTES_MAX}"))
     try:
         return request_class.FromString(encoded)
     except DecodeError:
