@@ -56,7 +56,7 @@ def _read_draft(draft: Any, scope: Scope, faults: Faults, number: int) -> EventD
         event_id=event_id,
         run_id=run_id,
         task_id=task_id,
-        metadata=dict(metadata) if metadata else None,
+        metadata=dict(sorted(metadata.items())) if metadata else None,
         traceparent=traceparent,
     )
 

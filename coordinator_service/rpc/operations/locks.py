@@ -59,7 +59,7 @@ def _read_request(request: Any, faults: Faults, number: int) -> LockRequest:
         wait_timeout_ns=_read_wait(request, faults, number),
         priority=_read_priority(request, faults, number),
         guards=guards,
-        metadata=dict(metadata) if metadata else {},
+        metadata=dict(sorted(metadata.items())) if metadata else {},
     )
 
 
