@@ -6,8 +6,8 @@ from typing import Any
 
 import concert
 import pytest
+from concert import _commands, _session
 from concert import _methods as methods
-from concert import _session
 from concert._limits import FRAME_BYTES_MAX
 from concert._time import to_duration
 from concert.v1 import session_service_pb2
@@ -65,7 +65,7 @@ async def test_what_is_pending_is_bounded(
     """Callers wait, in order, while too many commands have no reply; memory does not grow with callers'
     haste.
     """
-    monkeypatch.setattr(_session, "COMMANDS_PENDING_MAX", 4)
+    monkeypatch.setattr(_commands, "COMMANDS_PENDING_MAX", 4)
     gate = asyncio.Event()
 
     async def answer(request: Any) -> Any:
@@ -76,7 +76,7 @@ async def test_what_is_pending_is_bounded(
     async with client.session() as session:
         calls = [asyncio.create_task(session.publish(f"event-{n}")) for n in range(12)]
         await coordinator.got(methods.PUBLISH, 4)
-        assert len(session._stream._pending) == 4
+        assert len(session._stream._commands) == 4
         calls[5].cancel()
         gate.set()
         await asyncio.gather(*calls, return_exceptions=True)

@@ -1,7 +1,7 @@
 """The session: commands multiplexed over a Connect stream that is opened anew and resumed for as long as the
 lease lasts.
 
-Theory of operation. Every command is serialised once and stays in `_pending`, in order, until its reply is
+Theory of operation. Every command is serialised once and stays among the `Commands`, in order, until its reply is
 here. Whatever is ready when the stream can be written goes out as one frame. When the stream breaks, a new
 one is opened with the session id; after its Welcome everything pending is sent again, in order, under the
 same request ids, which the coordinator recognises.
@@ -19,18 +19,16 @@ import asyncio
 import logging
 import random
 import secrets
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from concert._backoff import Backoff
 from concert._caller import RequestIds
+from concert._commands import Commands
 from concert._connection import Connection
 from concert._frames import FrameStream, encode_frame, framed_size
 from concert._limits import (
     CLOSE_SECONDS_MAX,
-    COMMANDS_PENDING_BYTES_MAX,
-    COMMANDS_PENDING_MAX,
     FEATURE_LEVEL,
     FRAME_BYTES_MAX,
     GOODBYE_REASON_BYTES_MAX,
@@ -43,6 +41,7 @@ from concert._limits import (
 )
 from concert._methods import ACQUIRE, GOODBYE, RELEASE, Method
 from concert._payload import clip
+from concert._peer import NoPeer, SessionPeer
 from concert._time import from_duration, to_duration
 from concert._tracing import current_traceparent
 from concert.errors import (
@@ -59,59 +58,6 @@ from concert.errors import (
 from concert.v1 import lock_service_pb2, session_service_pb2
 
 _log = logging.getLogger("concert.session")
-
-
-class SessionPeer(Protocol):
-    """Who is given the work that comes down a session. Called on the session's event loop; must not block."""
-
-    def attempt_tokens(self) -> Iterable[int]:
-        """The attempts being executed, and those with reports that were not acknowledged."""
-
-    def on_task(self, task: Any) -> None:
-        """An AgentTask, perhaps one seen before."""
-
-    def on_cancel(self, cancel: Any) -> None:
-        """A CancelTask."""
-
-    def on_stale(self, attempt_token: int) -> None:
-        """An attempt that no longer counts."""
-
-    def on_drain(self) -> None:
-        """The agent is to take no new tasks."""
-
-
-class NoPeer:
-    """For clients that are no agents."""
-
-    def attempt_tokens(self) -> Iterable[int]:
-        """None."""
-        return ()
-
-    def on_task(self, task: Any) -> None:
-        """Cannot come to a session without capabilities; said aloud if it does."""
-        _log.warning("task %s/%s came to a session that takes none", task.run_id, task.task_id)
-
-    def on_cancel(self, cancel: Any) -> None:
-        """Nothing to stop."""
-
-    def on_stale(self, attempt_token: int) -> None:
-        """Nothing to stop."""
-
-    def on_drain(self) -> None:
-        """Nothing to finish."""
-
-
-class _Command:
-    """A command without a reply."""
-
-    __slots__ = ("attempt_token", "encoded", "future", "method", "size_bytes")
-
-    def __init__(self, method: Method, encoded: bytes, attempt_token: int, future: asyncio.Future[Any]) -> None:
-        self.method = method
-        self.encoded = encoded
-        self.size_bytes = framed_size(encoded)
-        self.attempt_token = attempt_token
-        self.future = future
 
 
 class _Stream:
@@ -150,17 +96,11 @@ class SessionStream:
         self._takeover = takeover
         self._peer: SessionPeer = peer or NoPeer()
         self._request_ids = RequestIds()
-        self._pending: dict[int, _Command] = {}
-        self._pending_bytes = 0
-        self._queued = 0
-        self._turn = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._outgoing: deque[bytes] = deque()
         self._wake = asyncio.Event()
+        self._commands = Commands(self._wake)
         self._heartbeat_due = False
         self._heartbeats: dict[int, float] = {}
         self._nonce = 0
-        self._correlation_id = 0
         self._answered_at = 0.0
         self._lease_until = 0.0
         self._lease_timer: asyncio.TimerHandle | None = None
@@ -291,7 +231,7 @@ class SessionStream:
         retry_until = 0.0
         backoff: Backoff | None = None
         while True:
-            command = await self._enqueue(method, request, traceparent)
+            command = await self._commands.add(method, request, traceparent)
             try:
                 return await command.future
             except Unavailable as refusal:
@@ -303,57 +243,7 @@ class SessionStream:
                     raise
             await asyncio.sleep(pause)
 
-    async def _enqueue(self, method: Method, request: Any, traceparent: str) -> _Command:
-        self._correlation_id += 1
-        correlation_id = self._correlation_id
-        message = session_service_pb2.ClientMessage()
-        message.command.correlation_id = correlation_id
-        message.command.traceparent = traceparent
-        body = getattr(message.command, method.frame)
-        body.SetInParent()
-        body.CopyFrom(request)
-        encoded = message.SerializeToString()
-        await self._admit(len(encoded))
-        if self._over is not None:
-            raise SessionOver(self._over.message)
-        future = asyncio.get_running_loop().create_future()
-        command = _Command(method, encoded, getattr(request, "attempt_token", 0), future)
-        self._pending[correlation_id] = command
-        self._pending_bytes += command.size_bytes
-        self._outgoing.append(encoded)
-        self._wake.set()
-        return command
-
-    async def _admit(self, size_bytes: int) -> None:
-        """Waits, in order, while too much is pending."""
-        if not self._queued and self._has_room(size_bytes):
-            return
-        self._queued += 1
-        try:
-            async with self._turn:
-                while self._over is None and not self._has_room(size_bytes):
-                    self._room.clear()
-                    await self._room.wait()
-        finally:
-            self._queued -= 1
-
-    def _has_room(self, size_bytes: int) -> bool:
-        """One command always has; more while both limits are kept."""
-        if not self._pending:
-            return True
-        within_bytes = self._pending_bytes + size_bytes <= COMMANDS_PENDING_BYTES_MAX
-        return within_bytes and len(self._pending) < COMMANDS_PENDING_MAX
-
-    def _settle(self, correlation_id: int) -> _Command | None:
-        command = self._pending.pop(correlation_id, None)
-        if command is not None:
-            self._pending_bytes -= command.size_bytes
-            self._room.set()
-        return command
-
     # ---- streams
-    #
-
     async def _open_stream(self) -> _Stream:
         frames = FrameStream(self._connection)
         try:
@@ -398,22 +288,15 @@ class SessionStream:
         self.limits = dict(welcome.limits)
         self.lease_seconds = from_duration(welcome.lease) or self.lease_seconds
         for token in welcome.stale_attempt_tokens:
-            self._forget_attempt(token)
+            self._commands.forget_attempt(token, StaleAttempt("the attempt no longer counts"))
             self._peer.on_stale(token)
-        self._outgoing = deque(command.encoded for command in self._pending.values())
         self._heartbeats.clear()
         self._heartbeat_due = False
-        self._wake.set()
+        self._commands.send_again()
         self._answered_at = asyncio.get_running_loop().time()
         self._renew(stream.hello_sent_at)
         for message in stream.first:
             self._receive(message)
-
-    def _forget_attempt(self, token: int) -> None:
-        for correlation_id, command in list(self._pending.items()):
-            if command.attempt_token == token:
-                self._settle(correlation_id)
-                _fail(command.future, StaleAttempt("the attempt no longer counts"))
 
     async def _keep_open(self, stream: _Stream) -> None:
         try:
@@ -479,22 +362,23 @@ class SessionStream:
 
     async def _write(self, frames: FrameStream) -> None:
         while True:
-            while not self._outgoing and not self._heartbeat_due:
+            while not self._commands.outgoing and not self._heartbeat_due:
                 self._wake.clear()
                 await self._wake.wait()
             await frames.write(self._next_frame())
 
     def _next_frame(self) -> bytes:
+        outgoing = self._commands.outgoing
         messages: list[bytes] = []
         size_bytes = 0
         if self._heartbeat_due:
             messages.append(self._next_heartbeat())
             size_bytes += framed_size(messages[0])
-        while self._outgoing:
-            size_bytes += framed_size(self._outgoing[0])
+        while outgoing:
+            size_bytes += framed_size(outgoing[0])
             if messages and size_bytes > FRAME_BYTES_MAX:
                 break
-            messages.append(self._outgoing.popleft())
+            messages.append(outgoing.popleft())
         return encode_frame(messages)
 
     async def _succeed(self, read: asyncio.Task[None]) -> _Stream:
@@ -517,8 +401,6 @@ class SessionStream:
                 self._succeeding = False
 
     # ---- what comes in
-    #
-
     def _receive(self, message: Any) -> None:
         kind = message.WhichOneof("message")
         if kind == "reply":
@@ -536,12 +418,12 @@ class SessionStream:
                 self._peer.on_drain()
 
     def _on_reply(self, reply: Any) -> None:
-        command = self._settle(reply.correlation_id)
+        command = self._commands.settle(reply.correlation_id)
         if command is None:
             return
         outcome = reply.WhichOneof("outcome")
         if outcome == "error":
-            _fail(command.future, from_status(reply.error))
+            command.fail(from_status(reply.error))
         elif not command.future.done():
             command.future.set_result(getattr(reply, outcome) if outcome else None)
         elif command.method is ACQUIRE and outcome == "acquire":
@@ -555,8 +437,6 @@ class SessionStream:
         task.add_done_callback(_log_failure)
 
     # ---- the lease
-    #
-
     async def _beat(self) -> None:
         """Has heartbeats sent; returns when the stream has been silent for too long to be trusted."""
         loop = asyncio.get_running_loop()
@@ -610,11 +490,7 @@ class SessionStream:
             self._lease_timer.cancel()
         if self._runner is not None and self._runner is not asyncio.current_task():
             self._runner.cancel()
-        for command in self._pending.values():
-            _fail(command.future, SessionOver(over.message))
-        self._pending.clear()
-        self._outgoing.clear()
-        self._room.set()
+        self._commands.close(over.message)
         callbacks, self._lost_callbacks = self._lost_callbacks, {}
         for lost in callbacks.values():
             lost()
@@ -633,11 +509,6 @@ def _is_transient(error: ConcertError) -> bool:
 
 def _retry_after(error: ConcertError) -> float | None:
     return error.retry_after if isinstance(error, (Unavailable, LimitReached)) else None
-
-
-def _fail(future: asyncio.Future[Any], error: ConcertError) -> None:
-    if not future.done():
-        future.set_exception(error)
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

@@ -117,8 +117,6 @@ class AgentLink:
             await asyncio.gather(self._runner, return_exceptions=True)
 
     # ---- SessionPeer
-    #
-
     def attempt_tokens(self) -> Iterable[int]:
         """See SessionPeer."""
         return sorted(self._live)
@@ -151,8 +149,6 @@ class AgentLink:
         self._inbox.drain()
 
     # ---- session after session
-    #
-
     async def _run(self) -> None:
         error: BaseException | None = None
         try:

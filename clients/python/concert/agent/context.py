@@ -163,8 +163,6 @@ class TaskContext:
         return await self.client.submit_run(**spec)
 
     # ---- for the runtime
-    #
-
     @property
     def staged_changes(self) -> list[state_pb2.StateChange]:
         """What `set_state` has staged."""

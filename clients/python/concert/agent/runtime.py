@@ -145,8 +145,6 @@ class _Attempt:
             _log.exception("cleanup of attempt %d of %s failed", self.token, self._agent.role)
 
     # ---- outcomes
-    #
-
     def _completed(self, result: Any) -> Any:
         report = session_service_pb2.TaskCompleted(
             request_id=f"attempt/{self.token}/completed",
@@ -177,8 +175,6 @@ class _Attempt:
         return _Failure(_task_error("CANCELLED", f"stopped: {self._stop_reason}"), cancelled=True)
 
     # ---- reports
-    #
-
     async def _report_started(self) -> None:
         request = session_service_pb2.TaskStarted(request_id=f"attempt/{self.token}/started", attempt_token=self.token)
         try:
@@ -317,8 +313,6 @@ class _Hosted:
         )
 
     # ---- Inbox, called on the I/O thread
-    #
-
     def registered(self, session: SessionStream) -> None:
         """See Inbox."""
         _log.info("%s is registered, session %d", self.agent_id, session.session_id)
@@ -345,8 +339,6 @@ class _Hosted:
         post_to(self._home, self._on_drain)
 
     # ---- the same, on the host's loop
-    #
-
     def _on_task(self, session: SessionStream, task: Any) -> None:
         attempt = _Attempt(self, session, task)
         self._attempts[attempt.token] = attempt
