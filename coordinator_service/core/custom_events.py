@@ -60,6 +60,8 @@ def apply_custom(state: NamespaceState, event: Event, _payload: CustomEvent) -> 
 
 def _named(about: Subject, draft: EventDraft) -> Subject:
     """What the draft says it is about comes before what its publisher is."""
+    if not (draft.run_id or draft.task_id or draft.traceparent):
+        return about
     return about._replace(
         run_id=draft.run_id or about.run_id,
         task_id=draft.task_id or about.task_id,

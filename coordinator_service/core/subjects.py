@@ -44,7 +44,8 @@ def of_holder(state: NamespaceState, session_id: int, attempt_token: int, tracep
     if attempt is not None:
         return of_attempt(state, attempt)
     agent = state.agent_of_session(session_id) if session_id else None
-    return of_agent(agent)._replace(traceparent=traceparent)
+    subject = of_agent(agent)
+    return subject._replace(traceparent=traceparent) if traceparent else subject
 
 
 def of_event(event: Event) -> Subject:
