@@ -115,9 +115,9 @@ def _answer(d: Deciding, command: Command) -> Answer:
 
 
 def _seal(state: NamespaceState, events: list[Event]) -> None:
-    """Writes into the first event how many there are, and into the row that remembers it (D5)."""
+    """Writes into the first event, which says one, how many there are, and into the row that remembers it (D5)."""
     record = events[0].request
-    if record is not None:
+    if record is not None and record.count != len(events):
         record.count = len(events)
         row = state.requests.get(requests.request_key(events[0].principal, record.method, record.request_id))
         if row is not None and row.first_sequence == events[0].sequence:

@@ -46,7 +46,7 @@ class Deciding:
         caller = self.caller
         request = None
         if caller.request_id and self.remembers and not self.events:
-            request = RequestRecord(method=caller.method, request_id=caller.request_id, digest=caller.digest, count=0)
+            request = RequestRecord(method=caller.method, request_id=caller.request_id, digest=caller.digest, count=1)
         event = Event(
             sequence=self.state.sequence + 1,
             time_ns=self.now_ns,

@@ -76,6 +76,8 @@ def frame(encoded: bytes) -> bytes:
     length = len(encoded)
     if length < 0x80:
         return bytes((_FRAME_TAG, length)) + encoded
+    if length < 0x4000:
+        return bytes((_FRAME_TAG, length & 0x7F | 0x80, length >> 7)) + encoded
     head = bytearray((_FRAME_TAG,))
     while length >= 0x80:
         head.append(length & 0x7F | 0x80)
