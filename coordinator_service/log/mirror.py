@@ -123,7 +123,8 @@ def read_json(value: Any, depth_left: int = JSON_DEPTH_MAX) -> JsonValue:
     if kind == "struct_value":
         if not depth_left:
             raise InvalidField("", f"nests deeper than {JSON_DEPTH_MAX} levels")
-        return {key: read_json(item, depth_left - 1) for key, item in value.struct_value.fields.items()}
+        # A map is read in whatever order its hash table has: sorted, so that a fold gives the same everywhere (D1).
+        return {key: read_json(item, depth_left - 1) for key, item in sorted(value.struct_value.fields.items())}
     if kind == "list_value":
         if not depth_left:
             raise InvalidField("", f"nests deeper than {JSON_DEPTH_MAX} levels")
@@ -336,7 +337,7 @@ class Mirror:
         name, inner = field.name, field.message_type
         there = f"message.{name}"
         if inner.GetOptions().map_entry:
-            return Column(name, f"if x := {take}: {there}.update(x)", f"dict(x) if (x := {there}) else {{}}")
+            return Column(name, f"if x := {take}: {there}.update(x)", f"dict(sorted(x.items())) if (x := {there}) else {{}}")
         if inner.full_name == _TIMESTAMP:
             return Column(name, f"if x := {take}: fill_timestamp(x, {there})", f"read_timestamp({there})")
         if inner.full_name == _DURATION:
