@@ -1,4 +1,4 @@
-"""Generates the Python of protos/ into clients/python, whose tree equals the proto tree, so that imports need no rewriting.
+"""Generates the Python of protos/ into clients/python, whose tree equals the proto tree: imports need no rewriting.
 
     python protos/generate.py           writes
     python protos/generate.py --check   fails when what is committed differs from what would be written
