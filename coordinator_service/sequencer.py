@@ -36,6 +36,9 @@ from coordinator_service.ports import Committed, Outcome, Respond
 
 _log = logging.getLogger(__name__)
 
+TICK_SECONDS_MIN = 0.001
+"""A deadline may be decided this much late: namespace time is slewed, so timers may come a little early, repeatedly."""
+
 OnDecided: TypeAlias = Callable[[NamespaceState, Command, Decision], None]
 """Sees the state right after each decision, before anything of it is durable: for tests and the simulator."""
 
@@ -307,7 +310,7 @@ class Sequencer:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_ns = due_ns
-        left_seconds = max(0.0, (due_ns - self._clock.now_ns()) / NS_PER_SECOND)
+        left_seconds = max(TICK_SECONDS_MIN, (due_ns - self._clock.now_ns()) / NS_PER_SECOND)
         self._timer = self._loop.call_later(left_seconds, self._deadline_came)
 
     def _deadline_came(self) -> None:
