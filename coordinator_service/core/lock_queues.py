@@ -89,17 +89,23 @@ def waiting_for(state: NamespaceState, resource: str) -> list[WaiterRow]:
     return sorted((row for row in rows if row is not None), key=lambda row: row.queue_key)
 
 
-def position(state: NamespaceState, waiter: WaiterRow) -> int:
-    """The waiter's place in the longest of its queues, from 1; detached ones do not count."""
+def position(state: NamespaceState, waiter: WaiterRow, now_ns: int) -> int:
+    """The waiter's place in the longest of its queues, from 1; detached ones that block nobody do not count."""
     places = [1]
     for request in waiter.requests:
-        earlier = {
-            sequence
-            for key, sequence in state.index.lock_queues[request.resource].every
-            if key < waiter.queue_key and sequence in state.waiters
-        }
+        queue = waiting_for(state, request.resource)
+        earlier = [each for each in queue if each.queue_key < waiter.queue_key and blocks(state, each, now_ns)]
         places.append(1 + len(earlier))
     return max(places)
+
+
+def gate(resource: str, mode: LockMode) -> str:
+    """Where tasks are parked that want a lock which somebody stands in the way of.
+
+    One for each mode, so that whoever may pass first is the first of those parked: whatever stands in its way stands in
+    the way of all behind it.
+    """
+    return f"exclusive:{resource}" if mode is LockMode.EXCLUSIVE else f"shared:{resource}"
 
 
 # What apply calls to keep queues in step.

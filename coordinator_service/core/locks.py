@@ -109,7 +109,9 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
             about=subjects.of_event(requested),
         )
         raise refusal
-    return _grant(d, requests, holder, session_id, caller.attempt_token, reasons.LOCK_FREE, requested)
+    acquired = _grant(d, requests, holder, session_id, caller.attempt_token, reasons.LOCK_FREE, requested)
+    _grant_others_of(d, requests, holder)
+    return acquired
 
 
 def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
@@ -174,7 +176,7 @@ def time_out(d: Deciding, waiter: WaiterRow) -> None:
         ResourceRequestTimedOut(
             request_sequence=waiter.request_sequence,
             holders=_in_the_way(d.state, waiter.requests, waiter.holder),
-            position=lock_queues.position(d.state, waiter),
+            position=lock_queues.position(d.state, waiter, d.now_ns),
         ),
         reason=reasons.WAIT_TIMED_OUT,
         cause=waiter.request_sequence,
@@ -236,9 +238,9 @@ def pump(d: Deciding, resources: Iterable[str]) -> None:
         queue = state.index.lock_queues.get(resource)
         if queue is not None:
             _pump_one(d, resource, queue)
-        gate = f"lock:{resource}"
-        if gate in state.index.parked:
-            state.index.opened[gate] = None
+        if state.index.parked:
+            state.open_gate(lock_queues.gate(resource, LockMode.SHARED))
+            state.open_gate(lock_queues.gate(resource, LockMode.EXCLUSIVE))
 
 
 def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
@@ -249,20 +251,14 @@ def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
     row = state.locks.get(resource)
     if first is None or (row is not None and row.mode is LockMode.EXCLUSIVE):
         return
-    # The first in line has to wait. Others may go on before it only where they do not conflict with it (L2, L5).
-    for sequence in list(state.index.waiting[resource, first.holder]):
-        own = state.waiters.get(sequence)
-        if own is not None and own.attached:
-            _grant_if_free(d, own)
-    if lock_queues.mode_of(first, resource) is LockMode.EXCLUSIVE:
-        return
-    for key, sequence in sorted(queue.every):
-        waiter = state.waiters.get(sequence)
-        if waiter is None or waiter.queue_key != key:
-            continue
-        if waiter.attached and _grant_if_free(d, waiter):
+    # The first in line has to wait. Others may go on before it only where they do not conflict with it (L2, L5): up to
+    # the first that wants the lock for itself alone, and behind that one the requests of the same holder.
+    exclusively = lock_queues.mode_of(first, resource) is LockMode.EXCLUSIVE
+    for waiter in [first] if exclusively else lock_queues.waiting_for(state, resource):
+        if waiter.request_sequence not in state.waiters or (waiter.attached and _grant_if_free(d, waiter)):
             continue
         if lock_queues.mode_of(waiter, resource) is LockMode.EXCLUSIVE and lock_queues.blocks(state, waiter, d.now_ns):
+            _grant_own(d, resource, waiter.holder)
             return
 
 
@@ -271,7 +267,24 @@ def _grant_if_free(d: Deciding, waiter: WaiterRow) -> bool:
         if _is_obstructed(d, request, waiter.holder, waiter.queue_key):
             return False
     _grant(d, waiter.requests, waiter.holder, waiter.session_id, waiter.attempt_token, reasons.NEXT_IN_LINE, waiter)
+    _grant_others_of(d, waiter.requests, waiter.holder)
     return True
+
+
+def _grant_others_of(d: Deciding, requests: tuple[LockRequest, ...], holder: str) -> None:
+    """L5: whoever holds a lock now waits for it no more with its other requests, and may have all of theirs."""
+    if not d.state.waiters:
+        return
+    for request in requests:
+        _grant_own(d, request.resource, holder)
+
+
+def _grant_own(d: Deciding, resource: str, holder: str) -> None:
+    """What a holder waits for on a resource, as far as it is free."""
+    for sequence in list(d.state.index.waiting.get((resource, holder), ())):
+        own = d.state.waiters.get(sequence)
+        if own is not None and own.attached:
+            _grant_if_free(d, own)
 
 
 def _grant(

@@ -83,23 +83,31 @@ def leave_pools(state: NamespaceState, agent: AgentRow) -> None:
     for name in pools_of(agent.spec):
         pool = state.index.pools[name]
         pool.members.pop(agent.spec.agent_id, None)
-        if not pool.members and _first_key(state, pool) is None:
+        if not pool.members and _first_key(state, pool.ready) is None:
             del state.index.pools[name]
             state.index.stirred.pop(name, None)
 
 
 def offer_agent(state: NamespaceState, agent: AgentRow) -> None:
-    """Notes in its pools that an agent may take a task."""
+    """Notes in its pools that an agent may take a task, and that this may be what a task there waits for."""
     if not takes_tasks(agent):
         return
+    for name in _list_agent(state, agent):
+        state.index.stirred[name] = None
+
+
+def _list_agent(state: NamespaceState, agent: AgentRow) -> list[str]:
+    """Enters an agent into its pools under its load; those of the pools where tasks wait."""
     entry = (len(agent.attempts), agent.spec.agent_id)
+    waiting = []
     for name in pools_of(agent.spec):
         pool = state.index.pools[name]
         if entry not in pool.listed:
             pool.listed.add(entry)
             heapq.heappush(pool.idle, entry)
         if pool.ready:
-            state.index.stirred[name] = None
+            waiting.append(name)
+    return waiting
 
 
 def _pool(state: NamespaceState, name: str) -> Pool:
@@ -112,12 +120,6 @@ def _pool(state: NamespaceState, name: str) -> Pool:
 def takes_tasks(agent: AgentRow) -> bool:
     """Whether an agent may be given a task now, as far as it is concerned (R6)."""
     return bool(agent.session_id) and agent.attached and not agent.draining and len(agent.attempts) < agent.spec.slots
-
-
-def open_gate(state: NamespaceState, gate: str) -> None:
-    """Notes that a task parked at a gate may fit through it now."""
-    if gate in state.index.parked:
-        state.index.opened[gate] = None
 
 
 def is_waiting(task: TaskRow) -> bool:
@@ -153,7 +155,8 @@ def apply_assigned(state: NamespaceState, event: Event, payload: TaskAssigned) -
     state.add_deadline(payload.deadline_ns, "attempt", event.sequence)
     agent = state.agents[event.agent_id]
     agent.attempts[event.sequence] = None
-    offer_agent(state, agent)
+    if takes_tasks(agent):
+        _list_agent(state, agent)
 
 
 def close_attempt(state: NamespaceState, token: int) -> None:
@@ -168,67 +171,90 @@ def close_attempt(state: NamespaceState, token: int) -> None:
     if agent is not None:
         agent.attempts.pop(token, None)
         offer_agent(state, agent)
-    open_gate(state, f"run:{attempt.run_id}")
-    open_gate(state, f"policy:{attempt.policy}")
-    open_gate(state, NAMESPACE_GATE)
+    if state.index.parked:
+        state.open_gate(f"run:{attempt.run_id}")
+        state.open_gate(f"policy:{attempt.policy}")
+        state.open_gate(NAMESPACE_GATE)
 
 
 # Deciding.
 
 
 def assign_ready(d: Deciding) -> None:
-    """Assigns until nothing that happened makes another assignment possible."""
-    state = d.state
-    while state.index.stirred or state.index.opened:
-        _assign_from_pools(d)
-        for gate in list(state.index.opened):
-            if not _let_one_through(state, gate, d.now_ns):
-                del state.index.opened[gate]
+    """Assigns until nothing that happened makes another assignment possible.
 
-
-def _assign_from_pools(d: Deciding) -> None:
-    """Assigns from the stirred pools, the first task of all first (R5), until none has both a task and an agent."""
+    Pools and gates where something changed are looked at in the order of their first task, so that of all tasks that
+    may go now the first by R5 goes first, wherever it waits.
+    """
     state = d.state
-    order = [(key, name) for name in state.index.stirred if (key := _first_key(state, state.index.pools[name]))]
-    state.index.stirred.clear()
-    heapq.heapify(order)
-    while order:
-        _, name = heapq.heappop(order)
-        pool = state.index.pools[name]
-        key = _first_key(state, pool)
-        agent = None if key is None else _least_loaded(state, pool)
-        if agent is None:
-            continue
-        entry = heapq.heappop(pool.ready)
-        run = state.runs[entry[1]]
-        task = run.tasks[entry[2]]
-        gate = closed_gate(state, run, task, d.now_ns)
-        if gate:
-            heapq.heappush(state.index.parked.setdefault(gate, []), entry)
-        else:
-            _assign(d, run, task, agent)
-        following = _first_key(state, pool)
+    order: list[tuple[QueueKey, bool, str]] = []
+    while True:
+        _gather(state, order)
+        if not order:
+            return
+        key, is_gate, name = heapq.heappop(order)
+        following = _let_one_through(d, name) if is_gate else _assign_one(d, name, key)
         if following is not None:
-            heapq.heappush(order, (following, name))
+            heapq.heappush(order, (following, is_gate, name))
 
 
-def _let_one_through(state: NamespaceState, gate: str, now_ns: int) -> bool:
-    """Offers the first task parked at a gate to its pool, if the gate is open for it."""
-    parked = state.index.parked.get(gate, [])
-    while parked:
-        key, run_id, task_id = parked[0]
-        run = state.runs.get(run_id)
-        task = None if run is None else run.tasks.get(task_id)
-        if run is None or task is None or task.queue_key != key or not is_waiting(task):
-            heapq.heappop(parked)
-            continue
-        if closed_gate(state, run, task, now_ns) == gate:
-            return False
-        heapq.heappop(parked)
-        offer(state, run_id, task)
-        return True
-    state.index.parked.pop(gate, None)
-    return False
+def _gather(state: NamespaceState, order: list[tuple[QueueKey, bool, str]]) -> None:
+    """Takes note of the pools and gates where something changed."""
+    index = state.index
+    for name in index.stirred:
+        pool = index.pools.get(name)
+        key = None if pool is None else _first_key(state, pool.ready)
+        if key is not None:
+            heapq.heappush(order, (key, False, name))
+    index.stirred.clear()
+    for gate in index.opened:
+        key = _first_key(state, index.parked.get(gate, []))
+        if key is None:
+            index.parked.pop(gate, None)
+        else:
+            heapq.heappush(order, (key, True, gate))
+    index.opened.clear()
+
+
+def _assign_one(d: Deciding, name: str, key: QueueKey) -> QueueKey | None:
+    """Assigns the first task of a pool, or parks it; the key of the next one while there is an agent for it."""
+    state = d.state
+    pool = state.index.pools[name]
+    first = _first_key(state, pool.ready)
+    if first != key:
+        return first
+    agent = _least_loaded(state, pool)
+    if agent is None:
+        return None
+    entry = heapq.heappop(pool.ready)
+    run = state.runs[entry[1]]
+    task = run.tasks[entry[2]]
+    gate = closed_gate(state, run, task, d.now_ns)
+    if gate:
+        heapq.heappush(state.index.parked.setdefault(gate, []), entry)
+    else:
+        _assign(d, run, task, agent)
+    return _first_key(state, pool.ready)
+
+
+def _let_one_through(d: Deciding, gate: str) -> QueueKey | None:
+    """Offers the first task parked at a gate to its pool, if the gate is open for it; the key of the next one then."""
+    state = d.state
+    parked = state.index.parked.get(gate)
+    if parked is None or _first_key(state, parked) is None:
+        state.index.parked.pop(gate, None)
+        return None
+    _, run_id, task_id = parked[0]
+    run = state.runs[run_id]
+    task = run.tasks[task_id]
+    if closed_gate(state, run, task, d.now_ns) == gate:
+        return None
+    heapq.heappop(parked)
+    offer(state, run_id, task)
+    following = _first_key(state, parked)
+    if following is None:
+        del state.index.parked[gate]
+    return following
 
 
 def _assign(d: Deciding, run: RunRow, task: TaskRow, agent: AgentRow) -> None:
@@ -262,19 +288,19 @@ def closed_gate(state: NamespaceState, run: RunRow, task: TaskRow, now_ns: int) 
         return f"policy:{task.policy}"
     for lock in task.spec.locks:
         if lock_queues.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key, now_ns):
-            return f"lock:{lock.resource}"
+            return lock_queues.gate(lock.resource, lock.mode)
     return ""
 
 
-def _first_key(state: NamespaceState, pool: Pool) -> QueueKey | None:
-    """The key of the first task of a pool that still waits; entries that no longer stand are dropped."""
-    while pool.ready:
-        key, run_id, task_id = pool.ready[0]
+def _first_key(state: NamespaceState, heap: list[tuple[QueueKey, str, str]]) -> QueueKey | None:
+    """The key of the first task that still waits; entries that no longer stand are dropped."""
+    while heap:
+        key, run_id, task_id = heap[0]
         run = state.runs.get(run_id)
         task = None if run is None else run.tasks.get(task_id)
         if task is not None and task.queue_key == key and is_waiting(task):
             return key
-        heapq.heappop(pool.ready)
+        heapq.heappop(heap)
     return None
 
 

@@ -374,6 +374,11 @@ class NamespaceState(Tables):
         agent_id = self.index.sessions.get(session_id)
         return None if agent_id is None else self.agents[agent_id]
 
+    def open_gate(self, gate: str) -> None:
+        """Notes that a task parked at a gate may fit through it now."""
+        if gate in self.index.parked:
+            self.index.opened[gate] = None
+
     def open_gates(self) -> None:
         """Notes that limits changed: every parked task is to be looked at again."""
         self.index.opened.update(dict.fromkeys(self.index.parked))

@@ -83,8 +83,7 @@ def test_nothing_is_decided_in_the_order_of_a_set() -> None:
         f"{path.name}:{node.lineno}"
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text()))
-        if (isinstance(node, ast.For | ast.comprehension)
-        and isinstance(node.iter, ast.Set | ast.SetComp))
+        if (isinstance(node, ast.For | ast.comprehension) and isinstance(node.iter, ast.Set | ast.SetComp))
         or (
             isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and getattr(node.iter.func, "id", "") == "set"
         )

@@ -1,0 +1,456 @@
+"""Whatever is asked in whatever order, the invariants hold, and the log tells the same story twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from coordinator_service.core import commands, reasons, specs
+from coordinator_service.core.answers import Recall, recalled
+from coordinator_service.core.commands import COORDINATOR, Caller, Command
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.rejections import Rejection
+from coordinator_service.core.specs import AgentSpec, Capability, LockRequest, Policy, TaskLock
+from coordinator_service.core.values import LockMode, MergeStrategy
+from tests.core.driver import LEASE_NS, Namespace, changing, encoded, seconds, task
+
+AGENT_IDS = st.sampled_from(["", "a", "b", "c"])
+CAPABILITIES = st.lists(st.sampled_from(["work", "paint"]), unique=True, max_size=2)
+RESOURCES = st.lists(st.sampled_from(["door", "window", "roof"]), unique=True, min_size=1, max_size=3)
+MODES = st.sampled_from(LockMode)
+RUN_IDS = st.sampled_from(["", "one", "two", "three"])
+PATHS = st.sampled_from(["k", "k/a", "k/a/b", "l"])
+VALUES = st.sampled_from([None, 1.0, "text", [1.0], {"a": [2.0]}])
+REQUEST_IDS = st.sampled_from(["", "", "r1", "r2", "r3"])
+PRINCIPALS = st.sampled_from(["", "alice"])
+LIMITS = st.builds(
+    Limits,
+    agents_running_max=st.sampled_from([1, 3, 1000]),
+    request_window_ms=st.sampled_from([0, 5_000, 60_000]),
+    run_retention_ms=st.sampled_from([0, 20_000]),
+    agent_retention_ms=st.sampled_from([0, 20_000]),
+    run_timeout_ms=st.just(60_000),
+)
+TASKS = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 3), max_size=2, unique=True),
+        st.lists(st.integers(0, 3), max_size=1),
+        st.sampled_from(["work", "paint", "nobody"]),
+        st.lists(st.tuples(st.sampled_from(["door", "roof"]), MODES), max_size=2, unique_by=lambda each: each[0]),
+        st.none() | st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def run_spec(run_id: str, shapes: list[tuple[Any, ...]], fail_fast: bool, running_max: int) -> specs.RunSpec:
+    """A run whose tasks depend on earlier ones only."""
+    tasks = []
+    for number, (depends_on, after, capability, locks, priority) in enumerate(shapes):
+        tasks.append(
+            task(
+                f"t{number}",
+                *(f"t{each}" for each in depends_on if each < number),
+                after=tuple(f"t{each}" for each in after if each < number),
+                capability=capability,
+                locks=tuple(TaskLock(resource=resource, mode=mode) for resource, mode in locks),
+                priority=priority,
+                max_execution_time_ns=seconds(20),
+            )
+        )
+    return specs.RunSpec(run_id=run_id, tasks=tuple(tasks), fail_fast=fail_fast, running_max=running_max)
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Commands of every kind, made by callers that may be stale, wrong or repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.namespace = Namespace(Limits(run_timeout_ms=60_000), restore_every=5)
+        self.sessions = [Caller()]
+        self.tokens = [0]
+        self.requests: dict[tuple[str, str], Command] = {}
+
+    # Who asks, and what of.
+
+    def session(self, choice: int) -> Caller:
+        """Some session there was, or none."""
+        return self.sessions[-1 - choice % len(self.sessions)]
+
+    def token(self, choice: int) -> int:
+        """Some sequence that may name an attempt, a grant, or nothing any more."""
+        live = [
+            *self.namespace.state.attempts,
+            *self.namespace.state.grants,
+            *self.namespace.state.waiters,
+            *self.tokens,
+        ]
+        return live[choice % len(live)]
+
+    def ask(self, command: Command, caller: Caller = COORDINATOR) -> None:
+        """Decides it; a refusal without events has to leave everything as it was."""
+        before = encoded(self.namespace.state.tables())
+        decision = self.namespace.decide(command, caller)
+        if not decision.events:
+            assert encoded(self.namespace.state.tables()) == before
+        if isinstance(decision.answer, Recall):
+            first = decision.answer.first_sequence
+            recalled(self.namespace.events[first - 1 : first - 1 + decision.answer.count])
+        self.tokens.extend(event.sequence for event in decision.events[:2])
+        del self.tokens[1:-20]
+
+    def ask_by_name(self, command: Command, caller: Caller, request_id: str) -> None:
+        """The same, under a request id: what was asked under it before, every other time."""
+        method = type(command).__name__
+        if request_id:
+            command = self.requests.setdefault((method, request_id), command)
+            caller = Caller(
+                principal=caller.principal,
+                session_id=caller.session_id,
+                attempt_token=caller.attempt_token,
+                method=method,
+                request_id=request_id,
+                digest=repr(command).encode(),
+            )
+        self.ask(command, caller)
+
+    # What is asked.
+
+    @rule(agent_id=AGENT_IDS, capabilities=CAPABILITIES, slots=st.integers(1, 3), takeover=st.booleans())
+    def open_session(self, agent_id: str, capabilities: list[str], slots: int, takeover: bool) -> None:
+        spec = AgentSpec(
+            agent_id=agent_id, slots=slots, capabilities=tuple(Capability(name=each) for each in capabilities)
+        )
+        self.ask(commands.OpenSession(spec=spec, lease_ns=LEASE_NS, takeover=takeover))
+        live = [agent.session_id for agent in self.namespace.state.agents.values() if agent.session_id]
+        self.sessions = [*self.sessions[-6:], *(Caller(session_id=each) for each in live)]
+
+    @rule(which=st.integers(0, 9), what=st.sampled_from(["detach", "resume", "resume", "end", "drain", "update"]))
+    def change_session(self, which: int, what: str) -> None:
+        session = self.session(which)
+        agent = self.namespace.state.agent_of_session(session.session_id)
+        if what == "detach":
+            sequence = 0 if agent is None else agent.attached_sequence
+            self.ask(commands.DetachSession(session_id=session.session_id, attached_sequence=sequence))
+        elif what == "resume":
+            tokens = (self.token(which),)
+            self.ask(commands.ResumeSession(session_id=session.session_id, attempt_tokens=tokens), session)
+        elif what == "end":
+            self.ask(commands.EndSession(session_id=session.session_id, reason=reasons.LEASE_EXPIRED))
+        elif what == "drain":
+            self.ask(commands.DrainAgent(agent_id="a" if agent is None else agent.spec.agent_id))
+        else:
+            spec = AgentSpec(agent_id="", capabilities=(Capability(name="paint"),), slots=2)
+            self.ask(commands.UpdateAgent(spec=spec), session)
+
+    @rule(
+        run_id=RUN_IDS,
+        shapes=TASKS,
+        fail_fast=st.booleans(),
+        running_max=st.sampled_from([0, 1]),
+        request_id=REQUEST_IDS,
+    )
+    def submit(self, run_id: str, shapes: list[Any], fail_fast: bool, running_max: int, request_id: str) -> None:
+        spec = run_spec(run_id, shapes, fail_fast, running_max)
+        self.ask_by_name(commands.SubmitRun(spec=spec), COORDINATOR, request_id)
+
+    @rule(
+        which=st.integers(0, 99),
+        what=st.sampled_from(["start", "progress", "complete", "fail"]),
+        key=PATHS,
+        value=VALUES,
+        flag=st.booleans(),
+        request_id=REQUEST_IDS,
+    )
+    def report(self, which: int, what: str, key: str, value: Any, flag: bool, request_id: str) -> None:
+        token = self.token(which)
+        attempt = self.namespace.state.attempts.get(token)
+        caller = Caller(session_id=attempt.session_id) if attempt is not None and which % 7 else self.session(which)
+        command: Command
+        if what == "start":
+            command = commands.StartTask(attempt_token=token)
+        elif what == "progress":
+            command = commands.ProgressTask(attempt_token=token, progress=specs.Progress(fraction=0.5))
+        elif what == "complete":
+            changes = (changing((key, value)),) if flag else ()
+            command = commands.CompleteTask(
+                attempt_token=token, result=b"r", result_is_json=not flag, result_json=value, changes=changes
+            )
+        else:
+            error = specs.TaskError(error_type="Broken")
+            command = commands.FailTask(attempt_token=token, error=error, cancelled=flag, retryable=which % 3 > 0)
+        self.ask_by_name(command, caller, request_id)
+
+    @rule(
+        which=st.integers(0, 9),
+        inside=st.booleans(),
+        resources=RESOURCES,
+        mode=MODES,
+        wait=st.sampled_from([None, 0.0, 7.0]),
+        holder=st.sampled_from(["", "x", "y"]),
+        priority=st.none() | st.integers(0, 3),
+        request_id=REQUEST_IDS,
+    )
+    def acquire(
+        self,
+        which: int,
+        inside: bool,
+        resources: list[str],
+        mode: LockMode,
+        wait: float | None,
+        holder: str,
+        priority: int | None,
+        request_id: str,
+    ) -> None:
+        wait_ns = None if wait is None else seconds(wait)
+        requests = tuple(
+            LockRequest(resource=each, mode=mode, wait_timeout_ns=wait_ns, holder=holder, priority=priority)
+            for each in resources
+        )
+        caller = Caller(attempt_token=self.token(which)) if inside else self.session(which)
+        self.ask_by_name(commands.Acquire(requests=requests), caller, request_id)
+
+    @rule(which=st.integers(0, 99), session=st.integers(0, 9), what=st.sampled_from(["release", "expire", "withdraw"]))
+    def let_go(self, which: int, session: int, what: str) -> None:
+        token = self.token(which)
+        if what == "expire":
+            self.ask(commands.ExpireLock(fencing_token=token))
+        elif what == "withdraw":
+            self.ask(commands.WithdrawRequest(request_sequence=token))
+        else:
+            grant = self.namespace.state.grants.get(token)
+            caller = self.session(session) if grant is None else Caller(session_id=grant.session_id)
+            self.ask(commands.Release(fencing_tokens=(token,)), caller)
+
+    @rule(
+        which=st.integers(0, 9),
+        inside=st.booleans(),
+        key=PATHS,
+        value=VALUES,
+        strategy=st.sampled_from(MergeStrategy),
+        prefix=st.sampled_from(["", "", "k"]),
+        base=st.none() | st.integers(0, 30),
+        request_id=REQUEST_IDS,
+    )
+    def update(
+        self,
+        which: int,
+        inside: bool,
+        key: str,
+        value: Any,
+        strategy: MergeStrategy,
+        prefix: str,
+        base: int | None,
+        request_id: str,
+    ) -> None:
+        base_revision = None if base is None else max(0, self.namespace.state.sequence - base)
+        change = changing((key, value), strategy=strategy, prefix=prefix, base=base_revision)
+        caller = Caller(attempt_token=self.token(which)) if inside else self.session(which)
+        self.ask_by_name(commands.UpdateState(change=change), caller, request_id)
+
+    @rule(event_ids=st.lists(st.sampled_from(["", "e1", "e2"]), min_size=1, max_size=3), request_id=REQUEST_IDS)
+    def publish(self, event_ids: list[str], request_id: str) -> None:
+        drafts = tuple(commands.EventDraft(name="built", event_id=each) for each in event_ids)
+        self.ask_by_name(commands.Publish(drafts=drafts), COORDINATOR, request_id)
+
+    @rule(
+        what=st.sampled_from(["cancel", "policies", "policies", "owner", "owner"]),
+        run_id=RUN_IDS,
+        running_max=st.sampled_from([0, 1, 2]),
+        limits=LIMITS,
+    )
+    def change_course(self, what: str, run_id: str, running_max: int, limits: Limits) -> None:
+        if what == "cancel":
+            self.ask(commands.CancelRun(run_id=run_id))
+        elif what == "policies":
+            self.ask(commands.ChangePolicies(policies=(Policy(name="default", running_max=running_max),)))
+        else:
+            self.namespace.start_owner(limits)
+            for session in self.sessions[-2:]:
+                self.ask(commands.ResumeSession(session_id=session.session_id))
+
+    @rule(choices=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6))
+    def work(self, choices: list[tuple[int, int]]) -> None:
+        """Agents do what they are there for: mostly they succeed."""
+        for which, how in choices:
+            live = list(self.namespace.state.attempts)
+            if not live:
+                return
+            token = live[which % len(live)]
+            caller = self.namespace.reporter(token)
+            if how == 0:
+                self.ask(commands.FailTask(attempt_token=token, error=specs.TaskError(error_type="Broken")), caller)
+            elif how == 1:
+                requests = (LockRequest(resource="window", mode=LockMode.SHARED),)
+                self.ask(commands.Acquire(requests=requests), Caller(attempt_token=token))
+            elif how == 2:
+                self.ask(commands.StartTask(attempt_token=token), caller)
+            else:
+                self.ask(commands.CompleteTask(attempt_token=token, result=b"r"), caller)
+
+    @rule(agent_ids=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True))
+    def staff(self, agent_ids: list[str]) -> None:
+        """Agents that can do everything come, or come back."""
+        for agent_id in agent_ids:
+            agent = self.namespace.state.agents.get(agent_id)
+            if agent is None or not agent.session_id:
+                self.open_session(agent_id, ["work", "paint"], 2, False)
+            elif not agent.attached:
+                self.ask(commands.ResumeSession(session_id=agent.session_id))
+
+    @rule(count=st.sampled_from([0.1, 1.0, 5.0, 16.0]))
+    def pass_time(self, count: float) -> None:
+        self.namespace.advance(count)
+
+    @rule(which=st.integers(0, 99), run_id=RUN_IDS)
+    def look(self, which: int, run_id: str) -> None:
+        reads: list[Command] = [
+            commands.GetRun(run_id=run_id),
+            commands.ListRuns(),
+            commands.ListAgents(),
+            commands.ListLocks(),
+            commands.GetState(prefix="k"),
+            commands.GetAttempt(attempt_token=self.token(which)),
+            commands.GetLock(resource="door"),
+        ]
+        assert self.namespace.decide(reads[which % len(reads)]).events == []
+
+    def teardown(self) -> None:
+        self.namespace.advance(1000)
+        state = self.namespace.state
+        assert not state.waiters, "somebody waits for ever"
+        assert all(run.status.over for run in state.runs.values())
+        assert not state.attempts
+        self.namespace.verify()
+
+
+AnyHistory.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+
+
+class TestAnyHistory(AnyHistory.TestCase):  # type: ignore[misc, name-defined]
+    """D1, D5, D6, D7, D8, R6, R8, L1, L2, L6, S3: invariants after every step; folds and copies equal at the end."""
+
+
+def test_a_refusal_is_an_answer() -> None:
+    """D1: decide returns refusals; it raises only what is a fault."""
+    decision = Namespace().decide(commands.CancelRun(run_id="ghost"))
+    assert isinstance(decision.answer, Rejection)
+    assert decision.events == []
+
+
+def walk(seed: int, steps: int) -> AnyHistory:
+    """A long history, drawn by a seed: deeper than what a search through short ones comes to."""
+    random = Random(seed)
+    history = AnyHistory()
+    history.namespace = Namespace(Limits(run_timeout_ms=60_000, agents_running_max=4), restore_every=40)
+    paths, values = ["k", "k/a", "k/a/b", "l"], [None, 1.0, "text", [1.0], {"a": [2.0]}]
+    names = ["", *(f"r{number}" for number in range(40))]
+
+    def submit() -> None:
+        shapes = [
+            (
+                random.sample(range(4), random.randrange(3)),
+                random.sample(range(4), random.randrange(2)),
+                random.choice(["work", "paint"]),
+                [
+                    (each, random.choice(list(LockMode)))
+                    for each in random.sample(["door", "roof"], random.randrange(3))
+                ],
+                random.choice([None, 0, 3]),
+            )
+            for _ in range(random.randrange(1, 5))
+        ]
+        history.submit(
+            f"run-{random.randrange(50)}", shapes, random.random() < 0.2, random.randrange(2), random.choice(names)
+        )
+
+    def acquire() -> None:
+        history.acquire(
+            random.randrange(10),
+            random.random() < 0.3,
+            random.sample(["door", "window", "roof"], random.randrange(1, 4)),
+            random.choice(list(LockMode)),
+            random.choice([None, None, 0.0, 7.0]),
+            random.choice(["", "x", "y"]),
+            random.choice([None, 0, 3]),
+            random.choice(names),
+        )
+
+    def update() -> None:
+        history.update(
+            random.randrange(10),
+            random.random() < 0.3,
+            random.choice(paths),
+            random.choice(values),
+            random.choice(list(MergeStrategy)),
+            random.choice(["", "", "k"]),
+            random.choice([None, 0, 5, 30]),
+            random.choice(names),
+        )
+
+    def report() -> None:
+        what = random.choice(["start", "progress", "complete", "fail"])
+        arguments = (random.choice(paths), random.choice(values), random.random() < 0.5, random.choice(names))
+        history.report(random.randrange(100), what, *arguments)
+
+    def change_course() -> None:
+        limits = Limits(
+            agents_running_max=random.choice([1, 4, 1000]),
+            request_window_ms=random.choice([0, 5_000, 60_000]),
+            run_retention_ms=random.choice([0, 20_000]),
+            agent_retention_ms=random.choice([0, 20_000]),
+            run_timeout_ms=60_000,
+        )
+        what = random.choice(["cancel", "cancel", "policies", "policies", "owner"])
+        history.change_course(what, f"run-{random.randrange(50)}", random.randrange(3), limits)
+
+    acts: list[tuple[int, Callable[[], None]]] = [
+        (6, submit),
+        (8, acquire),
+        (
+            5,
+            lambda: history.let_go(
+                random.randrange(100), random.randrange(10), random.choice(["release"] * 4 + ["expire", "withdraw"])
+            ),
+        ),
+        (4, update),
+        (4, report),
+        (25, lambda: history.work([(random.randrange(10), random.randrange(10))])),
+        (6, lambda: history.staff(random.sample(["a", "b", "c"], random.randrange(1, 4)))),
+        (
+            3,
+            lambda: history.change_session(
+                random.randrange(10), random.choice(["detach", "resume", "end", "drain", "update"])
+            ),
+        ),
+        (1, lambda: history.open_session(random.choice(["", "a"]), ["work"], 1, random.random() < 0.5)),
+        (1, change_course),
+        (2, lambda: history.publish(random.choices(["", "e1", "e2"], k=2), random.choice(names))),
+        (8, lambda: history.namespace.advance(random.choice([0.01, 0.1, 1.0, 6.0]))),
+    ]
+    weights, chosen = zip(*acts, strict=True)
+    for act in random.choices(chosen, weights, k=steps):
+        act()
+    return history
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_long_histories(seed: int) -> None:
+    """D1, D5, D8, R6, R8, L2, L3, L6: a thousand steps, restored copies on the way, everything over in the end."""
+    history = walk(seed, 1000)
+    types = {event.type for event in history.namespace.events}
+    assert len(types) > 25, "the walk is to see nearly everything that can happen"
+    history.teardown()
