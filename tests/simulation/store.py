@@ -1,0 +1,74 @@
+"""The memory store as a disk that can be slow, fail before or after it has written, and lose power."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import TYPE_CHECKING
+
+from coordinator_service.log.base import Batch, LogError
+from coordinator_service.log.memory import MemoryLog, MemoryPlace, MemoryStore
+
+if TYPE_CHECKING:
+    from tests.simulation.faults import Faults
+
+
+class FaultyStore(MemoryStore):
+    """A MemoryStore whose commits take virtual time and sometimes fail. `power_off` decides what becomes of those."""
+
+    def __init__(self, place: MemoryPlace, random: Random, faults: Faults) -> None:
+        super().__init__(place, commit=self._write)
+        self._random = random
+        self.faults = faults
+        self._writing: list[asyncio.Future[None]] = []
+        self._off = False
+        self.batch_epochs: list[tuple[int, int]] = []
+
+    async def open(self, namespace: str) -> MemoryLog:
+        """As MemoryStore.open."""
+        log = await super().open(namespace)
+        return FaultyLog(self, namespace, log._record)
+
+    def power_off(self) -> None:
+        """Each write under way is there afterwards, or not."""
+        self._off = True
+        for write in self._writing:
+            if not write.done():
+                if self._random.random() < 0.5:
+                    write.set_result(None)
+                else:
+                    write.set_exception(LogError("the power went off"))
+
+    async def _write(self) -> None:
+        if self._off:
+            raise LogError("the power is off")
+        write: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writing.append(write)
+        try:
+            delay = self.faults.commit_seconds()
+            asyncio.get_running_loop().call_later(delay, _end, write)
+            await write
+        finally:
+            self._writing.remove(write)
+        if self.faults.strikes("append_fails_before"):
+            raise LogError("the disk failed before it wrote")
+
+
+class FaultyLog(MemoryLog):
+    """A log that may report a failure of what it has written."""
+
+    def __init__(self, store: FaultyStore, namespace: str, record: object) -> None:
+        super().__init__(store, namespace, record)  # type: ignore[arg-type]
+        self._faulty = store
+
+    async def append(self, batch: Batch, epoch: int) -> None:
+        """As MemoryLog.append."""
+        await super().append(batch, epoch)
+        self._faulty.batch_epochs.append((batch.first_sequence, epoch))
+        if self._faulty.faults.strikes("append_fails_after"):
+            raise LogError("the disk failed after it wrote")
+
+
+def _end(write: asyncio.Future[None]) -> None:
+    if not write.done():
+        write.set_result(None)

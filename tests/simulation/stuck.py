@@ -1,0 +1,82 @@
+"""Invariant 8 as it can be seen at any moment: nobody waits for what is free.
+
+Written against the tables alone and with none of the core's own queues, so that a wake-up that the core loses is found
+at the very decision that loses it.
+"""
+
+from __future__ import annotations
+
+from coordinator_service.core.invariants import InvariantBroken
+from coordinator_service.core.policies import policy_of
+from coordinator_service.core.specs import AgentSpec, TaskTarget
+from coordinator_service.core.state import AgentRow, NamespaceState, QueueKey, RunRow, TaskRow
+from coordinator_service.core.values import LockMode, TaskStatus
+
+HOLD_MARGIN_NS = 1_000_000_000
+"""How late the end of a hold may be decided."""
+
+
+def check_nobody_stuck(state: NamespaceState) -> None:
+    """Raises InvariantBroken when a waiter could be granted, or a ready task assigned."""
+    for waiter in state.waiters.values():
+        if waiter.attached and all(
+            _is_free(state, request.resource, request.mode, waiter.holder, waiter.queue_key)
+            for request in waiter.requests
+        ):
+            raise InvariantBroken(f"8: waiter {waiter.request_sequence} waits for what is free")
+    for run in state.runs.values():
+        if run.status.over or run.cancel_reason:
+            continue
+        for task in run.tasks.values():
+            if task.status is TaskStatus.READY and _fits(state, run, task):
+                for agent in state.agents.values():
+                    if _could_take(agent, task.spec.target):
+                        raise InvariantBroken(
+                            f"8: {run.run_id}/{task.spec.task_id} waits although {agent.spec.agent_id} could take it"
+                        )
+
+
+def _is_free(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey) -> bool:
+    row = state.locks.get(resource)
+    if row is not None:
+        others = [name for name in row.holders if name != holder]
+        if others and LockMode.EXCLUSIVE in (mode, row.mode):
+            return False
+        if holder in row.holders and mode is LockMode.EXCLUSIVE and row.mode is LockMode.SHARED:
+            return False
+    hold_until_ns = state.owner_since_ns + state.limits.reattach_hold_ms * 1_000_000 + HOLD_MARGIN_NS
+    for other in state.waiters.values():
+        if other.queue_key >= key or other.holder == holder:
+            continue
+        if not other.attached and state.time_ns > hold_until_ns:
+            continue
+        for request in other.requests:
+            if request.resource == resource and LockMode.EXCLUSIVE in (mode, request.mode):
+                return False
+    return True
+
+
+def _fits(state: NamespaceState, run: RunRow, task: TaskRow) -> bool:
+    if len(state.attempts) >= state.limits.agents_running_max:
+        return False
+    if run.spec.running_max and run.running >= run.spec.running_max:
+        return False
+    policy = policy_of(state, task.policy)
+    running = sum(1 for attempt in state.attempts.values() if attempt.policy == task.policy)
+    if policy.running_max and running >= policy.running_max:
+        return False
+    return all(_is_free(state, lock.resource, lock.mode, "", task.queue_key) for lock in task.spec.locks)
+
+
+def _could_take(agent: AgentRow, target: TaskTarget) -> bool:
+    if not agent.session_id or not agent.attached or agent.draining or len(agent.attempts) >= agent.spec.slots:
+        return False
+    return _serves(agent.spec, target)
+
+
+def _serves(spec: AgentSpec, target: TaskTarget) -> bool:
+    if target.agent_id:
+        return spec.agent_id == target.agent_id
+    if target.agent_name:
+        return bool(spec.capabilities) and spec.agent_name == target.agent_name
+    return any(capability.name == target.capability for capability in spec.capabilities)
