@@ -7,6 +7,7 @@ configuration that cannot be used.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -20,6 +21,10 @@ from coordinator_service.log.base import LogError
 from coordinator_service.server import CannotListen, CoordinatorServer
 
 _log = logging.getLogger("coordinator_service")
+
+GC_THRESHOLDS = (50_000, 20, 1_000)
+"""What a decision leaves behind is remembered, not garbage in circles: by default Python would walk through it again
+and again, a sixth of the time under load, and stop everything for as long as a walk through all state takes."""
 
 
 def main() -> None:
@@ -55,6 +60,8 @@ def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]
 async def _serve(settings: Settings) -> None:
     server = CoordinatorServer(settings)
     await server.start()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     stopping = _Stopping()
     store = settings.event_store if settings.event_store == "memory" else str(settings.sqlite_path)
     _log.info("serving on %s as %s, events in %s", server.address, settings.replica_id, store)
