@@ -151,7 +151,7 @@ class Sequencer:
         told += self._waiting.values()
         self._waiting.clear()
         for respond in told:
-            respond(failure)
+            _tell(respond, failure)
 
     def is_awaited_by(self, request_sequence: int, respond: Respond) -> bool:
         """Whether the answer to a waiting request will go there."""
@@ -182,7 +182,7 @@ class Sequencer:
                 _log.exception("a decision broke: namespace %s is dropped", self.state.namespace)
                 fault = Fault("a decision broke; the namespace is being loaded again")
                 self._fail(fault)
-                asked.respond(fault)
+                _tell(asked.respond, fault)
                 return
         self._flush()
         self._watch_deadlines()
@@ -295,7 +295,7 @@ class Sequencer:
             if isinstance(outcome, Recall):
                 self._on_recall(outcome, respond)
             else:
-                respond(outcome)
+                _tell(respond, outcome)
 
     def _fail(self, failure: Rejection) -> None:
         self.stop(failure)
@@ -316,6 +316,14 @@ class Sequencer:
     def _deadline_came(self) -> None:
         self._timer = None
         self.tick()
+
+
+def _tell(respond: Respond, outcome: Outcome) -> None:
+    """Whatever is wrong with one answer must not keep the others from theirs."""
+    try:
+        respond(outcome)
+    except Exception:
+        _log.exception("an answer could not be given")
 
 
 def _ignore(_outcome: Outcome) -> None:

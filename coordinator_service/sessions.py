@@ -35,7 +35,7 @@ from coordinator_service.core.events import (
     TaskCancelled,
     TaskCancelRequested,
 )
-from coordinator_service.core.rejections import LimitReached, Rejection, SessionOver
+from coordinator_service.core.rejections import Fault, LimitReached, Rejection, SessionOver
 from coordinator_service.log.codec import frame
 from coordinator_service.log.mirror import to_proto
 from coordinator_service.ports import NamespacePort, Outcome
@@ -259,7 +259,12 @@ class SessionHub:
                 return
             message = pb.CoordinatorMessage()
             if outcome.task is not None:
-                message.task.CopyFrom(to_proto(outcome.task))
+                try:
+                    message.task.CopyFrom(to_proto(outcome.task))
+                except Exception:
+                    _log.exception("attempt %d could not be written; its agent is cut off", token)
+                    stream.close(Fault(f"attempt {token} could not be written"))
+                    return
             elif outcome.cancel_reason:
                 _fill_cancel(message, token, outcome.cancel_reason, outcome.grace_ns)
             else:
