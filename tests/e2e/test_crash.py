@@ -28,13 +28,15 @@ class Step(Agent):
     capabilities = ("step",)
     slots = 2
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, begun: asyncio.Event) -> None:
         self.name = name
+        self.begun = begun
         self.executed: Counter[int] = Counter()
 
     async def execute(self, context: TaskContext) -> Any:
         """Waits a little and counts."""
         self.executed[context.attempt_token] += 1
+        self.begun.set()
         await asyncio.sleep(0.15)
         context.set_state({f"chains/{context.task_id}": context.attempt_token})
         return {"task": context.task_id}
@@ -84,7 +86,7 @@ async def hosted(address: str, *agents: Agent) -> AsyncIterator[None]:
     """Agents that live through all of it."""
     async with AsyncExitStack() as stack:
         for agent in agents:
-            host = await stack.enter_async_context(AgentHost(agent, address=address))
+            host = await stack.enter_async_context(AgentHost(agent, address=address, lease=60))
             await host.registered()
         yield
 
@@ -111,17 +113,20 @@ async def test_thirty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> N
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     print(f"seed {seed}")
-    agents = [Step("step-a"), Step("step-b"), Step("step-c")]
+    begun = asyncio.Event()
+    agents = [Step(f"step-{each}", begun) for each in "abc"]
     with coordinator_process(tmp_path) as coordinator:
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(concert.connect(coordinator.address))
+            client = await stack.enter_async_context(
+                concert.connect(coordinator.address, call_seconds=300, retry_seconds=300)
+            )
             await stack.enter_async_context(hosted(coordinator.address, *agents))
             standing = await stack.enter_async_context(client.lock("standing", lease=600))
             run = await client.submit_run(tasks=chains(), timeout=600)
             over = asyncio.Event()
             publishing = asyncio.create_task(publish_until(client, over))
             locking = asyncio.create_task(lock_until(client, over))
-            await kill_again_and_again(coordinator, chance)
+            await kill_again_and_again(coordinator, begun, chance)
             final = await run.wait()
             over.set()
             acknowledged, tokens = await publishing, await locking
@@ -137,11 +142,20 @@ async def test_thirty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> N
     assert [grant.fencing_token for grant in locks["standing"].holders] == [standing.fencing_token]
 
 
-async def kill_again_and_again(coordinator: CoordinatorProcess, chance: random.Random) -> None:
-    """At random moments, shortly after it serves again."""
+async def kill_again_and_again(coordinator: CoordinatorProcess, begun: asyncio.Event, chance: random.Random) -> None:
+    """At random moments: a third of them while everybody is still coming back, the others once work goes on again."""
     for _ in range(KILLS):
-        await asyncio.sleep(chance.uniform(0.0, 0.4))
+        if chance.random() < 2 / 3:
+            await work_goes_on(begun)
+        await asyncio.sleep(chance.uniform(0.0, 0.3))
         await asyncio.to_thread(coordinator.restart)
+
+
+async def work_goes_on(begun: asyncio.Event) -> None:
+    """Until some agent begins an attempt."""
+    begun.clear()
+    async with asyncio.timeout(60):
+        await begun.wait()
 
 
 def check_attempts(agents: list[Step], events: list[Any]) -> None:
