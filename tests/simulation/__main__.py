@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 
@@ -17,7 +16,6 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many to run")
     parser.add_argument("--start", type=int, default=0, help="the first of them")
     asked = parser.parse_args()
-    logging.disable(logging.CRITICAL if asked.seed is None else logging.WARNING)
     if asked.seed is not None:
         return _run([asked.seed], say_all=True)
     return _run(list(range(asked.start, asked.start + asked.seeds)), say_all=False)

@@ -273,7 +273,7 @@ class ScriptedAgent:
             json = self.random.random() < 0.5
             completed = CompleteTask(
                 attempt_token=token,
-                result=b"\x0a\x02ok" if json else None,
+                result=choices.PAYLOAD if json else None,
                 result_is_json=json,
                 result_json={"of": float(token)} if json else None,
                 changes=changes,

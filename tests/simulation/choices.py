@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from concert.v1.payload_pb2 import Payload
+from google.protobuf.struct_pb2 import Value
+
 from coordinator_service.core.commands import EventDraft
 from coordinator_service.core.specs import (
     Dependency,
@@ -18,6 +21,7 @@ from coordinator_service.core.specs import (
 )
 from coordinator_service.core.values import NS_PER_MS, LockMode, MergeStrategy
 
+PAYLOAD = Payload(json=Value(string_value="done")).SerializeToString(deterministic=True)
 ROLES = ("builder", "tester", "shipper")
 CAPABILITIES = ("build", "test", "ship")
 RESOURCES = ("bucket", "site", "dns")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from dataclasses import dataclass
+from typing import Any
 
 from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import COORDINATOR, ChangePolicies
@@ -51,6 +53,8 @@ def simulate(seed: int) -> Outcome:
     collects = gc.isenabled()
     gc.disable()  # a collection closes generators, which is not derived from the seed
     notes: list[str] = []
+    log = logging.getLogger("coordinator_service")
+    log.propagate = False
     try:
         return loop.run_until_complete(_simulate(seed, notes))
     except BaseException as broken:
@@ -62,6 +66,7 @@ def simulate(seed: int) -> Outcome:
         if collects:
             gc.enable()
         _end(loop)
+        log.propagate = True
 
 
 def _tail(notes: list[str]) -> str:
@@ -77,9 +82,29 @@ def _end(loop: VirtualLoop) -> None:
     loop.close()
 
 
+class _Faults(logging.Handler):
+    """What the coordinator logs as a fault of its own is one, even if nobody outside noticed."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One entry."""
+        self._world.note(f"logged: {record.getMessage()}")
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            self._world.fail(record.exc_info[1])
+
+
+def _fault(context: dict[str, Any]) -> BaseException:
+    return context.get("exception") or InvariantBroken(str(context["message"]))
+
+
 async def _simulate(seed: int, notes: list[str]) -> Outcome:
     world = World(seed)
     world.notes = notes
+    logging.getLogger("coordinator_service").handlers = [_Faults(world)]
+    world.loop.set_exception_handler(lambda _, context: world.fail(_fault(context)))
     timeline = world.spawn(_timeline(world), "timeline")
     await asyncio.wait([timeline, world.broken], return_when=asyncio.FIRST_COMPLETED)
     if world.broken.done():

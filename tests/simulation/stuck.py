@@ -12,9 +12,6 @@ from coordinator_service.core.specs import AgentSpec, TaskTarget
 from coordinator_service.core.state import AgentRow, NamespaceState, QueueKey, RunRow, TaskRow
 from coordinator_service.core.values import LockMode, TaskStatus
 
-HOLD_MARGIN_NS = 1_000_000_000
-"""How late the end of a hold may be decided."""
-
 
 def check_nobody_stuck(state: NamespaceState) -> None:
     """Raises InvariantBroken when a waiter could be granted, or a ready task assigned."""
@@ -44,11 +41,12 @@ def _is_free(state: NamespaceState, resource: str, mode: LockMode, holder: str, 
             return False
         if holder in row.holders and mode is LockMode.EXCLUSIVE and row.mode is LockMode.SHARED:
             return False
-    hold_until_ns = state.owner_since_ns + state.limits.reattach_hold_ms * 1_000_000 + HOLD_MARGIN_NS
+    # The detached block others until the end of the hold is decided (L6).
+    held = any(kind == "hold" for _, kind, *_ in state.index.deadlines)
     for other in state.waiters.values():
         if other.queue_key >= key or other.holder == holder:
             continue
-        if not other.attached and state.time_ns > hold_until_ns:
+        if not other.attached and not held:
             continue
         for request in other.requests:
             if request.resource == resource and LockMode.EXCLUSIVE in (mode, request.mode):

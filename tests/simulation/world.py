@@ -185,9 +185,7 @@ class World:
         if coordinator.dead:
             raise Lost
         if faults.strikes("command_late"):
-            late = self.loop.create_future()
-            self.loop.call_later(faults.delay(3.0), late.set_result, None)
-            await late
+            await asyncio.sleep(faults.delay(3.0))
             if coordinator.dead:
                 raise Lost
         impatient = faults.strikes("impatient")
