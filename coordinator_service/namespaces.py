@@ -97,7 +97,7 @@ class LocalNamespace:
         for grant in state.grants.values():
             if not grant.session_id:
                 self._leases.grant(("lock", grant.token), grant.lease_ns)
-        snapshotter = Snapshotter(log, epoch, limits.snapshots, self._reached)
+        snapshotter = Snapshotter(log, epoch, limits.snapshots, self._reached, self._tail.slice)
         self._spawn(snapshotter.follow())
 
     @property
