@@ -166,7 +166,7 @@ async def _set_policies(world: World) -> None:
 async def _chaos(world: World) -> None:
     """Clocks that jump, stalls, and crashes at any moment, down to the single step of the loop."""
     random = world.random_of("chaos")
-    ends_at = world.loop.time() + CHAOS_SECONDS
+    ends_at = world.loop.time() + random.choice(CHAOS_SECONDS)
     crashes = random.choice((0, 1, 4))
     while world.loop.time() < ends_at:
         await asyncio.sleep(random.expovariate(1 / 5.0))
@@ -238,11 +238,8 @@ async def _reckon(world: World, port: LocalNamespace, subscribers: list[Subscrib
         _check_snapshot(world, snapshot.sequence, snapshot.data)
     history = check_history(events, world.limits.request_window_ms)
     check_told(world.ledger, events, history)
-    record = world.record()
-    assert record is not None
-    encoded = world._encoded(record)
     for subscriber in subscribers:
-        subscriber.check(encoded, events)
+        subscriber.check(world.durable_encoded(), events)
     _check_epochs(world)
     await coordinator.close()
     if coordinator.unanswered():

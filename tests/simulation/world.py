@@ -15,6 +15,7 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LimitReached, Rejection, Unavailable
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.log.base import StoredBatch
 from coordinator_service.log.codec import decode_event, split
 from coordinator_service.log.memory import MemoryPlace, MemoryRecord
 from coordinator_service.namespaces import ShellLimits
@@ -28,7 +29,8 @@ from tests.simulation.coordinator import NAMESPACE, Call, Coordinator, Lost
 from tests.simulation.faults import Faults
 from tests.simulation.ledger import Ledger
 
-CHAOS_SECONDS = 40.0
+CHAOS_SECONDS = (6.0, 12.0, 12.0, 40.0)
+"""How long chaos lasts: short worlds are many, long ones grow old."""
 GIVE_UP_SECONDS = 20.0
 """How long a caller repeats a request that nobody answers; well within the request window."""
 WINDOW_MS = 90_000
@@ -56,6 +58,9 @@ class World:
         self.batch_epochs: list[tuple[int, int]] = []
         self.broken: asyncio.Future[None] = self.loop.create_future()
         self.notes: list[str] = []
+        self._encoded: list[bytes] = []
+        self._decoded: list[Event] = []
+        self._batches_decoded = 0
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._stores: list[Coordinator] = []
         self._request_count = 0
@@ -137,13 +142,23 @@ class World:
         return self._stores
 
     def durable_events(self) -> list[Event]:
-        """Everything on the disk."""
-        record = self.record()
-        return [] if record is None else [decode_event(each) for each in self._encoded(record)]
+        """Everything on the disk. Nothing is ever trimmed here, so what was decoded stays."""
+        for stored in self._new_batches():
+            for encoded in split(stored.batch.events):
+                self._encoded.append(encoded)
+                self._decoded.append(decode_event(encoded))
+        return self._decoded
 
-    @staticmethod
-    def _encoded(record: MemoryRecord) -> list[bytes]:
-        return [encoded for stored in record.batches for encoded in split(stored.batch.events)]
+    def durable_encoded(self) -> list[bytes]:
+        """The same as bytes."""
+        self.durable_events()
+        return self._encoded
+
+    def _new_batches(self) -> list[StoredBatch]:
+        record = self.record()
+        new = [] if record is None else record.batches[self._batches_decoded :]
+        self._batches_decoded += len(new)
+        return new
 
     def digest(self) -> str:
         """Names the bytes of the log: equal for equal seeds."""
