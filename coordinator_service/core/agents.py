@@ -244,6 +244,7 @@ def apply_disconnected(state: NamespaceState, event: Event, payload: AgentDiscon
     agent.grants.clear()
     agent.waiters.clear()
     state.index.disconnected.append((event.time_ns, event.agent_id))
+    state.forget_at(event.time_ns + state.limits.agent_retention_ms * NS_PER_MS)
 
 
 def apply_draining(state: NamespaceState, event: Event, _payload: AgentDraining) -> None:
@@ -253,13 +254,15 @@ def apply_draining(state: NamespaceState, event: Event, _payload: AgentDraining)
 
 def forget_old(state: NamespaceState) -> None:
     """D8: agents that disconnected long ago go, by event time. Their role's latest description stays (R2)."""
-    until_ns = state.time_ns - state.limits.agent_retention_ms * NS_PER_MS
+    retention_ns = state.limits.agent_retention_ms * NS_PER_MS
     ages = state.index.disconnected
-    while ages and ages[0][0] <= until_ns:
+    while ages and ages[0][0] + retention_ns <= state.time_ns:
         since_ns, agent_id = ages.popleft()
         agent = state.agents.get(agent_id)
         if agent is not None and not agent.session_id and agent.disconnected_at_ns == since_ns:
             del state.agents[agent_id]
+    if ages:
+        state.forget_at(ages[0][0] + retention_ns)
 
 
 def _remember_role(state: NamespaceState, spec: AgentSpec) -> None:

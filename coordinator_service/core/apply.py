@@ -20,7 +20,7 @@ from coordinator_service.core import (
     scheduler,
     shared_state,
 )
-from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.state import NEVER_NS, NamespaceState
 
 
 def _nothing(_state: NamespaceState, _event: events.Event, _payload: object) -> None:
@@ -73,17 +73,15 @@ def apply(state: NamespaceState, event: events.Event) -> None:
     if event.request is not None:
         requests.apply_request(state, event)
     _APPLIERS[type(event.payload)](state, event, event.payload)
-    _forget_old(state)
+    if event.time_ns >= state.index.forget_at_ns:
+        _forget_old(state)
+    if len(state.index.deadlines) > state.index.deadlines_tidy_at:
+        deadlines.tidy(state)
 
 
 def _forget_old(state: NamespaceState) -> None:
-    """D8: eviction is part of the fold, by event time."""
-    index = state.index
-    if len(index.deadlines) > index.deadlines_tidy_at:
-        deadlines.tidy(state)
-    if index.request_ages or index.published_ages:
-        requests.forget_old(state)
-    if index.finished_runs:
-        runs.forget_old(state)
-    if index.disconnected:
-        agents.forget_old(state)
+    """D8: eviction is part of the fold, by event time. Notes when there is something to forget again."""
+    state.index.forget_at_ns = NEVER_NS
+    requests.forget_old(state)
+    runs.forget_old(state)
+    agents.forget_old(state)

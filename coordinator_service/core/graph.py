@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from coordinator_service.core.rejections import DependencyCycle, DependencyUnknown, InvalidField
 from coordinator_service.core.specs import Dependency, TaskSpec
+from coordinator_service.core.values import value
 
 DEPENDENCIES_RESOLVED_MAX = 10_000
 """Tasks that one task may wait for once names and capabilities are resolved."""
@@ -19,7 +20,7 @@ RUN_DEPENDENCIES_RESOLVED_MAX = 500_000
 """The same of all tasks of a run together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Node:
     """A task with its dependencies resolved to task ids, and its level."""
 

@@ -32,7 +32,7 @@ def is_obstructed(
         return False
     heap = queue.every if mode is LockMode.EXCLUSIVE else queue.exclusive
     first = head(state, queue, heap, now_ns)
-    if first is None or first.queue_key > key:
+    if first is None or first.queue_key >= key:
         return False
     return first.holder != holder or _is_behind_others(state, heap, holder, key, now_ns)
 

@@ -343,12 +343,12 @@ def _release(d: Deciding, grant: GrantRow, reason: str, *, whole: bool = False) 
 
 
 def _check_request(state: NamespaceState, requests: tuple[LockRequest, ...]) -> None:
-    resources = [request.resource for request in requests]
-    if len(set(resources)) != len(resources):
-        raise InvalidField(("requests", "names a resource twice"))
     holder = requests[0].holder
-    if any(request.holder != holder for request in requests):
-        raise InvalidField(("requests", "the holder must be the same in all requests of a call"))
+    if len(requests) > 1:
+        if len({request.resource for request in requests}) != len(requests):
+            raise InvalidField(("requests", "names a resource twice"))
+        if any(request.holder != holder for request in requests):
+            raise InvalidField(("requests", "the holder must be the same in all requests of a call"))
     if holder.startswith(HOLDERS_RESERVED):
         raise InvalidField(("requests[0].holder", f"must not begin with {' or '.join(HOLDERS_RESERVED)}"))
     if len(state.grants) + len(requests) > state.limits.locks_max:

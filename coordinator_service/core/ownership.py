@@ -30,6 +30,7 @@ def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStart
     state.epoch = payload.epoch
     state.owner_since_ns = event.time_ns
     state.limits = Limits.from_mapping(payload.limits)
+    state.forget_at(event.time_ns)
     for agent in state.agents.values():
         agent.attached = False
     grace_until_ns = event.time_ns + state.limits.reattach_grace_ms * NS_PER_MS
@@ -45,4 +46,4 @@ def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStart
 
 def end_hold(d: Deciding) -> None:
     """L6: from here on detached waiters block nobody."""
-    locks.pump(d, list(d.state.index.lock_queues))
+    locks.pump(d, sorted(d.state.index.lock_queues))

@@ -44,6 +44,7 @@ def apply_request(state: NamespaceState, event: Event) -> None:
     row = RequestRow(digest=record.digest, first_sequence=event.sequence, count=record.count, time_ns=event.time_ns)
     state.requests[key] = row
     state.index.request_ages.append((event.time_ns, key))
+    state.forget_at(event.time_ns + state.limits.request_window_ms * NS_PER_MS)
     if isinstance(event.payload, ResourceRequested):
         row.outcome = WAITING
         state.index.acquires[event.sequence] = row
@@ -63,23 +64,24 @@ def apply_published(state: NamespaceState, event: Event) -> None:
         state.published.pop(event.event_id, None)
         state.published[event.event_id] = PublishedRow(sequence=event.sequence, time_ns=event.time_ns)
         state.index.published_ages.append((event.time_ns, event.event_id))
+        state.forget_at(event.time_ns + state.limits.request_window_ms * NS_PER_MS)
 
 
 def forget_old(state: NamespaceState) -> None:
     """D8: what is older than the window goes, by event time."""
-    until_ns = state.time_ns - state.limits.request_window_ms * NS_PER_MS
-    ages = state.index.request_ages
-    while ages and ages[0][0] <= until_ns:
-        time_ns, key = ages.popleft()
-        row = state.requests.get(key)
-        if row is not None and row.time_ns == time_ns:
-            forget(state, key)
-    ages = state.index.published_ages
-    while ages and ages[0][0] <= until_ns:
-        time_ns, event_id = ages.popleft()
-        known = state.published.get(event_id)
-        if known is not None and known.time_ns == time_ns:
-            del state.published[event_id]
+    window_ns = state.limits.request_window_ms * NS_PER_MS
+    until_ns = state.time_ns - window_ns
+    for ages in (state.index.request_ages, state.index.published_ages):
+        while ages and ages[0][0] <= until_ns:
+            time_ns, key = ages.popleft()
+            if ages is state.index.request_ages:
+                row = state.requests.get(key)
+                if row is not None and row.time_ns == time_ns:
+                    forget(state, key)
+            elif (known := state.published.get(key)) is not None and known.time_ns == time_ns:
+                del state.published[key]
+        if ages:
+            state.forget_at(ages[0][0] + window_ns)
 
 
 def forget(state: NamespaceState, key: str) -> None:

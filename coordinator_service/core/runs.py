@@ -34,7 +34,7 @@ from coordinator_service.core.specs import (
     TaskSpec,
     TaskTarget,
 )
-from coordinator_service.core.state import NamespaceState, RunRow, TaskRow
+from coordinator_service.core.state import EvictedRow, NamespaceState, RunRow, TaskRow
 from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def decide_submit(d: Deciding, command: SubmitRun) -> RunAccepted:
     state, spec = d.state, command.spec
     nodes = _checked(state, spec)
     run_id = spec.run_id or f"run-{state.sequence + 1}"
-    if run_id in state.runs:
+    if run_id in state.runs or run_id in state.evicted:
         raise AlreadyExists("run", run_id)
     if len(state.runs) >= state.limits.runs_live_max:
         raise LimitReached("runs_live_max", state.limits.runs_live_max)
@@ -97,7 +97,7 @@ def decide_cancel(d: Deciding, command: CancelRun) -> Done:
     """R12: what has not started is cancelled, what runs is told."""
     run = d.state.runs.get(command.run_id)
     if run is None:
-        raise NotFound("run", command.run_id)
+        raise RunOver(command.run_id) if command.run_id in d.state.evicted else NotFound("run", command.run_id)
     if run.status.over or run.cancel_reason:
         raise RunOver(command.run_id)
     sequence = d.state.sequence + 1
@@ -315,7 +315,9 @@ def apply_completed(state: NamespaceState, event: Event, payload: RunCompleted) 
     run.status = payload.status
     run.finished_at_ns = event.time_ns
     state.tasks_live -= len(run.tasks)
+    run.completed_sequence = event.sequence
     state.index.finished_runs.append((event.time_ns, event.run_id))
+    state.forget_at(event.time_ns + state.limits.run_retention_ms * NS_PER_MS)
     state.index.parked.pop(f"run:{event.run_id}", None)
     for task_id in run.tasks:
         state.index.dependents.pop((event.run_id, task_id), None)
@@ -337,7 +339,13 @@ def finish_task(state: NamespaceState, run: RunRow, task: TaskRow, status: TaskS
 
 def forget_old(state: NamespaceState) -> None:
     """D8: runs that ended long ago go, by event time. The log still has them."""
-    until_ns = state.time_ns - state.limits.run_retention_ms * NS_PER_MS
+    retention_ns = state.limits.run_retention_ms * NS_PER_MS
     finished = state.index.finished_runs
-    while finished and finished[0][0] <= until_ns:
-        state.runs.pop(finished.popleft()[1], None)
+    while finished and finished[0][0] + retention_ns <= state.time_ns:
+        run = state.runs.pop(finished.popleft()[1], None)
+        if run is not None:
+            state.evicted[run.run_id] = EvictedRow(
+                first_sequence=run.sequence, last_sequence=run.completed_sequence, status=run.status
+            )
+    if finished:
+        state.forget_at(finished[0][0] + retention_ns)

@@ -7,7 +7,7 @@ unread. The mirroring is what lets one table in log/mirror.py translate all of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from coordinator_service.core.values import (
     AgentStatus,
@@ -17,10 +17,11 @@ from coordinator_service.core.values import (
     MergeStrategy,
     RunStatus,
     TaskStatus,
+    value,
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Capability:
     """Something an agent can do."""
 
@@ -29,7 +30,7 @@ class Capability:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Dependency:
     """Refers to tasks of the same run by exactly one of these (R1)."""
 
@@ -38,7 +39,7 @@ class Dependency:
     capability: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentSpec:
     """What an agent says of itself (A1)."""
 
@@ -51,7 +52,7 @@ class AgentSpec:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskTarget:
     """Who a task is for: exactly one of these (R1)."""
 
@@ -60,7 +61,7 @@ class TaskTarget:
     agent_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskLock:
     """A lock that a task declares."""
 
@@ -69,7 +70,7 @@ class TaskLock:
     guards: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RetryPolicy:
     """How failures are tried again (R10). Zero or None means: the next policy's value."""
 
@@ -80,7 +81,7 @@ class RetryPolicy:
     lost_attempts_max: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Policy:
     """A named set of values that govern tasks, locks and state (R17). Unset fields take the default policy's."""
 
@@ -95,7 +96,7 @@ class Policy:
     running_max: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskSpec:
     """What a submitter writes of a task."""
 
@@ -113,7 +114,7 @@ class TaskSpec:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunSpec:
     """What a submitter writes of a run."""
 
@@ -130,7 +131,7 @@ class RunSpec:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Progress:
     """How far an attempt is: fraction 0 to 1."""
 
@@ -138,7 +139,7 @@ class Progress:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskError:
     """Why a task did not succeed."""
 
@@ -148,7 +149,7 @@ class TaskError:
     cause_task_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LockRequest:
     """Asks for one lock."""
 
@@ -162,7 +163,7 @@ class LockRequest:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LockGrant:
     """A granted lock."""
 
@@ -173,7 +174,7 @@ class LockGrant:
     lease_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StateUpdate:
     """One key of an update."""
 
@@ -181,7 +182,7 @@ class StateUpdate:
     value: JsonValue = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StateChange:
     """Updates made together, under one strategy."""
 
@@ -191,7 +192,7 @@ class StateChange:
     base_revision: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ConflictingKey:
     """One key on which two writers met (S7, S8)."""
 
@@ -207,7 +208,7 @@ class ConflictingKey:
     current_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskCounts:
     """How many tasks of a run stand where."""
 
@@ -223,7 +224,7 @@ class TaskCounts:
 # What readers see.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentView:
     """What a reader sees of an agent: the message Agent."""
 
@@ -234,7 +235,7 @@ class AgentView:
     registered_at_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskView:
     """What a reader sees of a task: the message Task."""
 
@@ -258,7 +259,7 @@ class TaskView:
     metadata: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunView:
     """What a reader sees of a run: the message Run."""
 
@@ -277,14 +278,14 @@ class RunView:
     traceparent: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ExecutionGroup:
     """One level of a run."""
 
     task_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RunPlan:
     """What would happen to a run."""
 
@@ -293,7 +294,7 @@ class RunPlan:
     unserved: tuple[TaskTarget, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LockWaiterView:
     """One who waits for locks: the message LockWaiter."""
 
@@ -304,7 +305,7 @@ class LockWaiterView:
     since_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LockView:
     """What a reader sees of a lock: the message Lock."""
 
@@ -313,7 +314,7 @@ class LockView:
     waiters: tuple[LockWaiterView, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StateEntryView:
     """What a reader sees of a key: the message StateEntry."""
 
@@ -324,7 +325,7 @@ class StateEntryView:
     updated_at_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TaskResultView:
     """A result of a direct dependency, as handed to a task: the message TaskResult."""
 
@@ -334,7 +335,7 @@ class TaskResultView:
     by_reference: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AgentTaskView:
     """What an agent is sent: the message AgentTask."""
 

@@ -26,7 +26,10 @@ from coordinator_service.core.specs import (
     TaskError,
     TaskSpec,
 )
-from coordinator_service.core.values import AgentStatus, JsonValue, LockMode, RunStatus, TaskStatus
+from coordinator_service.core.values import AgentStatus, JsonValue, LockMode, RunStatus, TaskStatus, value
+
+NEVER_NS = 2**63 - 1
+"""Later than anything."""
 
 QueueKey: TypeAlias = tuple[int, int, int]
 """R5: the ageing slot, the run's load when queued, the sequence. Smaller comes first."""
@@ -106,6 +109,7 @@ class RunRow:
     status: RunStatus = RunStatus.PENDING
     started_at_ns: int = 0
     finished_at_ns: int = 0
+    completed_sequence: int = 0
     tally: dict[TaskStatus, int] = field(default_factory=dict)
     cancel_reason: str = ""
     cancel_status: RunStatus = RunStatus.UNSPECIFIED
@@ -202,7 +206,7 @@ class LockRow:
     holders: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Change:
     """A change of one state path: what a conflict tells of it."""
 
@@ -265,6 +269,15 @@ class PublishedRow:
 
 
 @dataclass(slots=True, kw_only=True)
+class EvictedRow:
+    """A run that is no longer in memory: where the log has it, and how it ended."""
+
+    first_sequence: int
+    last_sequence: int
+    status: RunStatus
+
+
+@dataclass(slots=True, kw_only=True)
 class Tables:
     """The facts. A snapshot holds exactly this."""
 
@@ -286,6 +299,7 @@ class Tables:
     paths: dict[str, PathRow] = field(default_factory=dict)
     requests: dict[str, RequestRow] = field(default_factory=dict)
     published: dict[str, PublishedRow] = field(default_factory=dict)
+    evicted: dict[str, EvictedRow] = field(default_factory=dict)
     tasks_live: int = 0
 
 
@@ -346,6 +360,8 @@ class Index:
     published_ages: deque[tuple[int, str]] = field(default_factory=deque)
     finished_runs: deque[tuple[int, str]] = field(default_factory=deque)
     disconnected: deque[tuple[int, str]] = field(default_factory=deque)
+    forget_at_ns: int = 0
+    """When the oldest of those four has to go (D8)."""
 
 
 class NamespaceState(Tables):
@@ -373,6 +389,11 @@ class NamespaceState(Tables):
         """The agent of a session that lives."""
         agent_id = self.index.sessions.get(session_id)
         return None if agent_id is None else self.agents[agent_id]
+
+    def forget_at(self, time_ns: int) -> None:
+        """Notes that there is something to forget at a time."""
+        if time_ns < self.index.forget_at_ns:
+            self.index.forget_at_ns = time_ns
 
     def open_gate(self, gate: str) -> None:
         """Notes that a task parked at a gate may fit through it now."""

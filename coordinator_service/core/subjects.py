@@ -44,8 +44,9 @@ def of_holder(state: NamespaceState, session_id: int, attempt_token: int, tracep
     if attempt is not None:
         return of_attempt(state, attempt)
     agent = state.agent_of_session(session_id) if session_id else None
-    subject = of_agent(agent)
-    return subject._replace(traceparent=traceparent) if traceparent else subject
+    if agent is None:
+        return Subject(traceparent=traceparent) if traceparent else NOBODY
+    return Subject(agent.spec.agent_id, agent.spec.agent_name, "", "", traceparent)
 
 
 def of_event(event: Event) -> Subject:

@@ -99,8 +99,13 @@ def path_parts(path: str) -> tuple[str, ...]:
     """The ancestors of a state path and the path itself, root first: "a/b" gives ("a", "a/b")."""
     if "/" not in path:
         return (path,)
-    segments = path.split("/")
-    return tuple("/".join(segments[: end + 1]) for end in range(len(segments)))
+    parts = []
+    end = path.find("/")
+    while end >= 0:
+        parts.append(path[:end])
+        end = path.find("/", end + 1)
+    parts.append(path)
+    return tuple(parts)
 
 
 def path_covers(prefix: str, path: str) -> bool:

@@ -1,0 +1,250 @@
+"""Decisions of the bare core, without IO: how many a second, and what one costs as the backlog grows.
+
+A decision here is what the sequencer asks for: decide() of a command under a request id, which also applies its events.
+Encoding, appending and answering are not in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks.figure import Figure, Sample, Target
+from benchmarks.settings import Settings
+from coordinator_service.core import commands
+from coordinator_service.core.answers import Acquired, Waiting
+from coordinator_service.core.commands import Caller, Command
+from coordinator_service.core.decide import decide
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.rejections import Rejection
+from coordinator_service.core.specs import (
+    AgentSpec,
+    Capability,
+    LockRequest,
+    RunSpec,
+    StateChange,
+    StateUpdate,
+    TaskSpec,
+    TaskTarget,
+)
+from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.values import NS_PER_SECOND, MergeStrategy
+
+BACKLOGS = (100, 1_000, 10_000, 100_000)
+BACKLOG_USUAL = 1_000
+DECISIONS_PER_STINT = 3_000
+RUN_TASKS = 100
+STEP_NS = 20_000
+"""Namespace time from one decision to the next."""
+
+Cycle = Callable[[], int]
+"""Decides a few commands and leaves the backlog as it was; how many they were."""
+
+
+class Core:
+    """A namespace in memory, and the two sessions that speak to it."""
+
+    def __init__(self) -> None:
+        self.state = NamespaceState("benchmark")
+        self._now_ns = 1_800_000_000 * NS_PER_SECOND
+        self._numbers = itertools.count()
+        self.decide(commands.StartOwner(epoch=1, replica_id="r", limits=Limits()))
+        self.agent = self.open("agent", "work")
+        self.client = self.open("client")
+
+    def open(self, agent_id: str, *capabilities: str) -> int:
+        """A session's id."""
+        spec = AgentSpec(agent_id=agent_id, capabilities=tuple(Capability(name=each) for each in capabilities))
+        self.decide(commands.OpenSession(spec=spec, lease_ns=15 * NS_PER_SECOND))
+        return self.state.sequence
+
+    def decide(self, command: Command, session_id: int = 0) -> object:
+        """One decision, as a client asks for it. A refusal would measure nothing."""
+        self._now_ns += STEP_NS
+        caller = Caller(
+            session_id=session_id,
+            method=type(command).__name__,
+            request_id=f"request-{next(self._numbers)}",
+            digest=b"0123456789abcdef",
+        )
+        answer = decide(self.state, command, caller, self._now_ns).answer
+        if isinstance(answer, Rejection):
+            raise answer
+        return answer
+
+
+def publishing(_backlog: int) -> Cycle:
+    """An event; there is nothing that it could wait behind."""
+    core = Core()
+    drafts = (commands.EventDraft(name="page_built", data=b'{"page":1}'),)
+
+    def cycle() -> int:
+        core.decide(commands.Publish(drafts=drafts), core.client)
+        return 1
+
+    return cycle
+
+
+def locking(backlog: int) -> Cycle:
+    """A lock is taken and given back, beside others that are held."""
+    core = Core()
+    for number in range(backlog):
+        core.decide(commands.Acquire(requests=(LockRequest(resource=f"held/{number}"),)), core.client)
+    requests = (LockRequest(resource="free"),)
+
+    def cycle() -> int:
+        acquired = core.decide(commands.Acquire(requests=requests), core.client)
+        assert isinstance(acquired, Acquired)
+        core.decide(commands.Release(fencing_tokens=(acquired.grants[0].fencing_token,)), core.client)
+        return 2
+
+    return cycle
+
+
+def handing_over(backlog: int) -> Cycle:
+    """A lock goes to the next in line, and whoever gave it back queues again."""
+    core = Core()
+    names = itertools.count()
+
+    def ask() -> object:
+        request = LockRequest(resource="door", holder=f"holder-{next(names)}", wait_timeout_ns=10**15)
+        return core.decide(commands.Acquire(requests=(request,)))
+
+    ask()
+    for _ in range(backlog):
+        assert isinstance(ask(), Waiting)
+
+    def cycle() -> int:
+        [token] = core.state.locks["door"].holders.values()
+        core.decide(commands.Release(fencing_tokens=(token,)))
+        ask()
+        return 2
+
+    return cycle
+
+
+def updating(backlog: int) -> Cycle:
+    """A key that is there is replaced."""
+    core = Core()
+    keys = [f"site/pages/{number:06}/status" for number in range(backlog)]
+    for key in keys:
+        core.decide(commands.UpdateState(change=_set(key)), core.client)
+    turn = itertools.cycle(keys)
+
+    def cycle() -> int:
+        core.decide(commands.UpdateState(change=_set(next(turn))), core.client)
+        return 1
+
+    return cycle
+
+
+def creating(backlog: int) -> Cycle:
+    """A key that is not there yet is set."""
+    core = Core()
+    for number in range(backlog):
+        core.decide(commands.UpdateState(change=_set(f"site/pages/{number:06}/status")), core.client)
+    # Spread over all of the key space, the way names that nobody ordered come.
+    numbers = (number * 7919 % max(1, backlog) for number in itertools.count())
+    fresh = itertools.count()
+
+    def cycle() -> int:
+        key = f"site/pages/{next(numbers):06}/new-{next(fresh)}"
+        core.decide(commands.UpdateState(change=_set(key)), core.client)
+        return 1
+
+    return cycle
+
+
+def running(backlog: int) -> Cycle:
+    """A run of one task is submitted, and the task next in line is started and completed, which assigns another."""
+    core = Core()
+    for _ in range(backlog // RUN_TASKS):
+        core.decide(commands.SubmitRun(spec=_run(RUN_TASKS)), core.client)
+    core.decide(commands.SubmitRun(spec=_run(1)), core.client)
+
+    def cycle() -> int:
+        [token] = core.state.attempts
+        core.decide(commands.SubmitRun(spec=_run(1)), core.client)
+        core.decide(commands.StartTask(attempt_token=token), core.agent)
+        core.decide(commands.CompleteTask(attempt_token=token, result=b"done"), core.agent)
+        return 3
+
+    return cycle
+
+
+KINDS: dict[str, Callable[[int], Cycle]] = {
+    "publish": publishing,
+    "lock pairs": locking,
+    "lock hand-over": handing_over,
+    "state update": updating,
+    "state creation": creating,
+    "task lifecycle": running,
+}
+GROWING = ("lock pairs", "lock hand-over", "state update", "state creation", "task lifecycle")
+
+
+def measure(settings: Settings) -> list[Figure]:
+    """Decisions a second for each kind, and what the largest backlog makes of the cost of one."""
+    figures: list[Figure] = []
+    for name in KINDS:
+        figures.extend(measure_kind(name, settings.rounds))
+    return figures
+
+
+def measure_kind(name: str, rounds: int) -> list[Figure]:
+    """One kind, its backlogs in turn in every round, so that all of them meet the same weather."""
+    backlogs = BACKLOGS if name in GROWING else (BACKLOG_USUAL,)
+    cycles = {backlog: KINDS[name](backlog) for backlog in backlogs}
+    for cycle in cycles.values():
+        stint_us(cycle)
+    speed = Figure(
+        name=f"core, {name}",
+        unit="decisions/s",
+        target=Target(floor=30_000, goal=60_000, of="concert"),
+    )
+    slope = Figure(
+        name=f"core, {name}, 100 → 100 000",
+        unit="µs",
+        ceiling="the same at 100",
+        target=Target(floor=1.5, goal=1.15, lower_is_better=True),
+    )
+    for costs in itertools.islice(_rounds(cycles), rounds):
+        speed.samples.append(Sample(concert=1e6 / costs[BACKLOG_USUAL], details={"us_by_backlog": costs}))
+        if name in GROWING:
+            slope.samples.append(Sample(concert=costs[BACKLOGS[-1]], ceiling=costs[BACKLOGS[0]]))
+    return [speed, slope] if name in GROWING else [speed]
+
+
+def _rounds(cycles: dict[int, Cycle]) -> Iterator[dict[int, float]]:
+    while True:
+        yield {backlog: stint_us(cycle) for backlog, cycle in cycles.items()}
+
+
+def stint_us(cycle: Cycle) -> float:
+    """The mean CPU time of a decision, in µs, over a stint: nothing here waits, and neighbours do not count."""
+    decisions = 0
+    began = time.process_time()
+    while decisions < DECISIONS_PER_STINT:
+        decisions += cycle()
+    return (time.process_time() - began) * 1e6 / decisions
+
+
+def _set(key: str) -> StateChange:
+    return StateChange(updates=(StateUpdate(key=key, value={"done": True}),), strategy=MergeStrategy.REPLACE)
+
+
+def _run(size: int) -> RunSpec:
+    target = TaskTarget(capability="work")
+    return RunSpec(tasks=tuple(TaskSpec(task_id=f"task-{number}", target=target) for number in range(size)))
+
+
+def main() -> None:
+    """Prints the table."""
+    from benchmarks import report
+
+    report.show(measure(Settings()))
+
+
+if __name__ == "__main__":
+    main()
