@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from coordinator_service.core.commands import GetRun, GetTaskResult
 from coordinator_service.core.events import (
     AgentRegistered,
     ConflictDetected,
@@ -93,6 +94,16 @@ class Recall:
     method: str
     first_sequence: int
     count: int
+
+
+@value
+class FromLog:
+    """What was asked for is no longer in memory: read these events and give them to an EvictedRun."""
+
+    command: GetRun | GetTaskResult
+    first_sequence: int
+    last_sequence: int
+    sequence: int
 
 
 @value
@@ -189,6 +200,7 @@ Answer: TypeAlias = (
     | Acquired
     | Waiting
     | Recall
+    | FromLog
     | Planned
     | StateRead
     | RunRead

@@ -12,6 +12,7 @@ from coordinator_service.core.answers import (
     AgentsRead,
     AttemptRead,
     Done,
+    FromLog,
     LockRead,
     LocksRead,
     ResultRead,
@@ -54,11 +55,11 @@ def get_ends(d: Deciding, _command: GetEnds) -> Done:
     return Done(sequence=d.state.sequence)
 
 
-def get_run(d: Deciding, command: GetRun) -> RunRead:
+def get_run(d: Deciding, command: GetRun) -> RunRead | FromLog:
     """A run and its tasks."""
     run = d.state.runs.get(command.run_id)
     if run is None:
-        raise NotFound("run", command.run_id)
+        return _from_log(d, command)
     return RunRead(run=view_run(run, with_tasks=True), sequence=d.state.sequence)
 
 
@@ -79,11 +80,29 @@ def list_runs(d: Deciding, command: ListRuns) -> RunsRead:
     )
 
 
-def get_task_result(d: Deciding, command: GetTaskResult) -> ResultRead:
+def get_task_result(d: Deciding, command: GetTaskResult) -> ResultRead | FromLog:
     """What a task produced."""
     run = d.state.runs.get(command.run_id)
     if run is None:
+        return _from_log(d, command)
+    return view_result(run, command)
+
+
+def _from_log(d: Deciding, command: GetRun | GetTaskResult) -> FromLog:
+    """D8: what is evicted is still answered from the log."""
+    evicted = d.state.evicted.get(command.run_id)
+    if evicted is None:
         raise NotFound("run", command.run_id)
+    return FromLog(
+        command=command,
+        first_sequence=evicted.first_sequence,
+        last_sequence=evicted.last_sequence,
+        sequence=d.state.sequence,
+    )
+
+
+def view_result(run: RunRow, command: GetTaskResult) -> ResultRead:
+    """What a task of a run produced. Raises NotFound."""
     task = run.tasks.get(command.task_id)
     if task is None:
         raise NotFound("task", f"{command.run_id}/{command.task_id}")

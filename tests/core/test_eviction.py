@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from coordinator_service.core import commands
+from coordinator_service.core.answers import FromLog
 from coordinator_service.core.apply import apply
+from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.fold import restored
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.rejections import NotFound
+from coordinator_service.core.rejections import AlreadyExists, NotFound, RunOver
 from coordinator_service.core.specs import RunSpec
 from coordinator_service.core.state import NamespaceState
 from tests.core.conftest import OpenNamespace
@@ -27,21 +29,41 @@ def test_a_finished_run_goes_after_its_retention(open_namespace: OpenNamespace) 
     namespace.advance(5)
     assert namespace.do(commands.GetRun(run_id="run")).run.status.name == "SUCCEEDED"
     namespace.update("k", 1)
-    namespace.refuse(NotFound, commands.GetRun(run_id="run"))
+    assert isinstance(namespace.do(commands.GetRun(run_id="run")), FromLog)
     assert list(namespace.state.runs) == ["unfinished"]
     assert namespace.state.tasks_live == 1
 
 
-def test_a_run_id_is_free_again_when_its_run_is_gone(open_namespace: OpenNamespace) -> None:
-    """D8: the log still has the first one; the table has room for another."""
+def test_a_run_that_is_gone_keeps_its_id(open_namespace: OpenNamespace) -> None:
+    """D8: the log still has it, so another of that name is refused, and a cancel comes too late."""
     namespace = open_namespace(LIMITS)
     namespace.open("a", "work")
     namespace.submit(task("t"))
     namespace.complete("t")
     namespace.advance(5)
     namespace.update("k", 1)
-    namespace.do(commands.SubmitRun(spec=RunSpec(run_id="run", tasks=(task("t"),))))
-    assert namespace.run().status.name == "RUNNING"
+    namespace.refuse(AlreadyExists, commands.SubmitRun(spec=RunSpec(run_id="run", tasks=(task("t"),))))
+    namespace.refuse(RunOver, commands.CancelRun(run_id="run"))
+
+
+def test_a_run_that_is_gone_is_told_again_from_its_events(open_namespace: OpenNamespace) -> None:
+    """D8: what the log says of it is what was known of it, to the last task."""
+    namespace = open_namespace(LIMITS)
+    namespace.open("a", "work")
+    namespace.submit(task("t"), task("u", "t"))
+    namespace.complete("t")
+    namespace.complete("u")
+    known = namespace.do(commands.GetRun(run_id="run")).run
+    namespace.advance(5)
+    namespace.update("k", 1)
+    asked = namespace.do(commands.GetRun(run_id="run"))
+    evicted = EvictedRun("default", asked)
+    evicted.take(event for event in namespace.events if asked.first_sequence <= event.sequence <= asked.last_sequence)
+    assert evicted.answer().run == known
+    nothing = namespace.do(commands.GetTaskResult(run_id="run", task_id="nothing"))
+    unknown = EvictedRun("default", nothing)
+    unknown.take(namespace.events)
+    assert isinstance(unknown.answer(), NotFound)
 
 
 def test_a_disconnected_agent_goes_but_its_role_stays(open_namespace: OpenNamespace) -> None:

@@ -305,19 +305,6 @@ def test_a_run_that_takes_too_long_is_stopped(namespace: Namespace) -> None:
     assert namespace.run().status is RunStatus.TIMED_OUT
 
 
-def test_a_time_limit_means_the_run_it_was_given_for(open_namespace: OpenNamespace) -> None:
-    """R11, D8: a run that reuses the id of one long gone has a deadline of its own."""
-    namespace = open_namespace(Limits(run_retention_ms=1000))
-    namespace.open("a", "work")
-    namespace.submit(task("t"), timeout_ns=seconds(100))
-    namespace.complete("t")
-    namespace.advance(50)
-    namespace.update("anything", 1)
-    namespace.submit(task("t"), timeout_ns=seconds(100))
-    namespace.advance(60)
-    assert namespace.run().status is RunStatus.RUNNING
-
-
 def test_plan_says_what_a_submission_would_do_and_does_nothing(namespace: Namespace) -> None:
     """R4: groups are levels for people; PlanRun stores nothing and names targets that nobody serves now."""
     namespace.open("a", "work")

@@ -1,0 +1,65 @@
+"""Evicted runs: those that ended long ago and are no longer in memory, told again from their events (D8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from coordinator_service.core import attempts, events, runs, scheduler, views
+from coordinator_service.core.answers import FromLog, ResultRead, RunRead
+from coordinator_service.core.commands import GetRun
+from coordinator_service.core.rejections import NotFound, Rejection
+from coordinator_service.core.specs import AgentSpec
+from coordinator_service.core.state import AgentRow, NamespaceState
+
+_FOLDED: dict[type, Callable[[NamespaceState, events.Event, Any], None]] = {
+    events.RunSubmitted: runs.apply_submitted,
+    events.TaskAdded: runs.apply_task_added,
+    events.TaskAssigned: scheduler.apply_assigned,
+    events.AgentStarted: attempts.apply_started,
+    events.TaskProgressed: attempts.apply_progressed,
+    events.TaskCancelRequested: attempts.apply_stop_requested,
+    events.AgentCompleted: attempts.apply_completed,
+    events.AgentFailed: attempts.apply_failed,
+    events.TaskRetryScheduled: attempts.apply_retry_scheduled,
+    events.TaskSkipped: runs.apply_skipped,
+    events.TaskCancelled: runs.apply_task_cancelled,
+    events.RunCancelled: runs.apply_cancelled,
+    events.RunCompleted: runs.apply_completed,
+}
+
+
+class EvictedRun:
+    """A fold of one run's events alone. The agents it had are stood in for: nothing is asked of them."""
+
+    def __init__(self, namespace: str, asked: FromLog) -> None:
+        self._asked = asked
+        self._state = NamespaceState(namespace)
+
+    def take(self, happened: Iterable[events.Event]) -> None:
+        """The next events of the log; those that are not the run's are passed over."""
+        for event in happened:
+            applier = _FOLDED.get(type(event.payload))
+            if applier is None or event.run_id != self._asked.command.run_id:
+                continue
+            if isinstance(event.payload, events.TaskAssigned):
+                self._state.agents.setdefault(event.agent_id, _stand_in(event))
+            applier(self._state, event, event.payload)
+
+    def answer(self) -> RunRead | ResultRead | Rejection:
+        """What was asked, once every event up to the run's last was taken."""
+        command = self._asked.command
+        run = self._state.runs.get(command.run_id)
+        if run is None:
+            return NotFound("run", command.run_id)
+        if isinstance(command, GetRun):
+            return RunRead(run=views.view_run(run, with_tasks=True), sequence=self._asked.sequence)
+        try:
+            return views.view_result(run, command)
+        except NotFound as nothing:
+            return nothing
+
+
+def _stand_in(event: events.Event) -> AgentRow:
+    spec = AgentSpec(agent_id=event.agent_id, agent_name=event.agent_name)
+    return AgentRow(spec=spec, principal="", session_id=0, lease_ns=0, registered_at_ns=0)
