@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from coordinator_service.clock import Clock, NamespaceClock
-from coordinator_service.core.answers import Answer, Recall, Waiting, recalled
+from coordinator_service.core.answers import Answer, FromLog, Recall, Waiting, recalled
 from coordinator_service.core.commands import (
     COORDINATOR,
     Caller,
@@ -24,6 +24,7 @@ from coordinator_service.core.events import (
     ResourceAcquired,
     ResourceReleased,
 )
+from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.rejections import (
@@ -246,8 +247,11 @@ class LocalNamespace:
             stands=lambda: self.sequencer.is_awaited_by(request_sequence, respond),
         )
 
-    def _recall(self, recall: Recall, respond: Respond) -> None:
-        recalling = self._spawn(self._answer_again(recall, respond))
+    def _recall(self, recall: Recall | FromLog, respond: Respond) -> None:
+        if isinstance(recall, Recall):
+            recalling = self._spawn(self._answer_again(recall, respond))
+        else:
+            recalling = self._spawn(self._answer_from_log(recall, respond))
 
         def done(_: asyncio.Task[None]) -> None:
             if recalling.cancelled():  # perhaps before it began
@@ -266,6 +270,22 @@ class LocalNamespace:
             respond(recalled([each.event for each in found]))
         else:
             respond(Unavailable("the first answer is no longer kept"))
+
+    async def _answer_from_log(self, asked: FromLog, respond: Respond) -> None:
+        """D8: what is evicted is still answered from the log while that has it."""
+        evicted = EvictedRun(self.namespace, asked)
+        position = asked.first_sequence - 1
+        try:
+            while position < asked.last_sequence:
+                found = await self._tail.read(position, asked.last_sequence - position)
+                if found[0].sequence != position + 1:
+                    await self._check_kept(position)
+                evicted.take([each.event for each in found])
+                position = found[-1].sequence
+        except Rejection as failure:
+            respond(failure)
+            return
+        respond(evicted.answer())
 
     async def _check_kept(self, after: int) -> None:
         kept = await self._kept()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from concert.v1 import event_pb2, run_pb2, run_service_pb2
 
 from .peer import Peer, refused, submit
+from .serving import serving
 
 CANCELLED = run_pb2.RUN_STATUS_CANCELLED
 
@@ -123,3 +126,25 @@ async def test_the_largest_run_is_accepted_and_its_plan_told(peer: Peer) -> None
     assert await peer.last_sequence() >= sequence + 10_000
     run = (await peer.runs.GetRun(run_service_pb2.GetRunRequest(run_id="r"))).run
     assert len(run.tasks) == 10_000
+
+
+@pytest.mark.parametrize("event_store", ["memory", "sqlite"])
+async def test_a_run_that_is_no_longer_in_memory_is_answered_from_the_log(tmp_path: Path, event_store: str) -> None:
+    """D8: GetRun says the same of a run after it was evicted as before, GetTaskResult that there is none."""
+    changes = {"event_store": event_store, "run_retention_ms": 1}
+    async with serving(tmp_path, **changes) as server, grpc.aio.insecure_channel(server.address) as channel:
+        peer = Peer(channel)
+        await peer.submit("a", "b", run_id="r")
+        await peer.runs.CancelRun(run_service_pb2.CancelRunRequest(run_id="r"))
+        known = await peer.runs.GetRun(run_service_pb2.GetRunRequest(run_id="r"))
+        assert known.run.status == CANCELLED
+        listed = run_service_pb2.ListRunsRequest()
+        async with asyncio.timeout(20):
+            while (await peer.runs.ListRuns(listed)).runs:
+                await peer.publish("time goes by")
+        again = await peer.runs.GetRun(run_service_pb2.GetRunRequest(run_id="r"))
+        assert again.run == known.run
+        refusal = await refused(peer.runs.GetTaskResult(run_service_pb2.GetTaskResultRequest(run_id="r", task_id="a")))
+        assert refusal.code == "NOT_FOUND"
+        refusal = await refused(peer.runs.CancelRun(run_service_pb2.CancelRunRequest(run_id="r")))
+        assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "RUN_OVER")
