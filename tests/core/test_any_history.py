@@ -25,8 +25,10 @@ CAPABILITIES = st.lists(st.sampled_from(["work", "paint"]), unique=True, max_siz
 RESOURCES = st.lists(st.sampled_from(["door", "window", "roof"]), unique=True, min_size=1, max_size=3)
 MODES = st.sampled_from(LockMode)
 RUN_IDS = st.sampled_from(["", "one", "two", "three"])
-PATHS = st.sampled_from(["k", "k/a", "k/a/b", "l"])
-VALUES = st.sampled_from([None, 1.0, "text", [1.0], {"a": [2.0]}])
+KEYS = ["k", "k/a", "k/a/b", "l"]
+JSON_VALUES: list[Any] = [None, 1.0, "text", [1.0], {"a": [2.0]}]
+PATHS = st.sampled_from(KEYS)
+VALUES = st.sampled_from(JSON_VALUES)
 REQUEST_IDS = st.sampled_from(["", "", "r1", "r2", "r3"])
 PRINCIPALS = st.sampled_from(["", "alice"])
 LIMITS = st.builds(
@@ -351,106 +353,113 @@ def test_a_refusal_is_an_answer() -> None:
     assert decision.events == []
 
 
-def walk(seed: int, steps: int) -> AnyHistory:
+class Walk:
     """A long history, drawn by a seed: deeper than what a search through short ones comes to."""
-    random = Random(seed)
-    history = AnyHistory()
-    history.namespace = Namespace(Limits(run_timeout_ms=60_000, agents_running_max=4), restore_every=40)
-    paths, values = ["k", "k/a", "k/a/b", "l"], [None, 1.0, "text", [1.0], {"a": [2.0]}]
-    names = ["", *(f"r{number}" for number in range(40))]
 
-    def submit() -> None:
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.history = AnyHistory()
+        self.history.namespace = Namespace(Limits(run_timeout_ms=60_000, agents_running_max=4), restore_every=40)
+        self.names = ["", *(f"r{number}" for number in range(40))]
+
+    def steps(self, count: int) -> None:
+        """Acts, some more often than others."""
+        acts: list[tuple[int, Callable[[], None]]] = [
+            (6, self.submit),
+            (8, self.acquire),
+            (5, self.let_go),
+            (4, self.update),
+            (4, self.report),
+            (25, self.work),
+            (6, lambda: self.history.staff(self.random.sample(["a", "b", "c"], self.random.randrange(1, 4)))),
+            (3, self.change_session),
+            (1, lambda: self.history.open_session(self.any("", "a"), ["work"], 1, self.perhaps(0.5))),
+            (1, self.change_course),
+            (2, lambda: self.history.publish(self.random.choices(["", "e1", "e2"], k=2), self.any(*self.names))),
+            (8, lambda: self.history.namespace.advance(self.any(0.01, 0.1, 1.0, 6.0))),
+        ]
+        weights, chosen = zip(*acts, strict=True)
+        for act in self.random.choices(chosen, weights, k=count):
+            act()
+
+    def any(self, *choices: Any) -> Any:
+        """One of them."""
+        return self.random.choice(choices)
+
+    def perhaps(self, probability: float) -> bool:
+        """Whether it happens this time."""
+        return self.random.random() < probability
+
+    def submit(self) -> None:
+        below = self.random.randrange
         shapes = [
             (
-                random.sample(range(4), random.randrange(3)),
-                random.sample(range(4), random.randrange(2)),
-                random.choice(["work", "paint"]),
-                [
-                    (each, random.choice(list(LockMode)))
-                    for each in random.sample(["door", "roof"], random.randrange(3))
-                ],
-                random.choice([None, 0, 3]),
+                self.random.sample(range(4), below(3)),
+                self.random.sample(range(4), below(2)),
+                self.any("work", "paint"),
+                [(each, self.any(*LockMode)) for each in self.random.sample(["door", "roof"], below(3))],
+                self.any(None, 0, 3),
             )
-            for _ in range(random.randrange(1, 5))
+            for _ in range(below(1, 5))
         ]
-        history.submit(
-            f"run-{random.randrange(50)}", shapes, random.random() < 0.2, random.randrange(2), random.choice(names)
+        self.history.submit(f"run-{below(50)}", shapes, self.perhaps(0.2), below(2), self.any(*self.names))
+
+    def acquire(self) -> None:
+        self.history.acquire(
+            self.random.randrange(10),
+            self.perhaps(0.3),
+            self.random.sample(["door", "window", "roof"], self.random.randrange(1, 4)),
+            self.any(*LockMode),
+            self.any(None, None, 0.0, 7.0),
+            self.any("", "x", "y"),
+            self.any(None, 0, 3),
+            self.any(*self.names),
         )
 
-    def acquire() -> None:
-        history.acquire(
-            random.randrange(10),
-            random.random() < 0.3,
-            random.sample(["door", "window", "roof"], random.randrange(1, 4)),
-            random.choice(list(LockMode)),
-            random.choice([None, None, 0.0, 7.0]),
-            random.choice(["", "x", "y"]),
-            random.choice([None, 0, 3]),
-            random.choice(names),
+    def let_go(self) -> None:
+        what = self.any(*["release"] * 4, "expire", "withdraw")
+        self.history.let_go(self.random.randrange(100), self.random.randrange(10), what)
+
+    def update(self) -> None:
+        self.history.update(
+            self.random.randrange(10),
+            self.perhaps(0.3),
+            self.any(*KEYS),
+            self.any(*JSON_VALUES),
+            self.any(*MergeStrategy),
+            self.any("", "", "k"),
+            self.any(None, 0, 5, 30),
+            self.any(*self.names),
         )
 
-    def update() -> None:
-        history.update(
-            random.randrange(10),
-            random.random() < 0.3,
-            random.choice(paths),
-            random.choice(values),
-            random.choice(list(MergeStrategy)),
-            random.choice(["", "", "k"]),
-            random.choice([None, 0, 5, 30]),
-            random.choice(names),
-        )
+    def report(self) -> None:
+        what = self.any("start", "progress", "complete", "fail")
+        arguments = (self.any(*KEYS), self.any(*JSON_VALUES), self.perhaps(0.5), self.any(*self.names))
+        self.history.report(self.random.randrange(100), what, *arguments)
 
-    def report() -> None:
-        what = random.choice(["start", "progress", "complete", "fail"])
-        arguments = (random.choice(paths), random.choice(values), random.random() < 0.5, random.choice(names))
-        history.report(random.randrange(100), what, *arguments)
+    def work(self) -> None:
+        self.history.work([(self.random.randrange(10), self.random.randrange(10))])
 
-    def change_course() -> None:
+    def change_session(self) -> None:
+        self.history.change_session(self.random.randrange(10), self.any("detach", "resume", "end", "drain", "update"))
+
+    def change_course(self) -> None:
         limits = Limits(
-            agents_running_max=random.choice([1, 4, 1000]),
-            request_window_ms=random.choice([0, 5_000, 60_000]),
-            run_retention_ms=random.choice([0, 20_000]),
-            agent_retention_ms=random.choice([0, 20_000]),
+            agents_running_max=self.any(1, 4, 1000),
+            request_window_ms=self.any(0, 5_000, 60_000),
+            run_retention_ms=self.any(0, 20_000),
+            agent_retention_ms=self.any(0, 20_000),
             run_timeout_ms=60_000,
         )
-        what = random.choice(["cancel", "cancel", "policies", "policies", "owner"])
-        history.change_course(what, f"run-{random.randrange(50)}", random.randrange(3), limits)
-
-    acts: list[tuple[int, Callable[[], None]]] = [
-        (6, submit),
-        (8, acquire),
-        (
-            5,
-            lambda: history.let_go(
-                random.randrange(100), random.randrange(10), random.choice(["release"] * 4 + ["expire", "withdraw"])
-            ),
-        ),
-        (4, update),
-        (4, report),
-        (25, lambda: history.work([(random.randrange(10), random.randrange(10))])),
-        (6, lambda: history.staff(random.sample(["a", "b", "c"], random.randrange(1, 4)))),
-        (
-            3,
-            lambda: history.change_session(
-                random.randrange(10), random.choice(["detach", "resume", "end", "drain", "update"])
-            ),
-        ),
-        (1, lambda: history.open_session(random.choice(["", "a"]), ["work"], 1, random.random() < 0.5)),
-        (1, change_course),
-        (2, lambda: history.publish(random.choices(["", "e1", "e2"], k=2), random.choice(names))),
-        (8, lambda: history.namespace.advance(random.choice([0.01, 0.1, 1.0, 6.0]))),
-    ]
-    weights, chosen = zip(*acts, strict=True)
-    for act in random.choices(chosen, weights, k=steps):
-        act()
-    return history
+        what = self.any("cancel", "cancel", "policies", "policies", "owner")
+        self.history.change_course(what, f"run-{self.random.randrange(50)}", self.random.randrange(3), limits)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_long_histories(seed: int) -> None:
     """D1, D5, D8, R6, R8, L2, L3, L6: a thousand steps, restored copies on the way, everything over in the end."""
-    history = walk(seed, 1000)
-    types = {event.type for event in history.namespace.events}
+    walk = Walk(seed)
+    walk.steps(1000)
+    types = {event.type for event in walk.history.namespace.events}
     assert len(types) > 25, "the walk is to see nearly everything that can happen"
-    history.teardown()
+    walk.history.teardown()
