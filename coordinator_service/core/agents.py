@@ -133,16 +133,18 @@ def end(d: Deciding, agent: AgentRow, reason: str) -> None:
     """A4: AGENT_DISCONNECTED, its attempts lost, its locks released, in one decision."""
     session_id = agent.session_id
     lost = list(agent.attempts)
-    grants, waiters = list(agent.grants), list(agent.waiters)
+    grants, waiters = list(agent.grants), [waiter.request_sequence for waiter in _waiters(d.state, agent)]
     ended = d.emit(
         AgentDisconnected(session_id=session_id),
         reason=reason,
         cause=session_id,
         about=subjects.of_agent(agent),
     )
+    # Its waits end first, those of its attempts among them: nothing that it gives up may come back to it.
+    freed = locks.end_holdings(d, grants, waiters, ended, reasons.SESSION_ENDED)
     for token in lost:
         attempts.lose(d, token, ended, reason)
-    locks.pump(d, locks.end_holdings(d, grants, waiters, ended, reasons.SESSION_ENDED))
+    locks.pump(d, freed)
 
 
 def decide_update(d: Deciding, command: UpdateAgent) -> Done:

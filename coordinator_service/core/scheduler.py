@@ -186,12 +186,12 @@ def assign_ready(d: Deciding) -> None:
     Pools and gates where something changed are looked at in the order of their first task, so that of all tasks that
     may go now the first by R5 goes first, wherever it waits.
     """
-    state = d.state
+    index = d.state.index
     order: list[tuple[QueueKey, bool, str]] = []
-    while True:
-        _gather(state, order)
-        if not order:
-            return
+    while index.stirred or index.opened or order:
+        if index.stirred or index.opened:
+            _gather(d.state, order)
+            continue
         key, is_gate, name = heapq.heappop(order)
         following = _let_one_through(d, name) if is_gate else _assign_one(d, name, key)
         if following is not None:

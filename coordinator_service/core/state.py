@@ -122,7 +122,10 @@ class RunRow:
 
     def count(self, *statuses: TaskStatus) -> int:
         """How many tasks have one of these statuses."""
-        return sum(self.tally.get(status, 0) for status in statuses)
+        found = 0
+        for status in statuses:
+            found += self.tally.get(status, 0)
+        return found
 
     @property
     def running(self) -> int:

@@ -287,3 +287,17 @@ def test_registration_keeps_what_an_agent_says_of_itself(namespace: Namespace) -
     """R2: the latest registration of a name is kept, connected or not."""
     namespace.end(namespace.open("i", "build", name="infrastructure"))
     assert namespace.state.roles["infrastructure"] == namespace.last(AgentRegistered).spec
+
+
+def test_what_a_session_gives_up_does_not_come_back_to_it(namespace: Namespace) -> None:
+    """A4, L6: waits of a session and of its attempts end before its locks are handed on."""
+    session = namespace.open("a", "work", slots=2)
+    namespace.submit(task("one", locks=(specs.TaskLock(resource="door"),)), task("two"))
+    namespace.acquire(namespace.inside("two"), "door")
+    namespace.acquire(session, "door")
+    other = namespace.open("b")
+    namespace.acquire(other, "door")
+    namespace.end(session)
+    assert namespace.holders("door") == [f"session/{other.session_id}"]
+    late = [event for event in namespace.of_type(EventType.RESOURCE_ACQUIRED) if event.reason == reasons.NEXT_IN_LINE]
+    assert [event.agent_id for event in late] == ["b"]
