@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coordinator_service.core import deadlines, lock_queues, scheduler
+from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.core.values import TaskStatus
 
@@ -19,7 +20,7 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
     _restore_runs(state)
     for waiter in state.waiters.values():
         lock_queues.enqueue(state, waiter)
-    state.index.keys.extend(sorted(state.entries))
+    state.index.keys = SortedKeys(state.entries)
     for key, row in state.requests.items():
         state.index.request_ages.append((row.time_ns, key))
         if row.outcome:

@@ -133,6 +133,6 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
 
 
 def _check_shared_state(state: NamespaceState) -> None:
-    _require(state.index.keys == sorted(state.entries), 7, "the sorted keys are not those of the entries")
+    _require(list(state.index.keys) == sorted(state.entries), 7, "the sorted keys are not those of the entries")
     for key, entry in state.entries.items():
         _require(entry.revision <= state.sequence, 10, f"{key} has a revision in the future")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -130,13 +129,10 @@ def _replaced_away(state: NamespaceState, change: StateChange | StateUpdated, gi
 
 def keys_under(state: NamespaceState, prefix: str, after_key: str = "") -> Iterator[str]:
     """Keys at and under a path, after a key, in order."""
-    keys = state.index.keys
-    start = max(bisect.bisect_left(keys, prefix), bisect.bisect_right(keys, after_key) if after_key else 0)
-    for position in range(start, len(keys)):
-        key = keys[position]
+    for key in state.index.keys.starting_at(max(prefix, after_key)):
         if not key.startswith(prefix):
             return
-        if path_covers(prefix, key):
+        if key != after_key and path_covers(prefix, key):
             yield key
 
 
@@ -147,7 +143,7 @@ def apply_updated(state: NamespaceState, event: Event, payload: StateUpdated) ->
     """The keys hold what the updates make of them; the event's sequence is their revision."""
     for key in _replaced_away(state, payload, [update.key for update in payload.updates]):
         del state.entries[key]
-        del state.index.keys[bisect.bisect_left(state.index.keys, key)]
+        state.index.keys.remove(key)
         conflicts.note_change(state, event, key, payload)
     if payload.prefix and payload.merge_strategy is MergeStrategy.REPLACE:
         conflicts.note_change(state, event, payload.prefix, payload)
@@ -164,7 +160,7 @@ def _apply_one(state: NamespaceState, event: Event, payload: StateUpdated, updat
         state.entries[update.key] = EntryRow(
             value=value, revision=event.sequence, writer=payload.writer, updated_at_ns=event.time_ns
         )
-        bisect.insort(state.index.keys, update.key)
+        state.index.keys.add(update.key)
     else:
         entry.value = joined(entry.value, update.value, payload.merge_strategy)
         entry.revision = event.sequence

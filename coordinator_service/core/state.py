@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.policies import BUILT_IN_POLICIES
+from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.specs import (
     AgentSpec,
     LockRequest,
@@ -352,8 +353,8 @@ class Index:
     lock_queues: dict[str, LockQueue] = field(default_factory=dict)
     waiting: dict[tuple[str, str], dict[int, None]] = field(default_factory=dict)
     """Sequences of the lock requests that wait, by resource and holder."""
-    keys: list[str] = field(default_factory=list)
-    """Keys of shared state, sorted."""
+    keys: SortedKeys = field(default_factory=SortedKeys)
+    """Keys of shared state."""
     deadlines: list[tuple[int, str, int, str, str]] = field(default_factory=list)
     """A heap of (time, kind, number, run, task); each is checked against the tables when it comes due."""
     deadlines_tidy_at: int = 1000
