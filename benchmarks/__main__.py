@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import (
     blog,
+    core_decisions,
     fan_out,
     makespan,
     publish_batches,
@@ -23,6 +24,7 @@ from benchmarks.loops import LOOP_DEFAULT, LOOPS
 from benchmarks.settings import Settings
 
 BENCHMARKS: dict[str, Callable[[Settings], list[Figure]]] = {
+    "core": core_decisions.measure,
     "session": session_decisions.measure,
     "unary": unary_decisions.measure,
     "batches": publish_batches.measure,

@@ -212,9 +212,9 @@ def measure_kind(name: str, rounds: int) -> list[Figure]:
         target=Target(floor=30_000, goal=60_000, of="concert"),
     )
     slope = Figure(
-        name=f"core, {name}, 100 → 100 000",
-        unit="µs",
-        ceiling="the same at 100",
+        name=f"core, {name}, slope",
+        unit="µs at 100 000",
+        ceiling="at 100",
         target=Target(floor=1.5, goal=1.15, lower_is_better=True),
     )
     for costs in itertools.islice(_rounds(cycles), rounds):
