@@ -20,9 +20,10 @@ from benchmarks.loops import run
 from benchmarks.rounds import put_on, sample
 from benchmarks.settings import Settings
 
-EVENTS = 100
+EVENTS = 50
 IN_FLIGHT = 2
-"""Batches without an answer: one is decided while the other is on its way to disk."""
+"""Batches without an answer. Together they are MESSAGE_EVENTS, so that no reader that keeps up is sent more at once."""
+MESSAGE_EVENTS = EVENTS * IN_FLIGHT
 READERS = 8
 
 
@@ -49,25 +50,26 @@ def measure(settings: Settings) -> list[Figure]:
         run(cache(bare.address, message), settings.loop)
         for number in range(settings.rounds):
             of_round = dataclasses.replace(load, namespace=settings.namespace("fan-out", number))
-            above = put_on(bare, dataclasses.replace(of_round, publishes=False, echoed=True), settings.loop)
+            cached = dataclasses.replace(of_round, publishes=False, echoed=True, events=MESSAGE_EVENTS)
+            above = put_on(bare, cached, settings.loop)
             below = put_on(coordinator, of_round, settings.loop)
             figure.samples.append(sample(below, above, "rate"))
     return [figure]
 
 
 async def message_of(address: str, namespace: str) -> bytes:
-    """The message in which Concert delivers a batch of EVENTS events."""
+    """The message in which Concert delivers MESSAGE_EVENTS events."""
     load = Load(kind="readers", address=address, namespace=namespace)
     position = event_service_pb2.START_POSITION_EARLIEST
     custom = event_pb2.EventFilter(custom_names=["measured"])
     request = event_service_pb2.SubscribeRequest(namespace=namespace, filter=custom, position=position)
     async with channel(load) as connection:
-        await connection.unary_unary(PUBLISH)(next(frames.publish_requests(namespace, EVENTS, "message-")))
+        await connection.unary_unary(PUBLISH)(next(frames.publish_requests(namespace, MESSAGE_EVENTS, "message-")))
         call = connection.unary_stream(SUBSCRIBE)(request.SerializeToString())
         async with asyncio.timeout(10):
             while True:
                 message: bytes = await call.read()
-                if len(event_service_pb2.SubscribeResponse.FromString(message).events) == EVENTS:
+                if len(event_service_pb2.SubscribeResponse.FromString(message).events) == MESSAGE_EVENTS:
                     return message
 
 

@@ -46,6 +46,8 @@ class Load:
     """Requests without an answer at any time."""
     events: int = 1
     """Events a request publishes."""
+    frame_commands_max: int = 1_000
+    """Commands sent in one frame; more go into the next."""
     readers: int = 8
     publishes: bool = False
     """For readers: whether this load publishes what they read, `events` at a time."""
@@ -144,7 +146,8 @@ async def send_commands(connection: Any, load: Load, count: Count, kept: list[by
     reader = asyncio.create_task(read())
     while not reader.done():
         if owed:
-            sending, owed = owed, 0
+            sending = min(owed, load.frame_commands_max)
+            owed -= sending
             await call.write(pool.take(sending))
         else:
             may_send.clear()

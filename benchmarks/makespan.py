@@ -13,6 +13,7 @@ from typing import Any
 
 import concert
 from concert.agent import Agent, TaskContext, run_agents
+from concert.v1 import run_pb2
 
 from benchmarks import servers
 from benchmarks.figure import Figure, Sample, Target
@@ -21,6 +22,11 @@ from benchmarks.settings import Settings
 
 AGENTS = ("first", "second", "third")
 TASK_SECONDS = 1.0
+RUN_SECONDS_MAX = 30.0
+
+
+class RunFailed(Exception):  # noqa: N818
+    """The run did not succeed. The text is the run."""
 
 
 class Sleeper(Agent):
@@ -74,8 +80,12 @@ async def _deploy(address: str, namespace: str) -> float:
         await _all_there(client)
         began = time.perf_counter()
         submitted = await client.submit_run(tasks=[concert.task(name, agent=name) for name in AGENTS])
-        await submitted.wait()
-        return time.perf_counter() - began
+        async with asyncio.timeout(RUN_SECONDS_MAX):
+            over = await submitted.wait()
+        took = time.perf_counter() - began
+        if over.status != run_pb2.RUN_STATUS_SUCCEEDED:
+            raise RunFailed(str(over))
+        return took
 
 
 async def _all_there(client: concert.Client) -> None:

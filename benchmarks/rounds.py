@@ -13,9 +13,13 @@ from benchmarks.servers import Server
 from benchmarks.settings import Settings
 
 
-def interleaved(settings: Settings, name: str, load: Load, value: str = "rate") -> Iterator[Sample]:
-    """A sample a round. `load` has neither address nor namespace yet; `value` is what of its outcome counts."""
-    with servers.ceiling(settings.loop) as bare, servers.concert(settings.loop) as coordinator:
+def interleaved(
+    settings: Settings, name: str, load: Load, value: str = "rate", *, answers: bool = False
+) -> Iterator[Sample]:
+    """A sample a round. `load` has neither address nor namespace yet; `value` is what of its outcome counts; `answers`
+    has the ceiling answer every command instead of echoing frames.
+    """
+    with servers.ceiling(settings.loop, answers=answers) as bare, servers.concert(settings.loop) as coordinator:
         for number in range(settings.rounds):
             namespace = settings.namespace(name, number)
             above = put_on(bare, dataclasses.replace(load, namespace=namespace, echoed=True), settings.loop)

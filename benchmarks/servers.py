@@ -68,9 +68,9 @@ def concert(loop: str, data_parent: Path | None = None) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def ceiling(loop: str) -> Iterator[Server]:
+def ceiling(loop: str, *, answers: bool = False) -> Iterator[Server]:
     """The bare servers of benchmarks.ceilings."""
-    with serving("benchmarks.ceilings", ["--loop", loop]) as server:
+    with serving("benchmarks.ceilings", ["--loop", loop, *(["--answers"] if answers else [])]) as server:
         yield server
 
 
