@@ -274,14 +274,11 @@ class LocalNamespace:
     async def _answer_from_log(self, asked: FromLog, respond: Respond) -> None:
         """D8: what is evicted is still answered from the log while that has it."""
         evicted = EvictedRun(self.namespace, asked)
-        position = asked.first_sequence - 1
+        follower = TailFollower(self._tail, asked.first_sequence - 1, self._check_kept)
         try:
-            while position < asked.last_sequence:
-                found = await self._tail.read(position, asked.last_sequence - position)
-                if found[0].sequence != position + 1:
-                    await self._check_kept(position)
+            while follower.position < asked.last_sequence:
+                found = await follower.read(events_max=asked.last_sequence - follower.position)
                 evicted.take([each.event for each in found])
-                position = found[-1].sequence
         except Rejection as failure:
             respond(failure)
             return

@@ -236,8 +236,11 @@ class SessionHub:
                 self._push_attempt(stream, event.sequence)
         elif isinstance(payload, TaskCancelRequested):
             self._push_cancel(event, payload.attempt_token, payload.fenced_at_ns - event.time_ns)
-        elif isinstance(payload, AgentFailed | TaskCancelled):
-            if event.reason == reasons.ATTEMPT_FENCED and payload.attempt_token:
+        elif isinstance(payload, AgentFailed):
+            if event.reason == reasons.ATTEMPT_FENCED:
+                self._push_stale(event.agent_id, payload.attempt_token)
+        elif isinstance(payload, TaskCancelled):
+            if payload.attempt_token:  # its agent did not stop in time; or said so itself, and hears nothing new
                 self._push_stale(event.agent_id, payload.attempt_token)
         elif isinstance(payload, AgentDisconnected):
             stream = self._streams.get(payload.session_id)
