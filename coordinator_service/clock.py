@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
+class Timer(Protocol):
+    """A call that is due some time."""
+
+    def cancel(self) -> None:
+        """Takes it back."""
+
+
 class Clock(Protocol):
-    """Two readings of time, in nanoseconds."""
+    """Two readings of time, in nanoseconds, and a call when time has passed."""
 
     def wall_ns(self) -> int:
         """Since 1970-01-01T00:00Z. May jump."""
 
     def monotonic_ns(self) -> int:
         """Since some moment. Never backwards."""
+
+    def call_later(self, seconds: float, due: Callable[[], None]) -> Timer:
+        """Has `due` called on the running loop when that much monotonic time has passed."""
 
 
 class SystemClock:
@@ -26,6 +38,10 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Since some moment."""
         return time.monotonic_ns()
+
+    def call_later(self, seconds: float, due: Callable[[], None]) -> Timer:
+        """By the running loop."""
+        return asyncio.get_running_loop().call_later(seconds, due)
 
 
 class NamespaceClock:
@@ -60,3 +76,7 @@ class NamespaceClock:
             self._time_ns += elapsed_ns + max(-slew_ns, min(slew_ns, behind_ns))
             self._read_at_ns = monotonic_ns
         return self._time_ns
+
+    def call_later(self, seconds: float, due: Callable[[], None]) -> Timer:
+        """Has `due` called in so many seconds, give or take the slew."""
+        return self._clock.call_later(seconds, due)

@@ -7,13 +7,12 @@ by d extends all of them by d, since nobody could be heard meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from coordinator_service.clock import Clock
+from coordinator_service.clock import Clock, Timer
 from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND
 
 LeaseKey: TypeAlias = tuple[str, int]
@@ -40,7 +39,7 @@ class Leases:
         self._order: list[tuple[int, LeaseKey]] = []
         self._stalled_ns = 0
         self._sweep_due_ns = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def grant(self, key: LeaseKey, duration_ns: int) -> None:
         """Begins a lease, whole."""
@@ -87,7 +86,7 @@ class Leases:
 
     def _schedule(self) -> None:
         self._sweep_due_ns = self._clock.monotonic_ns() + SWEEP_MS * NS_PER_MS
-        self._timer = asyncio.get_running_loop().call_later(SWEEP_MS * NS_PER_MS / NS_PER_SECOND, self._sweep)
+        self._timer = self._clock.call_later(SWEEP_MS * NS_PER_MS / NS_PER_SECOND, self._sweep)
 
     def _sweep(self) -> None:
         late_ns = self._clock.monotonic_ns() - self._sweep_due_ns

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from coordinator_service.clock import NamespaceClock
+from coordinator_service.clock import NamespaceClock, Timer
 from coordinator_service.core import deadlines, locks
 from coordinator_service.core.answers import Acquired, FromLog, Recall, Waiting
 from coordinator_service.core.commands import COORDINATOR, Caller, Command, Tick
@@ -106,7 +106,7 @@ class Sequencer:
         self._appending: _Forming | None = None
         self._append_task: asyncio.Task[None] | None = None
         self._waiting: dict[int, Respond] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._timer_ns = 0
         self._failure: Rejection | None = None
 
@@ -311,7 +311,7 @@ class Sequencer:
             self._timer.cancel()
         self._timer_ns = due_ns
         left_seconds = max(TICK_SECONDS_MIN, (due_ns - self._clock.now_ns()) / NS_PER_SECOND)
-        self._timer = self._loop.call_later(left_seconds, self._deadline_came)
+        self._timer = self._clock.call_later(left_seconds, self._deadline_came)
 
     def _deadline_came(self) -> None:
         self._timer = None

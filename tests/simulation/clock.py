@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import looptime
 
@@ -33,6 +34,10 @@ class VirtualClock:
     def wall_ns(self) -> int:
         """Since 1970."""
         return START_NS + self.monotonic_ns() + self.wall_off_ns
+
+    def call_later(self, seconds: float, due: Callable[[], None]) -> asyncio.TimerHandle:
+        """By the loop."""
+        return self._loop.call_later(seconds, due)
 
     def stall(self, seconds: float) -> None:
         """The process stood still for so long."""
