@@ -41,24 +41,30 @@ class Disk:
     def __init__(self) -> None:
         self.begun = 0
         self.fails = False
-        self._free = asyncio.Event()
-        self._free.set()
+        self._held = False
+        self._let = asyncio.Semaphore(0)
 
     async def write(self) -> None:
         """Awaited before each batch is kept."""
         self.begun += 1
         await asyncio.sleep(0)
-        await self._free.wait()
+        if self._held:
+            await self._let.acquire()
         if self.fails:
             raise LogError("no space left on device")
 
     def hold(self) -> None:
         """Nothing becomes durable until release."""
-        self._free.clear()
+        self._held = True
+
+    def let_one(self) -> None:
+        """One batch of those held back becomes durable, or fails."""
+        self._let.release()
 
     def release(self) -> None:
-        """What was held back becomes durable, or fails."""
-        self._free.set()
+        """What was held back becomes durable, or fails, and so does what follows."""
+        self._held = False
+        self._let.release()
 
 
 class Bench:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from coordinator_service.core.answers import Acquired, Done, Published, StateRead, Waiting
-from coordinator_service.core.commands import CancelRun, GetEnds, GetState, Release, UpdateState
+from coordinator_service.core.commands import COORDINATOR, CancelRun, GetEnds, GetState, Release, UpdateState
 from coordinator_service.core.rejections import Fault, LimitReached, NotFound, Rejection, Unavailable
 from coordinator_service.core.specs import StateChange, StateUpdate
 from coordinator_service.log.codec import split
@@ -31,6 +31,24 @@ async def test_an_answer_waits_for_its_commit(bench: Bench) -> None:
     assert port.sequencer.state.sequence == bench.durable + 1
     bench.disk.release()
     assert await asked.final() == Published(sequences=(bench.durable,))
+
+
+async def test_an_answer_waits_for_its_own_commit_not_for_one_before_it(bench: Bench) -> None:
+    """D4: what is decided while an earlier batch is on its way goes with the next one."""
+    port = await bench.open()
+    bench.disk.hold()
+    first = Asked(port, publish("a"), bench.caller())
+    await settle()
+    second = Asked(port, publish("b"), bench.caller())
+    read = Asked(port, GetEnds())
+    await settle()
+    bench.disk.let_one()
+    assert await first.final() == Published(sequences=(2,))
+    await settle()
+    assert (second.told, read.told, bench.durable) == ([], [], 2)
+    bench.disk.release()
+    assert await second.final() == Published(sequences=(3,))
+    assert await read.final() == Done(sequence=3)
 
 
 async def test_a_read_waits_for_what_it_saw(bench: Bench) -> None:
@@ -192,10 +210,11 @@ async def test_a_full_inbox_refuses_and_the_coordinator_still_gets_through(bench
     bench.shell = ShellLimits(sequencer=SequencerLimits(inbox_commands_max=2))
     port = await bench.open()
     asked = [Asked(port, publish(f"e{number}"), bench.caller()) for number in range(3)]
-    port.sequencer.tick()
+    own = Asked(port, GetEnds(), COORDINATOR)
     assert isinstance(asked[2].finals[0], LimitReached)
     assert isinstance(await asked[0].final(), Published)
     assert isinstance(await asked[1].final(), Published)
+    assert await own.final() == Done(sequence=bench.durable)
 
 
 async def test_closing_finishes_what_was_asked(bench: Bench) -> None:

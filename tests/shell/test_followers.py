@@ -228,11 +228,20 @@ async def test_a_subscription_may_begin_at_a_time(bench: Bench) -> None:
     """E2: `since` gives every event at or after a time and none before it."""
     port = await bench.open()
     await publish_many(bench, port, 3)
-    await asyncio.sleep(10)
     since_ns = port.sequencer.state.time_ns + 5 * 10**9
-    first = bench.durable + 1
+    bench.disk.hold()
+    Asked(port, publish("on its way"), bench.caller())
+    await settle()
+    Asked(port, publish("before it, in a batch that ends after it"), bench.caller())
+    await asyncio.sleep(10)
+    first = port.sequencer.state.sequence + 1
+    asked = Asked(port, publish("after it"), bench.caller())
+    await settle()
+    bench.disk.release()
+    await asked.final()
     await publish_many(bench, port, 3)
     after = await port.locate(since_ns)
+    assert after < first - 1
     deliveries = Subscription(port, Selector(), after, since_ns=since_ns).deliveries()
     assert sequences(await take_until(deliveries, bench.durable)) == list(range(first, bench.durable + 1))
     await deliveries.aclose()

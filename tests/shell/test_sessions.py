@@ -258,7 +258,7 @@ async def test_a_cancelled_call_withdraws_its_request(bench: Bench) -> None:
     leaving = asyncio.create_task(port.call(acquire("r"), bench.caller("Acquire")))
     await until(lambda: bool(port.sequencer.state.waiters))
     leaving.cancel()
-    await until(lambda: not port.sequencer.state.waiters)
+    await until(lambda: not port.sequencer.state.waiters, seconds_max=1)
 
 
 async def test_a_call_cancelled_before_it_is_decided_withdraws_its_request(bench: Bench) -> None:
@@ -272,7 +272,7 @@ async def test_a_call_cancelled_before_it_is_decided_withdraws_its_request(bench
     await settle()
     assert port.sequencer.state.waiters
     bench.disk.release()
-    await until(lambda: not port.sequencer.state.waiters)
+    await until(lambda: not port.sequencer.state.waiters, seconds_max=1)
 
 
 async def test_a_call_that_is_repeated_elsewhere_is_not_withdrawn_by_the_first(bench: Bench) -> None:

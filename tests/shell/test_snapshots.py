@@ -84,13 +84,14 @@ async def test_equal_tables_are_equal_bytes_and_come_back(bench: Bench, port: Lo
 def damage(data: bytes, how: str) -> bytes:
     return {
         "one bit": data[:-20] + bytes([data[-20] ^ 1]) + data[-19:],
+        "another key": data.replace(b"k/1", b"k/!", 1),
         "cut off": data[:-1],
         "empty": b"",
         "of another format": bytes([FORMAT + 1]) + data[1:],
     }[how]
 
 
-@pytest.mark.parametrize("how", ["one bit", "cut off", "empty", "of another format"])
+@pytest.mark.parametrize("how", ["one bit", "another key", "cut off", "empty", "of another format"])
 async def test_a_damaged_snapshot_is_passed_over(bench: Bench, port: LocalNamespace, how: str) -> None:
     """D9: the older one, else the log itself, has everything."""
     live = encode_tables(port.sequencer.state.tables())
