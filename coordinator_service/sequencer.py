@@ -123,9 +123,14 @@ class Sequencer:
         self._inbox.append(_Asked(command, caller, respond, stands))
         self._schedule_turn()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something submitted is still to be decided or made durable."""
+        return self._failure is None and (bool(self._inbox) or self._append_task is not None)
+
     async def drain(self) -> None:
         """Waits until everything submitted is decided and durable."""
-        while self._failure is None and (self._inbox or self._append_task is not None):
+        while self.busy:
             if self._append_task is not None:
                 await asyncio.wait([self._append_task])
             else:
