@@ -90,7 +90,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
         cause=agent.session_id,
         about=subjects.of_agent(agent),
     )
-    locks.pump(d, _awaited(state, agent))
+    locks.grant_returned(d, _waiters(state, agent))
     named = set(command.attempt_tokens)
     return SessionOpened(
         session_id=agent.session_id,

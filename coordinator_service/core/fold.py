@@ -34,14 +34,14 @@ def _restore_runs(state: NamespaceState) -> None:
     finished = []
     for run in state.runs.values():
         if run.status.over:
-            finished.append((run.finished_at_ns, run.run_id))
+            finished.append((run.finished_at_ns, run.completed_sequence, run.run_id))
             continue
         for task in run.tasks.values():
             for each in (*task.depends_on, *task.after):
                 state.index.dependents.setdefault((run.run_id, each), []).append(task.spec.task_id)
             if task.status is TaskStatus.READY:
                 scheduler.offer(state, run.run_id, task)
-    state.index.finished_runs.extend(sorted(finished))
+    state.index.finished_runs.extend((at_ns, run_id) for at_ns, _, run_id in sorted(finished))
     running = state.index.policy_running
     for attempt in state.attempts.values():
         running[attempt.policy] = running.get(attempt.policy, 0) + 1

@@ -121,7 +121,7 @@ def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
     if waiter is not None:
         if not waiter.attached:
             d.emit(ResourceRequestReattached(request_sequence=sequence), reason=reasons.CALLER_RETURNED, cause=sequence)
-            pump(d, [request.resource for request in waiter.requests])
+            grant_returned(d, [waiter])
             if sequence not in d.state.waiters:
                 return Acquired(grants=_grants_of(d.state, row.tokens), request_sequence=sequence, replayed=True)
         return Waiting(request_sequence=sequence, replayed=True)
@@ -229,6 +229,15 @@ def grant_task_locks(d: Deciding, task_locks: tuple[TaskLock, ...], assigned: Ev
             cause=assigned.sequence,
             about=subjects.of_event(assigned),
         )
+
+
+def grant_returned(d: Deciding, returned: list[WaiterRow]) -> None:
+    """Grants what is free to waiters that have just become attached again."""
+    pump(d, [request.resource for waiter in returned for request in waiter.requests])
+    for waiter in returned:
+        # What its holder has by now is free to it wherever it stands in the queue (L5).
+        if waiter.request_sequence in d.state.waiters:
+            _grant_if_free(d, waiter)
 
 
 def pump(d: Deciding, resources: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from coordinator_service.core.answers import Acquired, Done, Published, RunAccepted, Waiting
-from coordinator_service.core.commands import CompleteTask, GetAgent, Release, StartTask, UpdateState
+from coordinator_service.core.commands import Acquire, CompleteTask, GetAgent, Release, StartTask, UpdateState
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LockLost, LockTimeout, RequestIdReused, SessionOver, StateConflict
 from coordinator_service.core.specs import StateChange, StateUpdate
@@ -269,3 +269,26 @@ async def test_a_shared_lock_of_a_session_ends_with_it(bench: Bench) -> None:
     waiting = Asked(port, acquire("r", wait_ms=60_000), bench.caller("Acquire"))
     assert isinstance(await waiting.final(), Acquired)
     assert session_id not in port.sequencer.state.index.sessions
+
+
+async def test_a_waiter_that_comes_back_to_what_its_holder_has_gets_it_at_once(bench: Bench) -> None:
+    """L5, D6: whoever else stands first in line, since a holder's requests never conflict with each other."""
+    port = await bench.open()
+    held = await port.call(acquire("r"), bench.caller("Acquire"))
+    assert isinstance(held, Acquired)
+    returning = bench.caller("Acquire")
+    Asked(port, acquire("r", holder="me"), returning)
+    await settle()
+    port = await bench.reopen()
+    mine = Asked(port, acquire("r", holder="me"), bench.caller("Acquire"))
+    await settle()
+    await port.call(Release(fencing_tokens=(held.grants[0].fencing_token,)), bench.caller("Release"))
+    granted = await mine.final()
+    assert isinstance(granted, Acquired)
+    first_in_line = acquire("r", wait_ms=60_000)
+    urgent = Acquire(requests=(replace(first_in_line.requests[0], priority=9),))
+    Asked(port, urgent, bench.caller("Acquire"))
+    await settle()
+    again = await port.call(acquire("r", holder="me"), returning)
+    assert isinstance(again, Acquired)
+    assert again.grants[0].fencing_token == granted.grants[0].fencing_token

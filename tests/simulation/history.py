@@ -187,8 +187,8 @@ class History:
 
     def _ResourceRequested(self, event: Event, payload: e.ResourceRequested) -> None:  # noqa: N802
         if payload.deadline_ns:
-            attached = self._attached.get(payload.session_id, False) if payload.session_id else True
-            self._waiters[event.sequence] = _Waiter(payload.session_id, _request_of(event), attached)
+            # Whoever asks is there, even if the stream of its session is not back yet.
+            self._waiters[event.sequence] = _Waiter(payload.session_id, _request_of(event))
 
     def _ResourceRequestReattached(self, _event: Event, payload: e.ResourceRequestReattached) -> None:  # noqa: N802
         self._waiters[payload.request_sequence].attached = True
