@@ -337,7 +337,8 @@ class Mirror:
         name, inner = field.name, field.message_type
         there = f"message.{name}"
         if inner.GetOptions().map_entry:
-            return Column(name, f"if x := {take}: {there}.update(x)", f"dict(sorted(x.items())) if (x := {there}) else {{}}")
+            read = f"dict(sorted(x.items())) if (x := {there}) else {{}}"
+            return Column(name, f"if x := {take}: {there}.update(x)", read)
         if inner.full_name == _TIMESTAMP:
             return Column(name, f"if x := {take}: fill_timestamp(x, {there})", f"read_timestamp({there})")
         if inner.full_name == _DURATION:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from coordinator_service import server as server_module
 from coordinator_service.config import Settings
 from coordinator_service.server import PING_INTERVAL_MS_MIN, CoordinatorServer
