@@ -177,12 +177,14 @@ class Sequencer:
         self._turn_scheduled = False
         if self._failure is not None:
             return
+        # One reading of the clock a turn: what is decided at once happens at once.
+        now_ns = max(self._clock.now_ns(), self.state.time_ns)
         for _ in range(self._limits.turn_commands_max):
             if not self._inbox or self._forming.bytes >= self._limits.batch_bytes_max:
                 break
             asked = self._inbox.popleft()
             try:
-                self._decide(asked)
+                self._decide(asked, now_ns)
             except Exception:
                 _log.exception("a decision broke: namespace %s is dropped", self.state.namespace)
                 fault = Fault("a decision broke; the namespace is being loaded again")
@@ -194,10 +196,10 @@ class Sequencer:
         if self._inbox and self._forming.bytes < self._limits.batch_bytes_max:
             self._schedule_turn()
 
-    def _decide(self, asked: _Asked) -> None:
+    def _decide(self, asked: _Asked, now_ns: int) -> None:
         if asked.stands is not None and not asked.stands():
             return
-        decision = decide(self.state, asked.command, asked.caller, max(self._clock.now_ns(), self.state.time_ns))
+        decision = decide(self.state, asked.command, asked.caller, now_ns)
         if self._on_decided is not None:
             self._on_decided(self.state, asked.command, decision)
         forming = self._forming

@@ -31,7 +31,7 @@ from coordinator_service.log.base import (
     StoredBatch,
 )
 from coordinator_service.log.codec import decode_event, split
-from coordinator_service.log.verify import check_link
+from coordinator_service.log.verify import check_chain
 from coordinator_service.ports import Committed
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Fold:
         """Folds batches that follow, checking the chain. Raises LogCorrupt."""
         folded = 0
         for stored in batches:
-            check_link(stored, self.state.sequence, self.hash)
+            check_chain(stored, self.state.sequence, self.hash)
             for event in self._events_of(stored.batch):
                 if event.sequence != self.state.sequence + 1:
                     raise LogCorrupt(f"event {event.sequence} follows {self.state.sequence}", sequence=event.sequence)
@@ -100,6 +100,11 @@ class Fold:
                 folded += 1
                 if folded % FOLD_EVENTS_PER_TURN == 0:
                     await asyncio.sleep(0)
+            if self.state.sequence != stored.batch.last_sequence:
+                missing = self.state.sequence + 1
+                raise LogCorrupt(
+                    f"the batch that ends at {stored.batch.last_sequence} does not hold it", sequence=missing
+                )
             self.hash = stored.hash
 
     def _events_of(self, batch: Batch) -> Iterable[Event]:
