@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, lock_queues, locks, reasons, scheduler, subjects
+from coordinator_service.core import attempts, lock_queues, locks, policies, reasons, scheduler, subjects
 from coordinator_service.core.answers import Done, SessionOpened
 from coordinator_service.core.events import (
     AgentAttached,
@@ -54,6 +54,7 @@ def decide_open(d: Deciding, command: OpenSession) -> SessionOpened:
     spec = command.spec
     agent_id = spec.agent_id or f"client-{state.sequence + 1}"
     spec = replace(spec, agent_id=agent_id, agent_name=spec.agent_name or agent_id)
+    policies.check_claims(state, spec)
     existing = state.agents.get(agent_id)
     if existing is None and len(state.agents) >= state.limits.agents_max:
         raise LimitReached("agents_max", state.limits.agents_max)
@@ -151,6 +152,7 @@ def decide_update(d: Deciding, command: UpdateAgent) -> Done:
     """A3: capabilities, labels and limits change; the ids stay."""
     agent = calling_agent(d)
     spec = replace(command.spec, agent_id=agent.spec.agent_id, agent_name=agent.spec.agent_name)
+    policies.check_claims(d.state, spec)
     event = d.emit(
         AgentUpdated(spec=spec),
         reason=reasons.CALLER,

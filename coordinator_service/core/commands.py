@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.specs import (
+    AgentCapabilities,
     AgentSpec,
     LockRequest,
     Policy,
@@ -52,10 +53,15 @@ class StartOwner:
 
 @value
 class ChangePolicies:
-    """The policies from now on; a digest that is in force already changes nothing."""
+    """The policies from now on; a digest that is in force already changes nothing (P2).
+
+    unchanged_ns is for how long the file has been what it is: one that was superseded since changes nothing either.
+    """
 
     policies: tuple[Policy, ...]
     digest: str = ""
+    agent_capabilities: tuple[AgentCapabilities, ...] = ()
+    unchanged_ns: int = 0
 
 
 @value

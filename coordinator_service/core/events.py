@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
 from coordinator_service.core.specs import (
+    AgentCapabilities,
     AgentSpec,
     ConflictingKey,
     LockGrant,
@@ -381,6 +382,7 @@ class PolicyChanged:
     type: ClassVar[EventType] = EventType.POLICY_CHANGED
     policies: tuple[Policy, ...]
     digest: str = ""
+    agent_capabilities: tuple[AgentCapabilities, ...] = ()
 
 
 @value

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Final
 from coordinator_service.core import reasons
 from coordinator_service.core.answers import Done
 from coordinator_service.core.events import Event, PolicyChanged
-from coordinator_service.core.rejections import InvalidField
+from coordinator_service.core.rejections import InvalidField, PermissionDenied
 from coordinator_service.core.specs import Policy, RetryPolicy
 from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, ConflictStrategy
 
 if TYPE_CHECKING:
     from coordinator_service.core.commands import ChangePolicies
     from coordinator_service.core.deciding import Deciding
+    from coordinator_service.core.specs import AgentSpec
     from coordinator_service.core.state import AttemptRow, NamespaceState
+
+SUPERSEDED_MAX: Final = 1000
+"""Digests remembered as superseded."""
+CAPABILITIES_NAMED_MAX: Final = 5
+"""Capabilities that a refusal names."""
 
 DEFAULT_RETRY: Final = RetryPolicy(
     attempts_max=3,
@@ -89,20 +95,45 @@ def policy_of_caller(d: Deciding, attempt: AttemptRow | None) -> Policy:
     return state.policies[policy_name(state, "" if agent is None else agent.spec.agent_name)]
 
 
+def check_claims(state: NamespaceState, spec: AgentSpec) -> None:
+    """A3: an agent claims nothing outside of its name's allow-list, where that is enforced."""
+    allowed = state.agent_capabilities.get(spec.agent_name)
+    if allowed is None or not allowed.enforce:
+        return
+    outside = [each.name for each in spec.capabilities if each.name not in allowed.capabilities]
+    if outside:
+        named = ", ".join(map(repr, outside[:CAPABILITIES_NAMED_MAX]))
+        more = f" and {len(outside) - CAPABILITIES_NAMED_MAX} more" if len(outside) > CAPABILITIES_NAMED_MAX else ""
+        raise PermissionDenied(f"the policies do not allow agents named {spec.agent_name!r} to claim {named}{more}")
+
+
 def decide_policies(d: Deciding, command: ChangePolicies) -> Done:
-    """P2: a change is an event; the digest in force already changes nothing."""
+    """P2: a change is an event; the digest in force changes nothing, nor does one that was superseded since."""
     if not any(policy.name == "default" for policy in command.policies):
         raise InvalidField(("policies", 'one of them must be named "default"'))
-    if command.digest and command.digest == d.state.policies_digest:
+    superseded_ns = d.state.policies_superseded.get(command.digest)
+    outdated = superseded_ns is not None and d.now_ns - command.unchanged_ns < superseded_ns
+    if command.digest and (outdated or command.digest == d.state.policies_digest):
         return Done(sequence=d.state.sequence)
-    event = d.emit(PolicyChanged(policies=command.policies, digest=command.digest), reason=reasons.POLICY_INPUT)
+    event = d.emit(
+        PolicyChanged(policies=command.policies, digest=command.digest, agent_capabilities=command.agent_capabilities),
+        reason=reasons.POLICY_INPUT,
+    )
     return Done(sequence=event.sequence)
 
 
-def apply_policies(state: NamespaceState, _event: Event, payload: PolicyChanged) -> None:
+def apply_policies(state: NamespaceState, event: Event, payload: PolicyChanged) -> None:
     """The given policies hold from now on, each complete."""
     given = {policy.name: policy for policy in payload.policies}
     default = completed(given["default"], DEFAULT_POLICY)
     state.policies = {name: completed(policy, default) for name, policy in given.items()}
+    state.agent_capabilities = {each.agent_name: each for each in payload.agent_capabilities}
+    superseded = state.policies_superseded
+    if state.policies_digest:
+        superseded.pop(state.policies_digest, None)
+        superseded[state.policies_digest] = event.time_ns
+    superseded.pop(payload.digest, None)
+    while len(superseded) > SUPERSEDED_MAX:
+        del superseded[next(iter(superseded))]
     state.policies_digest = payload.digest
     state.open_gates()

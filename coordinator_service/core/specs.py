@@ -97,6 +97,15 @@ class Policy:
 
 
 @value
+class AgentCapabilities:
+    """What agents of a name are for; enforced, they may claim nothing else (A3)."""
+
+    agent_name: str
+    capabilities: tuple[str, ...] = ()
+    enforce: bool = False
+
+
+@value
 class TaskSpec:
     """What a submitter writes of a task."""
 

@@ -19,6 +19,7 @@ from coordinator_service.core.limits import Limits
 from coordinator_service.core.policies import BUILT_IN_POLICIES
 from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.specs import (
+    AgentCapabilities,
     AgentSpec,
     LockRequest,
     Policy,
@@ -292,6 +293,9 @@ class Tables:
     limits: Limits = field(default_factory=Limits)
     policies: dict[str, Policy] = field(default_factory=lambda: dict(BUILT_IN_POLICIES))
     policies_digest: str = ""
+    policies_superseded: dict[str, int] = field(default_factory=dict)
+    """Digests that were in force, and the time at which another one took their place; the oldest first."""
+    agent_capabilities: dict[str, AgentCapabilities] = field(default_factory=dict)
     agents: dict[str, AgentRow] = field(default_factory=dict)
     roles: dict[str, AgentSpec] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)

@@ -53,10 +53,22 @@ class Policy(_message.Message):
     running_max: int
     def __init__(self, name: _Optional[str] = ..., max_execution_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resource_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., conflict_strategy: _Optional[_Union[ConflictStrategy, str]] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ..., cancel_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., conflict_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[int] = ..., running_max: _Optional[int] = ...) -> None: ...
 
+class AgentCapabilities(_message.Message):
+    __slots__ = ("agent_name", "capabilities", "enforce")
+    AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    ENFORCE_FIELD_NUMBER: _ClassVar[int]
+    agent_name: str
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    enforce: bool
+    def __init__(self, agent_name: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., enforce: bool = ...) -> None: ...
+
 class PolicyChanged(_message.Message):
-    __slots__ = ("policies", "digest")
+    __slots__ = ("policies", "digest", "agent_capabilities")
     POLICIES_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    AGENT_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     policies: _containers.RepeatedCompositeFieldContainer[Policy]
     digest: str
-    def __init__(self, policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., digest: _Optional[str] = ...) -> None: ...
+    agent_capabilities: _containers.RepeatedCompositeFieldContainer[AgentCapabilities]
+    def __init__(self, policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., digest: _Optional[str] = ..., agent_capabilities: _Optional[_Iterable[_Union[AgentCapabilities, _Mapping]]] = ...) -> None: ...
