@@ -80,7 +80,7 @@ def test_a_file_that_changed_this_very_moment_is_applied(namespace: Namespace) -
     assert digests(namespace) == ["old", "new", "old"]
 
 
-def test_what_was_superseded_is_bounded(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_superseded_is_bounded(monkeypatch: pytest.MonkeyPatch, namespace: Namespace) -> None:
     """P2, D8: so many digests are remembered, the oldest are forgotten first, and a snapshot holds them."""
     monkeypatch.setattr(policies, "SUPERSEDED_MAX", 3)
     for number in range(6):
