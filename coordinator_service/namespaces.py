@@ -59,6 +59,10 @@ class ShellLimits:
     snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
 
 
+_LEASED = frozenset((ResourceAcquired, ResourceReleased, AgentRegistered, AgentDisconnected))
+"""Events that begin or end a lease."""
+
+
 class LocalNamespace:
     """A namespace that this replica owns."""
 
@@ -209,6 +213,8 @@ class LocalNamespace:
     def _committed(self, committed: list[Committed]) -> None:
         for each in committed:
             payload = each.event.payload
+            if type(payload) not in _LEASED:
+                continue
             if isinstance(payload, ResourceAcquired):
                 if not payload.session_id:
                     token = payload.existing_token or each.sequence

@@ -125,6 +125,10 @@ class SessionStream:
             self._wake.set_result(None)
 
 
+_ROUTED = frozenset((TaskAssigned, TaskCancelRequested, AgentFailed, TaskCancelled, AgentDisconnected, AgentDraining))
+"""Events that an agent may have to be told of; by far the most are not."""
+
+
 class SessionHub:
     """The streams of one namespace on this replica."""
 
@@ -223,7 +227,8 @@ class SessionHub:
             follower = await self.port.follow(self._position)
             while True:
                 for each in await follower.read():
-                    self._route(each.event)
+                    if type(each.event.payload) in _ROUTED:
+                        self._route(each.event)
         except Rejection as reason:
             for stream in list(self._streams.values()):
                 stream.close(reason)
