@@ -63,6 +63,7 @@ class ScriptedAgent:
         self.session_id = 0
         self._takeover = False
         self._silent = False
+        self._reads = False
         self._connected = asyncio.Event()
         self._executions: dict[int, asyncio.Task[None]] = {}
         self._stop_told: set[int] = set()
@@ -96,6 +97,7 @@ class ScriptedAgent:
         for token in opened.stale:
             self._drop(token)
         self._takeover = self._silent = False
+        self._reads = True
         self._connected.set()
         heart = self.world.spawn(self._beat(coordinator, stream), f"heart of {self.agent_id}")
         detach_soon = True
@@ -156,6 +158,7 @@ class ScriptedAgent:
 
     async def _get_into(self, trouble: str, coordinator: Coordinator, stream: SessionStream) -> bool:
         self.world.note(f"{self.agent_id} ({self.session_id}): {trouble}")
+        self._reads = False
         if trouble == "overlap":
             return False
         if trouble == "silent":
@@ -199,7 +202,7 @@ class ScriptedAgent:
             except (Lost, Rejection):
                 return
             port.renew_session(self.session_id)
-            if beats and stream.closed is None and not coordinator.dead:
+            if beats and self._reads and stream.closed is None and not coordinator.dead:
                 self._check_served(port.sequencer, unseen)
             beats += 1
             await asyncio.sleep(self.lease_seconds / 3)
