@@ -15,6 +15,7 @@ from coordinator_service.core.events import (
     ConflictDetected,
     Event,
     RunSubmitted,
+    StateUpdated,
 )
 from coordinator_service.core.rejections import Rejection, StateConflict
 from coordinator_service.core.specs import (
@@ -219,7 +220,7 @@ def recalled(events: Sequence[Event]) -> Answer | Rejection:
     for event in events:
         payload = event.payload
         if isinstance(payload, ConflictDetected):
-            return StateConflict(event.sequence, payload.keys, event.cause)
+            return _conflict_recalled(events, event, payload)
         if isinstance(payload, RunSubmitted):
             return RunAccepted(run_id=event.run_id, sequence=event.sequence, replayed=True)
         if isinstance(payload, AgentRegistered):
@@ -231,3 +232,11 @@ def recalled(events: Sequence[Event]) -> Answer | Rejection:
                 resumed=True,
             )
     return Done(sequence=events[0].sequence, replayed=True)
+
+
+def _conflict_recalled(events: Sequence[Event], detected: Event, conflict: ConflictDetected) -> Answer | Rejection:
+    """S7: who won the conflict wrote; who lost it was refused, and wrote nothing."""
+    for event in events:
+        if isinstance(event.payload, StateUpdated):
+            return Done(sequence=event.sequence, replayed=True)
+    return StateConflict(detected.sequence, conflict.keys, detected.cause)

@@ -88,8 +88,7 @@ def decide_complete(d: Deciding, command: CompleteTask) -> Done:
     attempt = require(d, command.attempt_token)
     state = d.state
     task = state.task(attempt.run_id, attempt.task_id)
-    first = state.sequence + 1
-    shared_state.write(d, command.changes, shared_state.writer_of(d, attempt), attempt)
+    first = shared_state.write(d, command.changes, shared_state.writer_of(d, attempt), attempt)
     if command.result_is_json:
         _write_result(d, attempt, task.agent_name, command)
     completed = d.emit(

@@ -228,6 +228,7 @@ class UpdateState:
 
     change: StateChange
     writer: str = ""
+    priority: int = 0
 
 
 # Reads.

@@ -111,6 +111,7 @@ class StateUpdated:
     prefix: str = ""
     writer: str = ""
     new_state_size: int = 0
+    priority: int = 0
 
 
 @value
@@ -199,6 +200,7 @@ class ConflictDetected:
     base_revision: int
     keys: tuple[ConflictingKey, ...]
     strategy: ConflictStrategy
+    priority: int = 0
 
 
 @value

@@ -51,8 +51,7 @@ def joined(old: object, new: JsonValue, strategy: MergeStrategy) -> JsonValue:
 def decide_update(d: Deciding, command: UpdateState) -> Done:
     """Changes keys, or records the conflict and refuses."""
     attempt = d.state.attempts.get(d.caller.attempt_token) if d.caller.attempt_token else None
-    sequence = d.state.sequence + 1
-    write(d, (command.change,), writer_of(d, attempt, command.writer), attempt)
+    sequence = write(d, (command.change,), writer_of(d, attempt, command.writer), attempt, command.priority)
     return Done(sequence=sequence)
 
 
@@ -66,15 +65,24 @@ def writer_of(d: Deciding, attempt: AttemptRow | None, named: str = "") -> str:
     return named or d.caller.principal or f"request/{d.state.sequence + 1}"
 
 
-def write(d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None) -> None:
-    """Makes changes that conflict with nothing, all of them; else emits the conflict and raises StateConflict."""
+def write(
+    d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None, priority: int = 0
+) -> int:
+    """Makes changes that conflict with nothing or win, all of them, and says at which sequence the first of them is;
+    else emits the conflict and raises StateConflict. priority is the task's inside an attempt (S7)."""
     _check(d.state, changes)
-    conflicts.check(d, changes, writer, attempt)
+    if attempt is not None:
+        priority = d.state.task(attempt.run_id, attempt.task_id).priority
+    conflicts.check(d, changes, writer, attempt, priority)
+    first = d.state.sequence + 1
     for change in changes:
-        emit_update(d, change, writer, reasons.UPDATED, attempt)
+        emit_update(d, change, writer, reasons.UPDATED, attempt, priority)
+    return first
 
 
-def emit_update(d: Deciding, change: StateChange, writer: str, reason: str, attempt: AttemptRow | None) -> None:
+def emit_update(
+    d: Deciding, change: StateChange, writer: str, reason: str, attempt: AttemptRow | None, priority: int = 0
+) -> None:
     """One change, as an event."""
     state = d.state
     d.emit(
@@ -84,6 +92,7 @@ def emit_update(d: Deciding, change: StateChange, writer: str, reason: str, atte
             prefix=change.prefix,
             writer=writer,
             new_state_size=_size_after(state, change),
+            priority=priority,
         ),
         reason=reason,
         cause=attempt.token if attempt is not None else 0,

@@ -215,6 +215,7 @@ class ConflictingKey:
     current: JsonValue = None
     attempted_digest: str = ""
     current_digest: str = ""
+    their_priority: int = 0
 
 
 @value

@@ -220,19 +220,23 @@ class Change:
     writer: str
     key: str
     traceparent: str
+    priority: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
 class Trail:
     """The latest change, and the latest by another writer than that one; the same of changes other than appends.
 
-    Two of each are enough to say, for any writer, which was the latest change by somebody else.
+    Two of each are enough to say, for any writer, which was the latest change by somebody else. above are changes
+    before the latest, oldest first, each of a higher priority than all that came after it: at most nine.
     """
 
     latest: Change | None = None
     latest_other: Change | None = None
     hard: Change | None = None
     hard_other: Change | None = None
+    above: tuple[Change, ...] = ()
+    hard_above: tuple[Change, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

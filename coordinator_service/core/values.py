@@ -47,6 +47,8 @@ class ConflictStrategy(IntEnum):
     """Who wins when two writers meet (S7)."""
 
     TIMESTAMP_BASED = 1
+    PRIORITY_BASED = 2
+    LAST_WRITER_WINS = 3
 
 
 class AgentStatus(IntEnum):

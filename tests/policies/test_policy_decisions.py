@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -104,8 +105,7 @@ def test_a_refused_takeover_leaves_the_session_that_lives(namespace: Namespace) 
     """A3, A2: a claim is refused before the session that it would take over is ended."""
     opened = namespace.do(hello("infrastructure", "dns"))
     namespace.do(change("one", AgentCapabilities(agent_name="infrastructure", capabilities=("dns",), enforce=True)))
-    taking = hello("infrastructure", "mining")
-    taking.takeover = True
+    taking = replace(hello("infrastructure", "mining"), takeover=True)
     namespace.refuse(PermissionDenied, taking)
     assert namespace.state.agents["a"].session_id == opened.session_id
 

@@ -94,3 +94,10 @@ async def test_a_namespace_that_is_not_there_holds_nothing(peer: Peer) -> None:
     """A first writer may look before it writes: no entries at revision 0."""
     read = await peer.state.GetState(GetState(namespace="blog"))
     assert (list(read.entries), read.sequence) == ([], 0)
+
+
+async def test_a_priority_out_of_range_is_refused(peer: Peer) -> None:
+    """Bad input, S7: 0 to 9; nothing is written."""
+    refusal = await refused(peer.update("a", 1, writer="w", priority=10))
+    assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", {"priority": "must be 0 to 9"})
+    assert not (await peer.state.GetState(GetState(keys=["a"]))).entries

@@ -21,6 +21,7 @@ from coordinator_service.rpc.validation import (
     given_name_fault,
     optional_path_fault,
     path_fault,
+    priority_fault,
 )
 
 _STRATEGIES = {0: MergeStrategy.MERGE, **{int(each): each for each in MergeStrategy}}
@@ -29,7 +30,9 @@ _STRATEGIES = {0: MergeStrategy.MERGE, **{int(each): each for each in MergeStrat
 def decode_update(request: Any, _scope: Scope, faults: Faults) -> UpdateState:
     if request.writer:
         faults.add("writer", given_name_fault(request.writer))
-    return UpdateState(change=read_change(faults, "change", request.change), writer=request.writer)
+    faults.add("priority", priority_fault(request.priority))
+    change = read_change(faults, "change", request.change)
+    return UpdateState(change=change, writer=request.writer, priority=request.priority)
 
 
 def read_change(faults: Faults, field: str, change: Any) -> StateChange:

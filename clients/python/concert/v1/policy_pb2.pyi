@@ -14,8 +14,12 @@ class ConflictStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CONFLICT_STRATEGY_UNSPECIFIED: _ClassVar[ConflictStrategy]
     CONFLICT_STRATEGY_TIMESTAMP_BASED: _ClassVar[ConflictStrategy]
+    CONFLICT_STRATEGY_PRIORITY_BASED: _ClassVar[ConflictStrategy]
+    CONFLICT_STRATEGY_LAST_WRITER_WINS: _ClassVar[ConflictStrategy]
 CONFLICT_STRATEGY_UNSPECIFIED: ConflictStrategy
 CONFLICT_STRATEGY_TIMESTAMP_BASED: ConflictStrategy
+CONFLICT_STRATEGY_PRIORITY_BASED: ConflictStrategy
+CONFLICT_STRATEGY_LAST_WRITER_WINS: ConflictStrategy
 
 class RetryPolicy(_message.Message):
     __slots__ = ("attempts_max", "backoff_initial", "backoff_max", "backoff_multiplier", "lost_attempts_max")

@@ -58,21 +58,23 @@ class StateEntry(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., revision: _Optional[int] = ..., writer: _Optional[str] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StateUpdated(_message.Message):
-    __slots__ = ("updates", "merge_strategy", "prefix", "writer", "new_state_size")
+    __slots__ = ("updates", "merge_strategy", "prefix", "writer", "new_state_size", "priority")
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     MERGE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     NEW_STATE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     updates: _containers.RepeatedCompositeFieldContainer[StateUpdate]
     merge_strategy: MergeStrategy
     prefix: str
     writer: str
     new_state_size: int
-    def __init__(self, updates: _Optional[_Iterable[_Union[StateUpdate, _Mapping]]] = ..., merge_strategy: _Optional[_Union[MergeStrategy, str]] = ..., prefix: _Optional[str] = ..., writer: _Optional[str] = ..., new_state_size: _Optional[int] = ...) -> None: ...
+    priority: int
+    def __init__(self, updates: _Optional[_Iterable[_Union[StateUpdate, _Mapping]]] = ..., merge_strategy: _Optional[_Union[MergeStrategy, str]] = ..., prefix: _Optional[str] = ..., writer: _Optional[str] = ..., new_state_size: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class ConflictingKey(_message.Message):
-    __slots__ = ("key", "their_key", "their_writer", "their_revision", "their_timestamp", "their_traceparent", "attempted", "current", "attempted_digest", "current_digest")
+    __slots__ = ("key", "their_key", "their_writer", "their_revision", "their_timestamp", "their_traceparent", "attempted", "current", "attempted_digest", "current_digest", "their_priority")
     KEY_FIELD_NUMBER: _ClassVar[int]
     THEIR_KEY_FIELD_NUMBER: _ClassVar[int]
     THEIR_WRITER_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +85,7 @@ class ConflictingKey(_message.Message):
     CURRENT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTED_DIGEST_FIELD_NUMBER: _ClassVar[int]
     CURRENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    THEIR_PRIORITY_FIELD_NUMBER: _ClassVar[int]
     key: str
     their_key: str
     their_writer: str
@@ -93,21 +96,24 @@ class ConflictingKey(_message.Message):
     current: _struct_pb2.Value
     attempted_digest: str
     current_digest: str
-    def __init__(self, key: _Optional[str] = ..., their_key: _Optional[str] = ..., their_writer: _Optional[str] = ..., their_revision: _Optional[int] = ..., their_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., their_traceparent: _Optional[str] = ..., attempted: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., current: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., attempted_digest: _Optional[str] = ..., current_digest: _Optional[str] = ...) -> None: ...
+    their_priority: int
+    def __init__(self, key: _Optional[str] = ..., their_key: _Optional[str] = ..., their_writer: _Optional[str] = ..., their_revision: _Optional[int] = ..., their_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., their_traceparent: _Optional[str] = ..., attempted: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., current: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., attempted_digest: _Optional[str] = ..., current_digest: _Optional[str] = ..., their_priority: _Optional[int] = ...) -> None: ...
 
 class ConflictDetected(_message.Message):
-    __slots__ = ("conflict_type", "writer", "base_revision", "keys", "strategy")
+    __slots__ = ("conflict_type", "writer", "base_revision", "keys", "strategy", "priority")
     CONFLICT_TYPE_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     BASE_REVISION_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     conflict_type: str
     writer: str
     base_revision: int
     keys: _containers.RepeatedCompositeFieldContainer[ConflictingKey]
     strategy: _policy_pb2.ConflictStrategy
-    def __init__(self, conflict_type: _Optional[str] = ..., writer: _Optional[str] = ..., base_revision: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[ConflictingKey, _Mapping]]] = ..., strategy: _Optional[_Union[_policy_pb2.ConflictStrategy, str]] = ...) -> None: ...
+    priority: int
+    def __init__(self, conflict_type: _Optional[str] = ..., writer: _Optional[str] = ..., base_revision: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[ConflictingKey, _Mapping]]] = ..., strategy: _Optional[_Union[_policy_pb2.ConflictStrategy, str]] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class CoordinationRequired(_message.Message):
     __slots__ = ("action", "target", "winner", "conflict_sequence")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from concert.v1 import state_pb2 as concert_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63oncert/v1/state_service.proto\x12\nconcert.v1\x1a\x16\x63oncert/v1/state.proto\"\x8b\x01\n\x12UpdateStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\'\n\x06\x63hange\x18\x04 \x01(\x0b\x32\x17.concert.v1.StateChange\x12\x0e\n\x06writer\x18\x05 \x01(\t\"9\n\x13UpdateStateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"i\n\x0fGetStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\"f\n\x10GetStateResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.concert.v1.StateEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x32\xa5\x01\n\x0cStateService\x12N\n\x0bUpdateState\x12\x1e.concert.v1.UpdateStateRequest\x1a\x1f.concert.v1.UpdateStateResponse\x12\x45\n\x08GetState\x12\x1b.concert.v1.GetStateRequest\x1a\x1c.concert.v1.GetStateResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63oncert/v1/state_service.proto\x12\nconcert.v1\x1a\x16\x63oncert/v1/state.proto\"\x9d\x01\n\x12UpdateStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\'\n\x06\x63hange\x18\x04 \x01(\x0b\x32\x17.concert.v1.StateChange\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\"9\n\x13UpdateStateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"i\n\x0fGetStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\"f\n\x10GetStateResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.concert.v1.StateEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x32\xa5\x01\n\x0cStateService\x12N\n\x0bUpdateState\x12\x1e.concert.v1.UpdateStateRequest\x1a\x1f.concert.v1.UpdateStateResponse\x12\x45\n\x08GetState\x12\x1b.concert.v1.GetStateRequest\x1a\x1c.concert.v1.GetStateResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
   _globals['_UPDATESTATEREQUEST']._serialized_start=71
-  _globals['_UPDATESTATEREQUEST']._serialized_end=210
-  _globals['_UPDATESTATERESPONSE']._serialized_start=212
-  _globals['_UPDATESTATERESPONSE']._serialized_end=269
-  _globals['_GETSTATEREQUEST']._serialized_start=271
-  _globals['_GETSTATEREQUEST']._serialized_end=376
-  _globals['_GETSTATERESPONSE']._serialized_start=378
-  _globals['_GETSTATERESPONSE']._serialized_end=480
-  _globals['_STATESERVICE']._serialized_start=483
-  _globals['_STATESERVICE']._serialized_end=648
+  _globals['_UPDATESTATEREQUEST']._serialized_end=228
+  _globals['_UPDATESTATERESPONSE']._serialized_start=230
+  _globals['_UPDATESTATERESPONSE']._serialized_end=287
+  _globals['_GETSTATEREQUEST']._serialized_start=289
+  _globals['_GETSTATEREQUEST']._serialized_end=394
+  _globals['_GETSTATERESPONSE']._serialized_start=396
+  _globals['_GETSTATERESPONSE']._serialized_end=498
+  _globals['_STATESERVICE']._serialized_start=501
+  _globals['_STATESERVICE']._serialized_end=666
 # @@protoc_insertion_point(module_scope)

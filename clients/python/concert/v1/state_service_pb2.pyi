@@ -8,18 +8,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class UpdateStateRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "change", "writer")
+    __slots__ = ("namespace", "request_id", "attempt_token", "change", "writer", "priority")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CHANGE_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     change: _state_pb2.StateChange
     writer: str
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., change: _Optional[_Union[_state_pb2.StateChange, _Mapping]] = ..., writer: _Optional[str] = ...) -> None: ...
+    priority: int
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., change: _Optional[_Union[_state_pb2.StateChange, _Mapping]] = ..., writer: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class UpdateStateResponse(_message.Message):
     __slots__ = ("revision", "replayed")
