@@ -1,7 +1,7 @@
 """`python -m coordinator_service`: serves until it is told to stop.
 
-SIGTERM or SIGINT ends it gracefully, a second one at once. Exit codes: 0 after a stop, 1 when it cannot serve, 2 for a
-configuration that cannot be used.
+SIGTERM or SIGINT ends it gracefully, a second one at once; SIGHUP has the policy file read again. Exit codes: 0 after a
+stop, 1 when it cannot serve, 2 for a configuration or a policy file that cannot be used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.log.base import LogError
+from coordinator_service.policy_watch import PolicyFileUnusable
 from coordinator_service.server import CannotListen, CoordinatorServer
 
 _log = logging.getLogger("coordinator_service")
@@ -40,6 +41,9 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
             runner.run(_serve(settings))
+    except PolicyFileUnusable as fault:
+        print(f"{PROGRAM}: {fault}", file=sys.stderr)
+        sys.exit(2)
     except (CannotListen, LogError, OSError) as fault:
         print(f"{PROGRAM}: {fault}", file=sys.stderr)
         sys.exit(1)
@@ -63,6 +67,7 @@ async def _serve(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     stopping = _Stopping()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_policies)
     store = settings.event_store if settings.event_store == "memory" else str(settings.sqlite_path)
     _log.info("serving on %s as %s, events in %s", server.address, settings.replica_id, store)
     if settings.ready_file is not None:

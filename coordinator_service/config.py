@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     )
     data_dir: Path = _setting(Path("concert-data"), "directory of the sqlite store, made if there is none")
     replica_id: Annotated[str, AfterValidator(_replica_id)] = _setting(socket.gethostname(), "name of this replica")
+    policy_file: Path | None = _setting(
+        None, "YAML file of policies, looked at again and again; none: the built-in ones"
+    )
+    policy_poll_seconds: Annotated[float, Field(ge=0.01, le=3600)] = _setting(
+        1.0, "how often the policy file is looked at; a change counts at the second look"
+    )
     ready_file: Path | None = _setting(None, "written, as JSON, once the coordinator serves; removed when it stops")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe line that is logged")
     event_loop: Literal["auto", "uvloop", "asyncio"] = _setting("auto", "auto takes uvloop where it is installed")
@@ -252,6 +258,12 @@ def _metavar(name: str) -> str:
     for ending in ("seconds", "ms", "bytes"):
         if ending in name.split("_"):
             return ending.upper()
-    special = {"listen": "HOST:PORT", "data_dir": "DIRECTORY", "ready_file": "FILE", "log_level": "LEVEL"}
+    special = {
+        "listen": "HOST:PORT",
+        "data_dir": "DIRECTORY",
+        "ready_file": "FILE",
+        "policy_file": "FILE",
+        "log_level": "LEVEL",
+    }
     special |= {"event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
     return special.get(name, "COUNT")

@@ -33,13 +33,14 @@ from coordinator_service.log.base import LogStore
 from coordinator_service.log.memory import MemoryStore
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.namespaces import Namespaces
+from coordinator_service.policy_watch import PolicyWatch
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.agent_servicer import AgentServicer
 from coordinator_service.rpc.calls import PACKAGE, Calls
 from coordinator_service.rpc.event_servicer import EventServicer
 from coordinator_service.rpc.identity import NAMESPACE_DEFAULT
 from coordinator_service.rpc.lock_servicer import LockServicer
-from coordinator_service.rpc.monitor_servicer import MonitorServicer, ServerDescription
+from coordinator_service.rpc.monitor_servicer import MonitorServicer, PolicyFileStatus, ServerDescription
 from coordinator_service.rpc.run_servicer import RunServicer
 from coordinator_service.rpc.session_servicer import SessionServicer
 from coordinator_service.rpc.state_servicer import StateServicer
@@ -92,10 +93,15 @@ class CoordinatorServer:
         self.settings = settings
         self._store = store
         self._clock = clock or SystemClock()
+        self._policies: PolicyWatch | None = None
+        if settings.policy_file is not None:
+            self._policies = PolicyWatch(settings.policy_file, self._clock, settings.policy_poll_seconds)
 
     async def start(self) -> None:
-        """Serves. Raises CannotListen, LogError (StoreInUse where another coordinator has the store)."""
+        """Serves. Raises CannotListen, PolicyFileUnusable, LogError (StoreInUse where another has the store)."""
         settings = self.settings
+        if self._policies is not None:
+            self._policies.load()
         if self._store is None:
             self._store = _open_store(settings)
         self._namespaces = Namespaces(
@@ -104,6 +110,7 @@ class CoordinatorServer:
             replica_id=settings.replica_id,
             limits=settings.core_limits(),
             shell=settings.shell_limits(),
+            on_owned=None if self._policies is None else self._policies.tell,
         )
         self._calls = Calls(self._namespaces)
         self._hubs = SessionHubs(settings.session_limits(), settings.reported_limits())
@@ -119,6 +126,13 @@ class CoordinatorServer:
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._opening = asyncio.create_task(self._open_all())
+        if self._policies is not None:
+            self._policies.begin(self._namespaces.owned)
+
+    def reload_policies(self) -> None:
+        """Reads the policy file again at once, if there is one."""
+        if self._policies is not None:
+            self._policies.reload()
 
     async def stop(self, *, notice_seconds: float = 0.0, grace_seconds: float = 0.0) -> None:
         """Ends, in the order that the module says."""
@@ -158,7 +172,7 @@ class CoordinatorServer:
         yield RunServicer(calls).handler()
         yield LockServicer(calls).handler()
         yield StateServicer(calls).handler()
-        yield MonitorServicer(calls, self._description()).handler()
+        yield MonitorServicer(calls, self._description(), self._policy_file).handler()
 
     def _description(self) -> ServerDescription:
         return ServerDescription(
@@ -168,6 +182,9 @@ class CoordinatorServer:
             started_at_ns=self._clock.wall_ns(),
             limits=self.settings.reported_limits(),
         )
+
+    def _policy_file(self) -> PolicyFileStatus | None:
+        return None if self._policies is None else self._policies.status()
 
     def _bind(self) -> str:
         listen = self.settings.listen
@@ -193,6 +210,8 @@ class CoordinatorServer:
 
     async def _close_store(self) -> None:
         assert self._store is not None
+        if self._policies is not None:
+            await self._policies.close()
         self._opening.cancel()
         await asyncio.gather(self._opening, return_exceptions=True)
         await self._namespaces.close()

@@ -48,6 +48,7 @@ BUILT_IN_POLICIES: Final[dict[str, Policy]] = {
         name="high_priority",
         max_execution_time_ns=600 * NS_PER_SECOND,
         resource_timeout_ns=60 * NS_PER_SECOND,
+        conflict_strategy=ConflictStrategy.PRIORITY_BASED,
         priority=5,
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,28 @@ class ServerDescription:
     features: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFileStatus:
+    """How the policy file stands: the digest of the last good one, and what is wrong with it now, if anything (P1)."""
+
+    digest: str
+    loaded_at_ns: int
+    fault: str = ""
+    failing_since_ns: int = 0
+
+
 class MonitorServicer:
     """Serves MonitorService."""
 
-    def __init__(self, calls: Calls, description: ServerDescription) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        description: ServerDescription,
+        policy_file: Callable[[], PolicyFileStatus | None] = lambda: None,
+    ) -> None:
         self._calls = calls
         self._info = _encode(description)
+        self._policy_file = policy_file
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What the server registers."""
@@ -38,7 +55,21 @@ class MonitorServicer:
         return self._calls.service("MonitorService", {"GetServerInfo": get_info})
 
     async def _get_server_info(self, _request: Any, _context: Context) -> bytes:
-        return self._info
+        status = self._policy_file()
+        # A message is extended by what comes after its bytes.
+        return self._info if status is None else self._info + _encode_status(status)
+
+
+def _encode_status(status: PolicyFileStatus) -> bytes:
+    info = pb.GetServerInfoResponse()
+    file = info.policy_file
+    file.digest = status.digest
+    fill_timestamp(status.loaded_at_ns, file.loaded_at)
+    if status.fault:
+        file.fault = status.fault
+        fill_timestamp(status.failing_since_ns, file.failing_since)
+    encoded: bytes = info.SerializeToString()
+    return encoded
 
 
 def _encode(description: ServerDescription) -> bytes:

@@ -12,11 +12,12 @@ from tests.core.driver import Namespace, seconds, task
 
 
 def test_the_built_in_policies_are_those_of_the_mission() -> None:
-    """R17: default 300 s and 30 s, timestamp_based; high_priority 600 s and 60 s."""
+    """R17: default 300 s and 30 s, timestamp_based; high_priority 600 s and 60 s, priority_based."""
     default, high = BUILT_IN_POLICIES["default"], BUILT_IN_POLICIES["high_priority"]
     assert (default.max_execution_time_ns, default.resource_timeout_ns) == (seconds(300), seconds(30))
     assert (high.max_execution_time_ns, high.resource_timeout_ns) == (seconds(600), seconds(60))
     assert default.conflict_strategy is ConflictStrategy.TIMESTAMP_BASED
+    assert high.conflict_strategy is ConflictStrategy.PRIORITY_BASED
 
 
 def test_a_tasks_policy_is_its_own_else_its_runs_else_its_agent_names_else_default(namespace: Namespace) -> None:

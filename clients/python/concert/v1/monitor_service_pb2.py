@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n concert/v1/monitor_service.proto\x12\nconcert.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\x98\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nreplica_id\x18\x02 \x01(\t\x12\x15\n\rfeature_level\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12=\n\x06limits\x18\x05 \x03(\x0b\x32-.concert.v1.GetServerInfoResponse.LimitsEntry\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_store\x18\x07 \x01(\t\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\x66\n\x0eMonitorService\x12T\n\rGetServerInfo\x12 .concert.v1.GetServerInfoRequest\x1a!.concert.v1.GetServerInfoResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n concert/v1/monitor_service.proto\x12\nconcert.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xcb\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nreplica_id\x18\x02 \x01(\t\x12\x15\n\rfeature_level\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12=\n\x06limits\x18\x05 \x03(\x0b\x32-.concert.v1.GetServerInfoResponse.LimitsEntry\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_store\x18\x07 \x01(\t\x12\x31\n\x0bpolicy_file\x18\x08 \x01(\x0b\x32\x1c.concert.v1.PolicyFileStatus\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x93\x01\n\x10PolicyFileStatus\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12-\n\tloaded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x31\n\rfailing_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2f\n\x0eMonitorService\x12T\n\rGetServerInfo\x12 .concert.v1.GetServerInfoRequest\x1a!.concert.v1.GetServerInfoResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=81
   _globals['_GETSERVERINFOREQUEST']._serialized_end=103
   _globals['_GETSERVERINFORESPONSE']._serialized_start=106
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=386
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=341
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=386
-  _globals['_MONITORSERVICE']._serialized_start=388
-  _globals['_MONITORSERVICE']._serialized_end=490
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=437
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=392
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=437
+  _globals['_POLICYFILESTATUS']._serialized_start=440
+  _globals['_POLICYFILESTATUS']._serialized_end=587
+  _globals['_MONITORSERVICE']._serialized_start=589
+  _globals['_MONITORSERVICE']._serialized_end=691
 # @@protoc_insertion_point(module_scope)
