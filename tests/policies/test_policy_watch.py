@@ -16,8 +16,9 @@ import pytest
 from concert.v1 import event_pb2, event_service_pb2, lock_service_pb2, monitor_service_pb2, session_service_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from coordinator_service.core.commands import COORDINATOR, ChangePolicies
 from coordinator_service.log.memory import MemoryStore
-from coordinator_service.policy_file import digest_of
+from coordinator_service.policy_file import digest_of, parse
 from coordinator_service.policy_watch import PolicyFileUnusable
 from coordinator_service.server import CoordinatorServer
 from tests.coordinator_process import coordinator_process
@@ -304,6 +305,20 @@ async def test_a_file_that_is_put_back_while_a_replica_runs_counts(peer: Peer, f
         await status_when(peer, lambda found, text=text: found.digest == digest(text))  # type: ignore[misc]
     await change_to(peer, digest(NARROW))
     assert await digests(peer) == [digest(text) for text in (NARROW, WIDE, NARROW, WIDE)]
+
+
+async def test_a_file_that_is_mended_to_what_it_was_is_no_change(
+    coordinator: CoordinatorServer, peer: Peer, file: Path
+) -> None:
+    """P2: what another replica's newer file said in the meantime stands."""
+    newer = parse(WIDE.encode())
+    (namespace,) = coordinator._namespaces.owned()
+    await namespace.call(ChangePolicies(policies=newer.policies, digest=newer.digest), COORDINATOR)
+    put(file, BAD)
+    await status_when(peer, lambda found: bool(found.fault))
+    put(file, NARROW)
+    await status_when(peer, lambda found: not found.fault)
+    assert await digests(peer) == [digest(NARROW), digest(WIDE)]
 
 
 async def test_a_file_that_stays_is_told_once(coordinator: CoordinatorServer, peer: Peer, file: Path) -> None:
