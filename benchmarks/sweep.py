@@ -2,7 +2,8 @@
 
 Each release goes into a directory of its own that shadows the installed one; everything else stays the same. Releases
 take turns within a round, so that all of them meet the same weather, and every figure is compared with that of the
-first one named in the same round.
+first one named in the same round. Compared is the CPU time that the server spends on an answer, which a busy machine
+distorts far less than it does rates.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Variant:
 
 
 Measured = dict[str, tuple[float, float]]
-"""By figure: Concert's value and its ceiling's."""
+"""By figure: server CPU an answer, in µs, of Concert and of its ceiling."""
 
 
 def main() -> None:
@@ -97,14 +98,18 @@ def measure(variant: Variant, path: Path, seconds: float, scratch: Path) -> Meas
 
 def show(rounds: dict[Variant, list[Measured]], base: Variant) -> None:
     """Prints, by variant and figure, the median of each round's ratio to the first variant's value in that round."""
-    table = Table("variant", *FIGURES, title=f"Concert / its ceiling, as multiples of {base}: medians over rounds")
+    table = Table(
+        "variant",
+        *FIGURES,
+        title=f"Server CPU an answer, Concert / ceiling, as multiples of {base}: median (least to most)",
+    )
     for variant, measured in rounds.items():
         cells = []
         for name in FIGURES:
             pairs = list(zip(measured, rounds[base], strict=True))
-            concert = statistics.median(each[name][0] / first[name][0] for each, first in pairs)
-            ceiling = statistics.median(each[name][1] / first[name][1] for each, first in pairs)
-            cells.append(f"{concert:.2f} / {ceiling:.2f}")
+            cells.append(
+                " / ".join(_spread([each[name][side] / first[name][side] for each, first in pairs]) for side in (0, 1))
+            )
         table.add_row(str(variant), *cells)
     Console(width=140).print(table)
 
@@ -113,8 +118,13 @@ def _values(figure: dict[str, object]) -> Iterator[tuple[str, tuple[float, float
     """The first figure of a name is the one that has a target."""
     rounds = figure["rounds"]
     assert isinstance(rounds, list)
-    if figure["target"] is not None and rounds[0]["ceiling"]:
-        yield str(figure["name"]), (rounds[0]["concert"], rounds[0]["ceiling"])
+    if figure["target"] is not None and "concert_measured" in rounds[0]:
+        sides = (rounds[0][side]["server_cpu_us"] for side in ("concert_measured", "ceiling_measured"))
+        yield str(figure["name"]), (next(sides), next(sides))
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def _number(release: str) -> tuple[int, ...]:
