@@ -12,6 +12,7 @@ from coordinator_service.core.limits import Limits
 from coordinator_service.core.specs import (
     AgentCapabilities,
     AgentSpec,
+    Fence,
     LockRequest,
     Policy,
     Progress,
@@ -36,6 +37,7 @@ class Caller:
     request_id: str = ""
     digest: bytes = b""
     traceparent: str = ""
+    fences: tuple[Fence, ...] = ()
 
 
 COORDINATOR = Caller()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator_service.core import deadlines, lock_queues, scheduler
+from coordinator_service.core import deadlines, guards, lock_queues, scheduler
 from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.core.values import TaskStatus
@@ -20,6 +20,9 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
     _restore_runs(state)
     for waiter in state.waiters.values():
         lock_queues.enqueue(state, waiter)
+    for grant in state.grants.values():
+        for path in guards.paths(grant):
+            guards.add(state, grant, path)
     state.index.keys = SortedKeys(state.entries)
     for key, row in state.requests.items():
         state.index.request_ages.append((row.time_ns, key))

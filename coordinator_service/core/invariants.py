@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from coordinator_service.core import lock_queues, scheduler
+from coordinator_service.core import guards, lock_queues, scheduler
 from coordinator_service.core.state import NamespaceState, RunRow
 from coordinator_service.core.values import LockMode, TaskStatus
 
@@ -47,12 +47,17 @@ def _check_locks(state: NamespaceState) -> None:
             )
             _require(grant.mode is row.mode, 1, f"{resource}: modes are mixed")
             _require(grant.count >= 1, 1, f"grant {token} stands on nothing")
+            listed_guards = all(token in state.index.guarded.get(path, ()) for path in guards.paths(grant))
+            _require(listed_guards, 1, f"grant {token} guards a path that it is not found by")
             _require(token <= state.sequence, 2, f"fencing token {token} lies in the future")
             if grant.attempt_token:
                 _require(grant.attempt_token in state.attempts, 4, f"grant {token} outlived its attempt")
             elif grant.session_id:
                 _require(grant.session_id in state.index.sessions, 4, f"grant {token} outlived its session")
     _require(listed == len(state.grants), 1, "a grant is listed under no lock")
+    guarding = {token for tokens in state.index.guarded.values() for token in tokens}
+    guarding.update(token for tokens in state.index.guarded_within.values() for token in tokens)
+    _require(guarding <= state.grants.keys(), 1, "a lock that is gone still guards a path")
 
 
 def _check_attempts(state: NamespaceState) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import lock_queues, reasons, subjects
+from coordinator_service.core import guards, lock_queues, reasons, subjects
 from coordinator_service.core.answers import Acquired, Done, Waiting
 from coordinator_service.core.events import (
     Event,
@@ -467,13 +467,17 @@ def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquire
     if waiter is not None and payload.resource == waiter.requests[-1].resource:
         _drop_waiter(state, waiter)
     if payload.existing_token:
-        state.grants[payload.existing_token].count += 1
+        grant = state.grants[payload.existing_token]
+        grant.count += 1
+        if payload.guards and payload.guards not in guards.paths(grant):
+            grant.guards_also = (*grant.guards_also, payload.guards)
+            guards.add(state, grant, payload.guards)
     else:
         row = state.locks.get(payload.resource)
         if row is None:
             row = state.locks[payload.resource] = LockRow(mode=payload.mode)
         row.holders[payload.holder] = event.sequence
-        state.grants[event.sequence] = GrantRow(
+        grant = state.grants[event.sequence] = GrantRow(
             token=event.sequence,
             request_sequence=payload.request_sequence,
             resource=payload.resource,
@@ -485,6 +489,8 @@ def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquire
             attempt_token=payload.attempt_token,
             guards=payload.guards,
         )
+        if payload.guards:
+            guards.add(state, grant, payload.guards)
         grants, _ = _belongings(state, payload.session_id, payload.attempt_token)
         if grants is not None:
             grants[event.sequence] = None
@@ -499,6 +505,8 @@ def apply_released(state: NamespaceState, _event: Event, payload: ResourceReleas
     grant = state.grants.pop(payload.fencing_token)
     row = state.locks[grant.resource]
     del row.holders[grant.holder]
+    if grant.guards or grant.guards_also:
+        guards.drop(state, grant)
     if not row.holders:
         del state.locks[grant.resource]
     grants, _ = _belongings(state, grant.session_id, grant.attempt_token)

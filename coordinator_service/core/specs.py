@@ -184,6 +184,14 @@ class LockGrant:
 
 
 @value
+class Fence:
+    """A lock that a command relies on (L8)."""
+
+    resource: str
+    fencing_token: int
+
+
+@value
 class StateUpdate:
     """One key of an update."""
 

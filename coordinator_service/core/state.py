@@ -182,6 +182,8 @@ class GrantRow:
     attempt_token: int
     guards: str
     count: int = 1
+    guards_also: tuple[str, ...] = ()
+    """Paths that later requests of its holder guard."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -361,6 +363,10 @@ class Index:
     lock_queues: dict[str, LockQueue] = field(default_factory=dict)
     waiting: dict[tuple[str, str], dict[int, None]] = field(default_factory=dict)
     """Sequences of the lock requests that wait, by resource and holder."""
+    guarded: dict[str, dict[int, None]] = field(default_factory=dict)
+    """Guarded paths to the fencing tokens of the locks that guard them (S6)."""
+    guarded_within: dict[str, dict[int, None]] = field(default_factory=dict)
+    """The same for each path above a guarded one too."""
     keys: SortedKeys = field(default_factory=SortedKeys)
     """Keys of shared state."""
     deadlines: list[tuple[int, str, int, str, str]] = field(default_factory=list)

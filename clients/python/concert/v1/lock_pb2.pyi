@@ -61,6 +61,14 @@ class LockGrant(_message.Message):
     lease: _duration_pb2.Duration
     def __init__(self, resource: _Optional[str] = ..., mode: _Optional[_Union[LockMode, str]] = ..., holder: _Optional[str] = ..., fencing_token: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class Fence(_message.Message):
+    __slots__ = ("resource", "fencing_token")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    fencing_token: int
+    def __init__(self, resource: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
 class LockWaiter(_message.Message):
     __slots__ = ("request_sequence", "holder", "mode", "detached", "since")
     REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
