@@ -1,4 +1,4 @@
-"""`python -m coordinator_service`: serves until it is told to stop.
+"""`python -m coordinator_service`: serves until it is told to stop. `replay` instead proves a log (replay_command.py).
 
 SIGTERM or SIGINT ends it gracefully, a second one at once; SIGHUP has the policy file read again. Exit codes: 0 after a
 stop, 1 when it cannot serve, 2 for a configuration or a policy file that cannot be used.
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from coordinator_service import replay_command
 from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.log.base import LogError
 from coordinator_service.policy_watch import PolicyFileUnusable
@@ -30,6 +31,8 @@ and again, a sixth of the time under load, and stop everything for as long as a 
 
 def main() -> None:
     """The command."""
+    if sys.argv[1:2] == ["replay"]:
+        sys.exit(replay_command.run(sys.argv[2:]))
     try:
         settings = load(sys.argv[1:])
     except ConfigError as fault:

@@ -37,7 +37,7 @@ from coordinator_service.core.rejections import (
 )
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.leases import LeaseKey, Leases
-from coordinator_service.log.base import EventLog, LogCorrupt, LogEnds, LogError, LogStore
+from coordinator_service.log.base import EventLog, LogCorrupt, LogEnds, LogError, LogStore, LogTooNew
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.ports import Committed, Outcome, Respond
 from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
@@ -384,6 +384,11 @@ class Namespaces:
             epoch = await log.claim(self._replica_id)
             fold = await recover(log)
             ends = await log.ends()
+        except LogTooNew as newer:
+            _log.error("namespace %s cannot be opened: %s", name, newer)
+            raise Unavailable(
+                f"namespace {name} was written by a later version: {newer}", retry_after_ms=5000
+            ) from None
         except LogCorrupt as damage:
             _log.error("namespace %s cannot be opened: %s", name, damage)
             raise Unavailable(f"the log of namespace {name} is damaged: {damage}", retry_after_ms=5000) from None

@@ -19,6 +19,7 @@ import msgspec
 from coordinator_service.core.apply import apply
 from coordinator_service.core.events import Event
 from coordinator_service.core.fold import restored
+from coordinator_service.core.ownership import NewerLog, check_format
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.log.base import (
     GENESIS_HASH,
@@ -27,6 +28,7 @@ from coordinator_service.log.base import (
     LogCorrupt,
     LogEnds,
     LogError,
+    LogTooNew,
     Snapshot,
     StoredBatch,
 )
@@ -69,7 +71,9 @@ def encode_tables(tables: Tables) -> bytes:
 
 def decode_tables(data: bytes) -> Tables:
     """The tables that were encoded. Raises LogCorrupt."""
-    if not data or data[0] != FORMAT:
+    if not data:
+        raise LogCorrupt("a snapshot that cannot be read")
+    if data[0] != FORMAT:
         raise LogCorrupt("a snapshot of another format")
     digest, encoded = data[1:_HEAD_BYTES], data[_HEAD_BYTES:]
     if hashlib.sha256(encoded).digest() != digest:
@@ -96,7 +100,10 @@ class Fold:
             for event in self._events_of(stored.batch):
                 if event.sequence != self.state.sequence + 1:
                     raise LogCorrupt(f"event {event.sequence} follows {self.state.sequence}", sequence=event.sequence)
-                apply(self.state, event)
+                try:
+                    apply(self.state, event)
+                except NewerLog as newer:
+                    raise LogTooNew(str(newer), sequence=event.sequence) from None
                 folded += 1
                 if folded % FOLD_EVENTS_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -119,15 +126,27 @@ async def fold_start(log: EventLog) -> Fold:
     ends = await log.ends()
     for snapshot in await log.snapshots():
         try:
-            return Fold(restored(log.namespace, _tables_of(snapshot, ends)), snapshot.hash)
+            return fold_of(log.namespace, snapshot, ends)
+        except LogTooNew:
+            raise
         except LogCorrupt as fault:
             _log.warning("snapshot at %d of namespace %s is passed over: %s", snapshot.sequence, log.namespace, fault)
     if ends.base_hash != GENESIS_HASH:
         lost = "the log begins here, and no snapshot of what was before can be read"
         raise LogCorrupt(lost, sequence=ends.oldest_sequence)
-    state = NamespaceState(log.namespace)
+    return fold_of_beginning(log.namespace, ends)
+
+
+def fold_of_beginning(namespace: str, ends: LogEnds) -> Fold:
+    """Nothing was folded yet, of a log that has its beginning."""
+    state = NamespaceState(namespace)
     state.sequence = ends.oldest_sequence - 1
     return Fold(state, ends.base_hash)
+
+
+def fold_of(namespace: str, snapshot: Snapshot, ends: LogEnds) -> Fold:
+    """The fold that a snapshot is of. Raises LogCorrupt, LogTooNew."""
+    return Fold(restored(namespace, _tables_of(snapshot, ends)), snapshot.hash)
 
 
 def _tables_of(snapshot: Snapshot, ends: LogEnds) -> Tables:
@@ -136,6 +155,10 @@ def _tables_of(snapshot: Snapshot, ends: LogEnds) -> Tables:
     tables = decode_tables(snapshot.data)
     if tables.sequence != snapshot.sequence:
         raise LogCorrupt(f"it is of {tables.sequence}")
+    try:
+        check_format(tables.log_format)
+    except NewerLog as newer:
+        raise LogTooNew(str(newer), sequence=snapshot.sequence) from None
     return tables
 
 

@@ -233,6 +233,7 @@ class OwnerStarted:
     epoch: int
     replica_id: str
     limits: dict[str, int]
+    log_format: int = 0
 
 
 @value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from coordinator_service.core import lock_queues, locks, reasons
 from coordinator_service.core.answers import Done
@@ -15,19 +15,40 @@ if TYPE_CHECKING:
     from coordinator_service.core.deciding import Deciding
     from coordinator_service.core.state import NamespaceState
 
+LOG_FORMAT: Final = 1
+"""What this version takes events to mean. It rises when a fold of old code over new events would come to another state:
+a new kind of event, a field that counts, another rule in apply."""
+
+
+class NewerLog(ValueError):  # noqa: N818 (it says what happened)
+    """An owner of a later version wrote this log: what its events mean is not known here (D9)."""
+
 
 def decide_start_owner(d: Deciding, command: StartOwner) -> Done:
     """The first event of an owner; only it may step namespace time forward (D2)."""
     event = d.emit(
-        OwnerStarted(epoch=command.epoch, replica_id=command.replica_id, limits=command.limits.as_mapping()),
+        OwnerStarted(
+            epoch=command.epoch,
+            replica_id=command.replica_id,
+            limits=command.limits.as_mapping(),
+            log_format=LOG_FORMAT,
+        ),
         reason=reasons.OWNER_CHANGED,
     )
     return Done(sequence=event.sequence)
 
 
+def check_format(log_format: int) -> None:
+    """Raises NewerLog for a log that this version must not guess at."""
+    if log_format > LOG_FORMAT:
+        raise NewerLog(f"it has log format {log_format}, this version knows formats up to {LOG_FORMAT}")
+
+
 def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStarted) -> None:
     """Every session and every waiter is detached: nothing is assigned or granted to it until it comes back."""
+    check_format(payload.log_format)
     state.epoch = payload.epoch
+    state.log_format = payload.log_format
     state.owner_since_ns = event.time_ns
     state.limits = Limits.from_mapping(payload.limits)
     state.forget_at(event.time_ns)

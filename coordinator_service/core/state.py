@@ -295,6 +295,7 @@ class Tables:
     sequence: int = 0
     time_ns: int = 0
     epoch: int = 0
+    log_format: int = 0
     owner_since_ns: int = 0
     limits: Limits = field(default_factory=Limits)
     policies: dict[str, Policy] = field(default_factory=lambda: dict(BUILT_IN_POLICIES))

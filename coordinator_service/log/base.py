@@ -19,6 +19,7 @@ Guarantees, held by one contract suite (tests/log) for every store:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,10 @@ class LogCorrupt(LogError):  # noqa: N818 (it says what happened)
     def __init__(self, description: str, *, sequence: int = 0) -> None:
         super().__init__(f"sequence {sequence}: {description}" if sequence else description)
         self.sequence = sequence
+
+
+class LogTooNew(LogCorrupt):
+    """A later version wrote this log: it is whole, and this version must not guess what it means."""
 
 
 class StoreInUse(LogError):  # noqa: N818 (it says what happened)
@@ -71,6 +76,22 @@ class Snapshot:
     sequence: int
     hash: bytes
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """How far a named subscription is: everything up to sequence, of the log log_id, was acknowledged (E5).
+
+    Cursors lie beside the log, under the same fence, and are no events. request_id is that of the request
+    that made it.
+    """
+
+    name: str
+    log_id: str
+    sequence: int
+    created_at_ns: int
+    acknowledged_at_ns: int = 0
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +138,24 @@ class EventLog(Protocol):
         """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
 
     async def snapshots(self) -> list[Snapshot]:
-        """The snapshots kept, newest first, at most two."""
+        """The snapshots kept, newest first, at most two. One that cannot be read comes with empty data."""
 
     async def trim(self, below: int, epoch: int) -> int:
         """Drops whole batches that end below a sequence, never past the older of two snapshots.
 
-        Returns the oldest sequence kept. With fewer than two snapshots nothing is dropped. Raises LogError.
+        In small steps, between which appends pass. Returns the oldest sequence kept. With fewer than two
+        snapshots nothing is dropped. Raises LogError.
+        """
+
+    async def measure(self, after: int, until: int) -> int:
+        """Bytes of the events of the batches that end in (after, until]."""
+
+    async def cursors(self) -> list[Cursor]:
+        """The cursors of named subscriptions, by name."""
+
+    async def save_cursors(self, saved: Sequence[Cursor], epoch: int, *, dropped: Sequence[str] = ()) -> None:
+        """Keeps cursors, each in place of the one of its name, and drops others, all or none. Returns when that
+        is durable. Raises Fenced, LogError.
         """
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from coordinator_service.core.events import Event
-from coordinator_service.log.base import LogCorrupt
+from coordinator_service.log.base import LogCorrupt, LogTooNew
 from coordinator_service.log.mirror import InvalidField
 from coordinator_service.log.wire import WIRE, wire_class
 
@@ -30,6 +30,8 @@ class EventCodec:
     """Encodes the events of one log."""
 
     def __init__(self, namespace: str, log_id: str) -> None:
+        self._namespace = namespace
+        self._log_id = log_id
         self._event_id_prefix = f"{log_id}/"
         self._prefix: bytes = _EVENT(log_id=log_id, namespace=namespace).SerializeToString(deterministic=True)
 
@@ -41,6 +43,19 @@ class EventCodec:
             message.event_id = f"{self._event_id_prefix}{event.sequence}"
         encoded: bytes = self._prefix + message.SerializeToString(deterministic=True)
         return encoded
+
+    def check(self, encoded: bytes) -> None:
+        """Raises LogCorrupt for an event of another log, LogTooNew for one with fields, at any depth, that this version
+        does not know.
+        """
+        message = _EVENT.FromString(encoded)
+        if (message.namespace, message.log_id) != (self._namespace, self._log_id):
+            where = f"namespace {message.namespace!r}, log {message.log_id!r}"
+            raise LogCorrupt(f"the event is one of {where}", sequence=message.sequence)
+        size = message.ByteSize()
+        message.DiscardUnknownFields()
+        if message.ByteSize() != size:
+            raise LogTooNew("it has fields that this version does not know", sequence=message.sequence)
 
 
 @lru_cache(maxsize=1024)
@@ -54,7 +69,8 @@ def encode_event(event: Event, *, namespace: str, log_id: str) -> bytes:
 
 
 def decode_event(encoded: bytes) -> Event:
-    """The event that was encoded; fields that this version does not know are passed over. Raises LogCorrupt.
+    """The event that was encoded; fields that this version does not know are passed over. Raises LogCorrupt, LogTooNew
+    for one that states what only a later version knows.
 
     An event_id that the codec wrote becomes empty again: a publisher's own must not begin with the log_id.
     """
@@ -67,7 +83,8 @@ def decode_event(encoded: bytes) -> Event:
     try:
         event: Event = _read_event(message)
     except InvalidField as fault:
-        raise LogCorrupt(str(fault), sequence=message.sequence) from None
+        kind = LogTooNew if message.WhichOneof("payload") is None else LogCorrupt
+        raise kind(str(fault), sequence=message.sequence) from None
     return event
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from coordinator_service.log.base import (
     GENESIS_HASH,
     Batch,
+    Cursor,
     Fenced,
     LogCorrupt,
     LogEnds,
@@ -48,6 +49,7 @@ class MemoryRecord:
     base_hash: bytes = GENESIS_HASH
     batches: list[StoredBatch] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
 
     @property
     def last_sequence(self) -> int:
@@ -225,6 +227,30 @@ class MemoryLog:
 
         await self._store.committed(change)
         return record.base_sequence + 1
+
+    async def measure(self, after: int, until: int) -> int:
+        """Bytes of the events of the batches that end in (after, until]."""
+        self._store.check_open()
+        batches = self._record.batches
+        first, last = bisect_right(batches, after, key=_end), bisect_right(batches, until, key=_end)
+        return sum(len(batches[position].batch.events) for position in range(first, last))
+
+    async def cursors(self) -> list[Cursor]:
+        """The cursors of named subscriptions, by name."""
+        self._store.check_open()
+        return [cursor for _, cursor in sorted(self._record.cursors.items())]
+
+    async def save_cursors(self, saved: Sequence[Cursor], epoch: int, *, dropped: Sequence[str] = ()) -> None:
+        """Keeps cursors, each in place of the one of its name, and drops others, all or none."""
+        cursors = self._record.cursors
+
+        def change() -> None:
+            self._check_epoch(epoch)
+            for name in dropped:
+                cursors.pop(name, None)
+            cursors.update((cursor.name, cursor) for cursor in saved)
+
+        await self._store.committed(change)
 
     def _check_epoch(self, epoch: int) -> None:
         if epoch != self._record.epoch:

@@ -9,18 +9,19 @@ written in small transactions between which appends pass.
 from __future__ import annotations
 
 import asyncio
-import logging
+import hashlib
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from coordinator_service.log.base import (
     GENESIS_HASH,
     Batch,
+    Cursor,
     Fenced,
     LogCorrupt,
     LogEnds,
@@ -30,6 +31,7 @@ from coordinator_service.log.base import (
     chain,
 )
 from coordinator_service.log.sqlite_checkpointer import Checkpointer
+from coordinator_service.log.sqlite_cursors import read_cursors, write_cursors
 from coordinator_service.log.sqlite_file import FileLock, connect, make_directory, prepare
 from coordinator_service.log.sqlite_writer import Writer, read_tail
 
@@ -39,10 +41,10 @@ SNAPSHOT_PARTS_DROPPED_AT_ONCE = 32
 TRIM_BATCHES_AT_ONCE = 256
 TRIM_BYTES_AT_ONCE = 8 * 1024 * 1024
 ZLIB_LEVEL = 1
+DIGEST_BYTES = 32
+"""A stored snapshot begins with the SHA-256 of what follows: other compressed bytes may expand to the same."""
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 
 class SqliteStore:
@@ -66,7 +68,7 @@ class SqliteStore:
 
     async def open(self, namespace: str) -> SqliteLog:
         """The log of a namespace, created empty with a new log_id when there is none. Raises LogCorrupt."""
-        found = await self.reading(lambda connection: _find(connection, namespace))
+        found = await self.reading(lambda connection: find_log(connection, namespace))
         if found is None:
             found = await self.writing(0, lambda connection: _create(connection, namespace))
         row, log_id = found
@@ -100,7 +102,7 @@ class SqliteStore:
         if self._closed:
             raise LogError("the store is closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reader, _read, self._read_connection, read)
+        return await loop.run_in_executor(self._reader, read_from, self._read_connection, read)
 
     async def appending(self, row: int, batch: Batch, epoch: int) -> None:
         """Returns once a batch is durable. Raises LogError."""
@@ -113,10 +115,23 @@ class SqliteStore:
         return await self._writer.change(row, change)
 
 
+class Access(Protocol):
+    """What a log needs of the file that it lies in."""
+
+    async def reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` returns, within one transaction. Raises LogError."""
+
+    async def appending(self, row: int, batch: Batch, epoch: int) -> None:
+        """Returns once a batch is durable. Raises LogError."""
+
+    async def writing(self, row: int, change: Callable[[sqlite3.Connection], T]) -> T:
+        """What `change` returns, once its transaction is durable. Raises LogError."""
+
+
 class SqliteLog:
     """The log of one namespace: `row` is its id in the file."""
 
-    def __init__(self, store: SqliteStore, namespace: str, row: int, log_id: str) -> None:
+    def __init__(self, store: Access, namespace: str, row: int, log_id: str) -> None:
         self._store = store
         self._namespace = namespace
         self._row = row
@@ -150,7 +165,7 @@ class SqliteLog:
 
     async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
         """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
-        compressed = await asyncio.to_thread(zlib.compress, snapshot.data, ZLIB_LEVEL)
+        compressed = await asyncio.to_thread(_pack, snapshot.data)
         async with self._tidying:
             await self._drop_leftovers()
             saved = await self._fenced(epoch, lambda connection: _begin_snapshot(connection, self._row, snapshot))
@@ -161,12 +176,12 @@ class SqliteLog:
             await self._drop_leftovers()
 
     async def snapshots(self) -> list[Snapshot]:
-        """The snapshots kept, newest first, at most two. One that cannot be read is passed over, with a
-        warning.
-        """
+        """The snapshots kept, newest first, at most two. One that cannot be read comes with empty data."""
         found = await self._store.reading(lambda connection: _read_snapshots(connection, self._row))
-        read = [await asyncio.to_thread(self._unpack, *each) for each in found]
-        return [snapshot for snapshot in read if snapshot is not None]
+        return [
+            Snapshot(sequence=sequence, hash=digest, data=await asyncio.to_thread(_unpack, stored))
+            for sequence, digest, stored in found
+        ]
 
     async def trim(self, below: int, epoch: int) -> int:
         """Drops whole batches that end below a sequence, never past the older of two snapshots."""
@@ -174,6 +189,18 @@ class SqliteLog:
             while await self._fenced(epoch, lambda connection: _trim_some(connection, self._row, below)):
                 pass
         return (await self.ends()).oldest_sequence
+
+    async def measure(self, after: int, until: int) -> int:
+        """Bytes of the events of the batches that end in (after, until]."""
+        return await self._store.reading(lambda connection: _measure(connection, self._row, after, until))
+
+    async def cursors(self) -> list[Cursor]:
+        """The cursors of named subscriptions, by name."""
+        return await self._store.reading(lambda connection: read_cursors(connection, self._row))
+
+    async def save_cursors(self, saved: Sequence[Cursor], epoch: int, *, dropped: Sequence[str] = ()) -> None:
+        """Keeps cursors, each in place of the one of its name, and drops others, all or none."""
+        await self._fenced(epoch, lambda connection: write_cursors(connection, self._row, saved, dropped))
 
     async def _fenced(self, epoch: int, change: Callable[[sqlite3.Connection], T]) -> T:
         """A change by the owner. Raises Fenced."""
@@ -204,18 +231,23 @@ class SqliteLog:
             base_hash=base_hash,
         )
 
-    def _unpack(self, sequence: int, digest: bytes, compressed: bytes) -> Snapshot | None:
-        try:
-            return Snapshot(sequence=sequence, hash=digest, data=zlib.decompress(compressed))
-        except zlib.error as fault:
-            _log.warning("%s: the snapshot at %d cannot be read: %s", self._namespace, sequence, fault)
-            return None
+
+def _pack(data: bytes) -> bytes:
+    compressed = zlib.compress(data, ZLIB_LEVEL)
+    return hashlib.sha256(compressed).digest() + compressed
+
+
+def _unpack(stored: bytes) -> bytes:
+    """What was packed; nothing when it is not what was written."""
+    digest, compressed = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+    return zlib.decompress(compressed) if hashlib.sha256(compressed).digest() == digest else b""
 
 
 # In the reading thread
 
 
-def _read(connection: sqlite3.Connection, read: Callable[[sqlite3.Connection], T]) -> T:
+def read_from(connection: sqlite3.Connection, read: Callable[[sqlite3.Connection], T]) -> T:
+    """What `read` returns, called within one transaction. Raises LogError."""
     try:
         connection.execute("BEGIN")
         try:
@@ -228,7 +260,17 @@ def _read(connection: sqlite3.Connection, read: Callable[[sqlite3.Connection], T
         raise LogCorrupt(str(fault)) from fault
 
 
-def _find(connection: sqlite3.Connection, namespace: str) -> tuple[int, str] | None:
+def _measure(connection: sqlite3.Connection, log: int, after: int, until: int) -> int:
+    size: int = connection.execute(
+        "SELECT coalesce(sum(length(events)), 0) FROM batches"
+        " WHERE log = ? AND last_sequence > ? AND last_sequence <= ?",
+        (log, after, until),
+    ).fetchone()[0]
+    return size
+
+
+def find_log(connection: sqlite3.Connection, namespace: str) -> tuple[int, str] | None:
+    """Row and log_id of the log of a namespace."""
     row: tuple[int, str] | None = connection.execute(
         "SELECT id, log_id FROM logs WHERE namespace = ?", (namespace,)
     ).fetchone()
@@ -304,8 +346,10 @@ def _read_snapshots(connection: sqlite3.Connection, log: int) -> list[tuple[int,
 
 
 def _joined_parts(connection: sqlite3.Connection, saved: int) -> bytes:
-    parts = connection.execute("SELECT data FROM snapshot_parts WHERE snapshot = ? ORDER BY part", (saved,))
-    return b"".join(part for (part,) in parts)
+    """Nothing when a part is missing."""
+    parts = connection.execute("SELECT part, data FROM snapshot_parts WHERE snapshot = ? ORDER BY part", (saved,))
+    found = parts.fetchall()
+    return b"".join(data for _, data in found) if [part for part, _ in found] == [*range(len(found))] else b""
 
 
 # In the writing thread
@@ -317,7 +361,7 @@ def _create(connection: sqlite3.Connection, namespace: str) -> tuple[int, str]:
         " VALUES (?, ?, 0, '', 0, ?) ON CONFLICT DO NOTHING",
         (namespace, secrets.token_hex(8), GENESIS_HASH),
     )
-    found = _find(connection, namespace)
+    found = find_log(connection, namespace)
     assert found is not None
     return found
 

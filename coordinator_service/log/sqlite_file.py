@@ -8,9 +8,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from coordinator_service.log.base import LogCorrupt, LogError, StoreInUse
+from coordinator_service.log.base import LogCorrupt, LogError, LogTooNew, StoreInUse
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x434E4352
 """Marks the file as one of ours ("CNCR")."""
 
@@ -19,6 +19,18 @@ WAL_BYTES_MAX = 64 * 1024 * 1024
 
 # One row per batch. batches keeps rows in the order of their commits, so that many namespaces share the pages that a
 # commit writes; the one index it has finds them by sequence. base_* are those before the oldest batch kept.
+_CURSORS = """
+CREATE TABLE cursors (
+    log INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    log_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    acknowledged_at_ns INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    PRIMARY KEY (log, name)
+) STRICT, WITHOUT ROWID;
+"""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE logs (
@@ -52,8 +64,20 @@ CREATE TABLE snapshot_parts (
     data BLOB NOT NULL
 ) STRICT;
 CREATE INDEX snapshot_parts_in_order ON snapshot_parts (snapshot, part);
+{_CURSORS}
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+
+# Cursors came with the second schema, and a digest in front of each snapshot: those of the first are made again.
+_MIGRATION = f"""
+BEGIN IMMEDIATE;
+{_CURSORS}
+DELETE FROM snapshots;
+DELETE FROM snapshot_parts;
+PRAGMA user_version = 2;
 COMMIT;
 """
 
@@ -87,10 +111,17 @@ def prepare(path: Path) -> None:
         raise LogError(f"{path}: {fault}") from fault
     except sqlite3.DatabaseError as fault:
         raise LogCorrupt(f"{path}: {fault}") from fault
-    if version != SCHEMA_VERSION:
-        raise LogError(f"{path} has schema {version}, this version reads schema {SCHEMA_VERSION}")
+    check_version(path, version)
     if created:
         sync_directory(path.parent)
+
+
+def check_version(path: Path, version: int) -> None:
+    """Raises LogTooNew, LogError unless a file has the schema that this version reads."""
+    if version > SCHEMA_VERSION:
+        raise LogTooNew(f"{path} has schema {version}, this version reads schema {SCHEMA_VERSION}")
+    if version < SCHEMA_VERSION:
+        raise LogError(f"{path} has schema {version}: a coordinator of this version brings it to {SCHEMA_VERSION}")
 
 
 def _prepare_schema(connection: sqlite3.Connection) -> int:
@@ -99,6 +130,9 @@ def _prepare_schema(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         connection.executescript(_SCHEMA)
+        return SCHEMA_VERSION
+    if version == 1:
+        connection.executescript(_MIGRATION)
         return SCHEMA_VERSION
     return version
 

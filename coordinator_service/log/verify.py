@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator_service.log.base import EventLog, LogCorrupt, Snapshot, StoredBatch, chain
+from coordinator_service.log.base import EventLog, LogCorrupt, LogTooNew, Snapshot, StoredBatch, chain
 from coordinator_service.log.codec import decode_event, split
 
 
@@ -45,6 +45,8 @@ def check_link(stored: StoredBatch, after: int, digest: bytes) -> None:
     batch = stored.batch
     try:
         sequences = [decode_event(encoded).sequence for encoded in split(batch.events)]
+    except LogTooNew:
+        raise
     except LogCorrupt as fault:
         raise LogCorrupt(str(fault), sequence=batch.first_sequence) from None
     for expected, sequence in enumerate(sequences, batch.first_sequence):

@@ -9,13 +9,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from coordinator_service.log.base import (
     GENESIS_HASH,
     Batch,
+    Cursor,
     EventLog,
     Fenced,
     LogCorrupt,
@@ -86,6 +87,11 @@ async def snapshot_at(log: EventLog, sequence: int, data: bytes = b"state") -> S
         if stored.batch.last_sequence == sequence:
             return Snapshot(sequence=sequence, hash=stored.hash, data=data)
     raise LookupError(sequence)
+
+
+def cursor(name: str, sequence: int, **fields: Any) -> Cursor:
+    """How far a named subscription is."""
+    return Cursor(name=name, log_id="l", sequence=sequence, created_at_ns=1, request_id="r", **fields)
 
 
 class TestEventLogContract:
@@ -328,6 +334,50 @@ class TestEventLogContract:
         await log.append(batch(4), epoch)
         assert await verify(log) == 4
         await store.close()
+
+    async def test_measure_counts_the_bytes_of_whole_batches(self, log: EventLog) -> None:
+        """D8: what retention by size goes by: batches that end in the range, and none that was trimmed."""
+        epoch = await log.claim("replica")
+        written = [batch(1), batch(2, 3), batch(5, 2, text="é" * 300)]
+        for each in written:
+            await log.append(each, epoch)
+        sizes = [len(each.events) for each in written]
+        assert await log.measure(0, 6) == sum(sizes)
+        assert await log.measure(1, 4) == sizes[1]
+        assert await log.measure(1, 5) == sizes[1]
+        assert await log.measure(6, 100) == 0
+
+    async def test_cursors_are_kept_beside_the_log(self, place: Place) -> None:
+        """E5: a cursor replaces the one of its name, comes back by name and after reopening, and adds no event."""
+        store = place.open()
+        log = await store.open("blog")
+        assert await log.cursors() == []
+        epoch = await log.claim("replica")
+        first = [cursor("b", 3), cursor("a", 1), cursor("ü", 2**62)]
+        await log.save_cursors(first, epoch)
+        assert await log.cursors() == [first[1], first[0], first[2]]
+        await log.save_cursors([cursor("a", 7, acknowledged_at_ns=5)], epoch, dropped=["b", "nobody"])
+        await store.close()
+        store = place.open()
+        log = await store.open("blog")
+        assert await log.cursors() == [cursor("a", 7, acknowledged_at_ns=5), first[2]]
+        assert await (await store.open("other")).cursors() == []
+        assert (await log.ends()).last_sequence == 0
+        await store.close()
+
+    async def test_cursors_are_fenced_like_the_log(self, log: EventLog) -> None:
+        """E5: who is no longer the owner moves no cursor and drops none, in whatever order it asks."""
+        old = await log.claim("one")
+        await log.save_cursors([cursor("a", 1)], old)
+        saving = asyncio.ensure_future(log.save_cursors([cursor("a", 2)], old))
+        await asyncio.sleep(0)
+        new = await log.claim("two")
+        await saving
+        with pytest.raises(Fenced):
+            await log.save_cursors([cursor("a", 9), cursor("b", 9)], old, dropped=["a"])
+        assert await log.cursors() == [cursor("a", 2)]
+        await log.save_cursors([cursor("a", 3)], new)
+        assert await log.cursors() == [cursor("a", 3)]
 
     async def test_trimming_many_batches_lets_appends_pass(self, log: EventLog) -> None:
         """A long trim and appends at once both succeed, and the chain holds."""

@@ -247,7 +247,7 @@ class RequestRecord(_message.Message):
     def __init__(self, method: _Optional[str] = ..., request_id: _Optional[str] = ..., digest: _Optional[bytes] = ..., count: _Optional[int] = ...) -> None: ...
 
 class OwnerStarted(_message.Message):
-    __slots__ = ("epoch", "replica_id", "limits")
+    __slots__ = ("epoch", "replica_id", "limits", "log_format")
     class LimitsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -258,10 +258,12 @@ class OwnerStarted(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LOG_FORMAT_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     replica_id: str
     limits: _containers.ScalarMap[str, int]
-    def __init__(self, epoch: _Optional[int] = ..., replica_id: _Optional[str] = ..., limits: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    log_format: int
+    def __init__(self, epoch: _Optional[int] = ..., replica_id: _Optional[str] = ..., limits: _Optional[_Mapping[str, int]] = ..., log_format: _Optional[int] = ...) -> None: ...
 
 class EventFilter(_message.Message):
     __slots__ = ("types", "agent_ids", "agent_names", "run_ids", "task_ids", "custom_names")

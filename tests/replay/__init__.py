@@ -1,0 +1,1 @@
+"""Replay: what it proves, and what it finds (D9)."""
