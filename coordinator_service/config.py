@@ -146,6 +146,9 @@ class Settings(BaseSettings):
     locks_max: PositiveInt = _limit(_CORE.locks_max, "locks held")
     state_keys_max: PositiveInt = _limit(_CORE.state_keys_max, "keys of shared state")
     ageing_step_ms: PositiveInt = _limit(_CORE.ageing_step_ms, "waiting that is worth one step of priority")
+    reserve_after_ms: PositiveInt = _limit(
+        _CORE.reserve_after_ms, "how long a ready task waits for busy agents before it holds up others at its locks"
+    )
     request_window_ms: PositiveInt = _limit(_CORE.request_window_ms, "how long a repeated request is recognised")
     run_retention_ms: PositiveInt = _limit(_CORE.run_retention_ms, "how long a finished run is kept in memory")
     agent_retention_ms: PositiveInt = _limit(_CORE.agent_retention_ms, "how long a gone agent is kept in memory")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, lock_queues, locks, policies, reasons, scheduler, subjects
+from coordinator_service.core import attempts, capacity, lock_queues, locks, policies, reasons, subjects
 from coordinator_service.core.answers import Done, SessionOpened
 from coordinator_service.core.events import (
     AgentAttached,
@@ -204,22 +204,23 @@ def apply_registered(state: NamespaceState, event: Event, payload: AgentRegister
     state.agents[spec.agent_id] = agent
     _remember_role(state, spec)
     state.index.sessions[event.sequence] = spec.agent_id
-    scheduler.join_pools(state, agent)
+    capacity.join_pools(state, agent)
 
 
 def apply_updated(state: NamespaceState, event: Event, payload: AgentUpdated) -> None:
     """The agent is what it says from now on."""
     agent = state.agents[event.agent_id]
-    scheduler.leave_pools(state, agent)
+    capacity.leave_pools(state, agent)
     agent.spec = payload.spec
     _remember_role(state, payload.spec)
-    scheduler.join_pools(state, agent)
+    capacity.join_pools(state, agent)
 
 
 def apply_detached(state: NamespaceState, event: Event, _payload: AgentDetached) -> None:
     """The session has no stream; its waiters wait detached."""
     agent = state.agents[event.agent_id]
     agent.attached = False
+    capacity.reconsider(state, agent)
     for waiter in _waiters(state, agent):
         waiter.attached = False
 
@@ -232,13 +233,13 @@ def apply_attached(state: NamespaceState, event: Event, _payload: AgentAttached)
     for waiter in _waiters(state, agent):
         if not waiter.attached:
             lock_queues.attach(state, waiter)
-    scheduler.offer_agent(state, agent)
+    capacity.offer_agent(state, agent)
 
 
 def apply_disconnected(state: NamespaceState, event: Event, payload: AgentDisconnected) -> None:
     """The session is over; what it had ends with the events that follow."""
     agent = state.agents[event.agent_id]
-    scheduler.leave_pools(state, agent)
+    capacity.leave_pools(state, agent)
     del state.index.sessions[payload.session_id]
     agent.session_id = 0
     agent.attached = False
@@ -253,7 +254,9 @@ def apply_disconnected(state: NamespaceState, event: Event, payload: AgentDiscon
 
 def apply_draining(state: NamespaceState, event: Event, _payload: AgentDraining) -> None:
     """The agent is given no new tasks."""
-    state.agents[event.agent_id].draining = True
+    agent = state.agents[event.agent_id]
+    agent.draining = True
+    capacity.reconsider(state, agent)
 
 
 def forget_old(state: NamespaceState) -> None:

@@ -319,7 +319,4 @@ def apply_retry_scheduled(state: NamespaceState, event: Event, payload: TaskRetr
     if payload.ready_at_ns <= event.time_ns:
         scheduler.make_ready(state, run, task, event.time_ns)
         return
-    task.ready_at_ns = payload.ready_at_ns
-    task.queue_key = scheduler.queue_key(state, task.priority, payload.ready_at_ns, run.load, task.sequence)
-    run.move(task, TaskStatus.BACKING_OFF)
-    state.add_deadline(payload.ready_at_ns, "backoff", 0, run.run_id, task.spec.task_id)
+    scheduler.back_off(state, run, task, payload.ready_at_ns)

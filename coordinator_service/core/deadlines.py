@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, lock_queues, locks, ownership, reasons, runs, scheduler
+from coordinator_service.core import attempts, capacity, lock_queues, locks, ownership, reasons, runs
 from coordinator_service.core.answers import Done
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import RunStatus, TaskStatus
@@ -81,7 +81,7 @@ def _handle(d: Deciding, kind: str, number: int, run_id: str, task_id: str) -> N
     elif kind == "run":
         runs.cancel(d, state.runs[run_id], RunStatus.TIMED_OUT, reasons.RUN_TIMED_OUT)
     elif kind == "backoff":
-        scheduler.offer(state, run_id, state.task(run_id, task_id))
+        capacity.offer(state, run_id, state.task(run_id, task_id))
     elif kind == "hold":
         ownership.end_hold(d)
 

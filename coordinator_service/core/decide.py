@@ -88,8 +88,9 @@ def decide(state: NamespaceState, command: Command, caller: Caller, now_ns: int)
         answer = _answer(d, command)
     except Rejection as rejection:
         answer = rejection
-    if (state.index.stirred or state.index.opened) and (d.events or not caller.request_id):
-        scheduler.assign_ready(d)
+    index = state.index
+    if (index.stirred or index.opened or index.freed) and (d.events or not caller.request_id):
+        scheduler.settle(d)
     if d.events:
         _seal(state, d.events)
     return Decision(d.events, answer)

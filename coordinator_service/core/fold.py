@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator_service.core import deadlines, guards, lock_queues, scheduler
+from coordinator_service.core import capacity, claims, deadlines, guards, lock_queues
 from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.core.values import TaskStatus
@@ -14,10 +14,11 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
     for agent in state.agents.values():
         if agent.session_id:
             state.index.sessions[agent.session_id] = agent.spec.agent_id
-            scheduler.join_pools(state, agent)
+            capacity.join_pools(state, agent)
     gone = [(each.disconnected_at_ns, each.spec.agent_id) for each in state.agents.values() if not each.session_id]
     state.index.disconnected.extend(sorted(gone))
     _restore_runs(state)
+    claims.note_all(state)
     for waiter in state.waiters.values():
         lock_queues.enqueue(state, waiter)
     for grant in state.grants.values():
@@ -43,7 +44,9 @@ def _restore_runs(state: NamespaceState) -> None:
             for each in (*task.depends_on, *task.after):
                 state.index.dependents.setdefault((run.run_id, each), []).append(task.spec.task_id)
             if task.status is TaskStatus.READY:
-                scheduler.offer(state, run.run_id, task)
+                capacity.offer(state, run.run_id, task)
+            if task.spec.locks and capacity.is_waiting(task):
+                claims.make(state, run, task)
     state.index.finished_runs.extend((at_ns, run_id) for at_ns, _, run_id in sorted(finished))
     running = state.index.policy_running
     for attempt in state.attempts.values():

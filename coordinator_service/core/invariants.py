@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from coordinator_service.core import guards, lock_queues, scheduler
+from coordinator_service.core import capacity, guards, lock_queues, scheduler
 from coordinator_service.core.state import NamespaceState, RunRow
 from coordinator_service.core.values import LockMode, TaskStatus
 
@@ -116,7 +116,12 @@ def _check_waiters(state: NamespaceState) -> None:
 
 def _check_nothing_overlooked(state: NamespaceState) -> None:
     """Nobody waits for what is there: neither a lock request nor a ready task. Between two decisions only."""
-    if state.index.stirred or state.index.opened or any(kind == "hold" for _, kind, *_ in state.index.deadlines):
+    if (
+        state.index.stirred
+        or state.index.opened
+        or state.index.freed
+        or any(kind == "hold" for _, kind, *_ in state.index.deadlines)
+    ):
         return
     for sequence, waiter in state.waiters.items():
         free = waiter.attached and not any(
@@ -130,9 +135,9 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
         for task_id, task in run.tasks.items():
             if task.status is not TaskStatus.READY:
                 continue
-            pool = state.index.pools.get(scheduler.pool_name(task.spec.target))
+            pool = state.index.pools.get(capacity.pool_name(task.spec.target))
             members = () if pool is None else pool.members
-            served = any(scheduler.takes_tasks(state.agents[agent_id]) for agent_id in members)
+            served = any(capacity.takes_tasks(state.agents[agent_id]) for agent_id in members)
             free = served and not scheduler.closed_gate(state, run, task, state.time_ns)
             _require(not free, 8, f"{run.run_id}/{task_id} was overlooked")
 

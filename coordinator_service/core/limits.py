@@ -25,6 +25,8 @@ class Limits:
     state_keys_max: int = 1_000_000
     ageing_step_ms: int = 10_000
     """One priority step is worth this much waiting (R5)."""
+    reserve_after_ms: int = 10_000
+    """How long a ready task waits for busy agents before it holds up others in the queues of its locks (R7)."""
     request_window_ms: int = 600_000
     """How long a repeated request is recognised (D5)."""
     run_retention_ms: int = 3_600_000

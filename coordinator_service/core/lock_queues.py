@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 
+from coordinator_service.core import claims
 from coordinator_service.core.state import LockQueue, NamespaceState, QueueKey, WaiterRow
 from coordinator_service.core.values import NS_PER_MS, LockMode
 
@@ -17,7 +18,7 @@ from coordinator_service.core.values import NS_PER_MS, LockMode
 def is_obstructed(
     state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, now_ns: int
 ) -> bool:
-    """Whether a conflicting holder, or a conflicting waiter of an earlier turn, stands in the way (L2).
+    """Whether a conflicting holder, or a conflicting waiter or claim of an earlier turn, stands in the way (L2, R7).
 
     A holder's own requests never conflict with each other (L5).
     """
@@ -27,6 +28,13 @@ def is_obstructed(
             return mode is LockMode.EXCLUSIVE and row.mode is LockMode.SHARED
         if mode is LockMode.EXCLUSIVE or row.mode is LockMode.EXCLUSIVE:
             return True
+    return _is_behind(state, resource, mode, holder, key, now_ns) or claims.is_held_up(
+        state, resource, mode, holder, key, now_ns
+    )
+
+
+def _is_behind(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, now_ns: int) -> bool:
+    """Whether a conflicting waiter of an earlier turn stands in the way."""
     queue = state.index.lock_queues.get(resource)
     if queue is None:
         return False

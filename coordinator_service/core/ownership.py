@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coordinator_service.core import lock_queues, locks, reasons
+from coordinator_service.core import claims, lock_queues, locks, reasons
 from coordinator_service.core.answers import Done
 from coordinator_service.core.events import Event, OwnerStarted
 from coordinator_service.core.limits import Limits
@@ -61,6 +61,7 @@ def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStart
             waiter.grace_until_ns = grace_until_ns
             state.add_deadline(grace_until_ns, "reattach", waiter.request_sequence)
     lock_queues.requeue_all(state)
+    claims.sort_again(state)
     state.add_deadline(lock_queues.hold_until_ns(state), "hold")
     state.open_gates()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, graph, reasons, scheduler, subjects
+from coordinator_service.core import attempts, capacity, claims, graph, reasons, scheduler, subjects
 from coordinator_service.core.answers import Done, Planned, RunAccepted
 from coordinator_service.core.events import (
     Event,
@@ -110,6 +110,8 @@ def cancel(d: Deciding, run: RunRow, status: RunStatus, reason: str, cause: int 
     cancelled = d.emit(RunCancelled(status=status), reason=reason, cause=cause, about=subjects.of_run(run))
     for task_id, task in run.tasks.items():
         if task.status in (TaskStatus.PENDING, TaskStatus.READY, TaskStatus.BACKING_OFF):
+            if task.spec.locks and capacity.is_waiting(task):
+                claims.note_cancelled(d.state, task)
             d.emit(
                 TaskCancelled(),
                 reason=reason,
@@ -234,7 +236,7 @@ def _timeout_ns(state: NamespaceState, spec: RunSpec, nodes: list[Node]) -> int:
 
 
 def _is_served(state: NamespaceState, target: TaskTarget) -> bool:
-    pool = state.index.pools.get(scheduler.pool_name(target))
+    pool = state.index.pools.get(capacity.pool_name(target))
     return pool is not None and any(state.agents[agent_id].attached for agent_id in pool.members)
 
 
@@ -297,6 +299,8 @@ def apply_task_cancelled(state: NamespaceState, event: Event, payload: TaskCance
     task = run.tasks[event.task_id]
     if payload.attempt_token:
         scheduler.close_attempt(state, payload.attempt_token)
+    if task.spec.locks and capacity.is_waiting(task):
+        claims.end(state, run, task)
     if task.error is None:
         task.error = TaskError(error_type="CANCELLED", message=event.reason)
     finish_task(state, run, task, TaskStatus.CANCELLED, event)

@@ -12,39 +12,14 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import lock_queues, locks, reasons, subjects
+from coordinator_service.core import capacity, claims, lock_queues, locks, reasons, subjects
 from coordinator_service.core.events import Event, TaskAssigned
 from coordinator_service.core.policies import policy_of
-from coordinator_service.core.specs import AgentSpec, TaskTarget
-from coordinator_service.core.state import (
-    AgentRow,
-    AttemptRow,
-    NamespaceState,
-    Pool,
-    QueueKey,
-    RunRow,
-    TaskRow,
-)
+from coordinator_service.core.state import AgentRow, AttemptRow, NamespaceState, QueueKey, RunRow, TaskRow
 from coordinator_service.core.values import NS_PER_MS, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
     from coordinator_service.core.deciding import Deciding
-
-NAMESPACE_GATE = "namespace"
-
-
-def pool_name(target: TaskTarget) -> str:
-    """The pool that tasks for a target wait in."""
-    if target.capability:
-        return f"capability:{target.capability}"
-    return f"name:{target.agent_name}" if target.agent_name else f"id:{target.agent_id}"
-
-
-def pools_of(spec: AgentSpec) -> list[str]:
-    """The pools that an agent takes tasks from."""
-    names = [f"capability:{capability.name}" for capability in spec.capabilities]
-    own = [f"name:{spec.agent_name}", f"id:{spec.agent_id}"] if names else [f"id:{spec.agent_id}"]
-    return list(dict.fromkeys([*names, *own]))
 
 
 def queue_key(state: NamespaceState, priority: int, ready_at_ns: int, load: int, sequence: int) -> QueueKey:
@@ -61,70 +36,19 @@ def make_ready(state: NamespaceState, run: RunRow, task: TaskRow, ready_at_ns: i
     task.ready_at_ns = ready_at_ns
     task.queue_key = queue_key(state, task.priority, ready_at_ns, run.load, task.sequence)
     run.move(task, TaskStatus.READY)
-    offer(state, run.run_id, task)
+    capacity.offer(state, run.run_id, task)
+    if task.spec.locks:
+        claims.make(state, run, task)
 
 
-def offer(state: NamespaceState, run_id: str, task: TaskRow) -> None:
-    """Puts a ready task into its pool."""
-    name = pool_name(task.spec.target)
-    heapq.heappush(_pool(state, name).ready, (task.queue_key, run_id, task.spec.task_id))
-    state.index.stirred[name] = None
-
-
-def join_pools(state: NamespaceState, agent: AgentRow) -> None:
-    """The agent's session began, or it describes itself anew."""
-    for name in pools_of(agent.spec):
-        _pool(state, name).members[agent.spec.agent_id] = None
-    offer_agent(state, agent)
-
-
-def leave_pools(state: NamespaceState, agent: AgentRow) -> None:
-    """The agent's session ended, or it is about to describe itself anew."""
-    for name in pools_of(agent.spec):
-        pool = state.index.pools[name]
-        pool.members.pop(agent.spec.agent_id, None)
-        if not pool.members and _first_key(state, pool.ready) is None:
-            del state.index.pools[name]
-            state.index.stirred.pop(name, None)
-
-
-def offer_agent(state: NamespaceState, agent: AgentRow) -> None:
-    """Notes in its pools that an agent may take a task, and that this may be what a task there waits for."""
-    if not takes_tasks(agent):
-        return
-    for name in _list_agent(state, agent):
-        state.index.stirred[name] = None
-
-
-def _list_agent(state: NamespaceState, agent: AgentRow) -> list[str]:
-    """Enters an agent into its pools under its load; those of the pools where tasks wait."""
-    entry = (len(agent.attempts), agent.spec.agent_id)
-    waiting = []
-    for name in pools_of(agent.spec):
-        pool = state.index.pools[name]
-        if entry not in pool.listed:
-            pool.listed.add(entry)
-            heapq.heappush(pool.idle, entry)
-        if pool.ready:
-            waiting.append(name)
-    return waiting
-
-
-def _pool(state: NamespaceState, name: str) -> Pool:
-    pool = state.index.pools.get(name)
-    if pool is None:
-        pool = state.index.pools[name] = Pool()
-    return pool
-
-
-def takes_tasks(agent: AgentRow) -> bool:
-    """Whether an agent may be given a task now, as far as it is concerned (R6)."""
-    return bool(agent.session_id) and agent.attached and not agent.draining and len(agent.attempts) < agent.spec.slots
-
-
-def is_waiting(task: TaskRow) -> bool:
-    """Whether the task waits for an agent (or backs off: its time is checked by the deadline that offers it)."""
-    return task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF)
+def back_off(state: NamespaceState, run: RunRow, task: TaskRow, ready_at_ns: int) -> None:
+    """The task is ready again at a time, in a place in its queue that is fixed now; its deadline offers it."""
+    task.ready_at_ns = ready_at_ns
+    task.queue_key = queue_key(state, task.priority, ready_at_ns, run.load, task.sequence)
+    run.move(task, TaskStatus.BACKING_OFF)
+    state.add_deadline(ready_at_ns, "backoff", 0, run.run_id, task.spec.task_id)
+    if task.spec.locks:
+        claims.make(state, run, task)
 
 
 def apply_assigned(state: NamespaceState, event: Event, payload: TaskAssigned) -> None:
@@ -134,6 +58,8 @@ def apply_assigned(state: NamespaceState, event: Event, payload: TaskAssigned) -
     if run.status is RunStatus.PENDING:
         run.status = RunStatus.RUNNING
         run.started_at_ns = event.time_ns
+    if task.spec.locks:
+        claims.end(state, run, task)
     run.move(task, TaskStatus.RUNNING)
     task.attempts = payload.attempt
     task.attempt_token = event.sequence
@@ -155,8 +81,10 @@ def apply_assigned(state: NamespaceState, event: Event, payload: TaskAssigned) -
     state.add_deadline(payload.deadline_ns, "attempt", event.sequence)
     agent = state.agents[event.agent_id]
     agent.attempts[event.sequence] = None
-    if takes_tasks(agent):
-        _list_agent(state, agent)
+    if capacity.takes_tasks(agent):
+        capacity.list_agent(state, agent)
+    if state.index.held_up:
+        claims.note_assigned(state, run, agent, payload.policy)
 
 
 def close_attempt(state: NamespaceState, token: int) -> None:
@@ -170,14 +98,31 @@ def close_attempt(state: NamespaceState, token: int) -> None:
     agent = state.agents.get(attempt.agent_id)
     if agent is not None:
         agent.attempts.pop(token, None)
-        offer_agent(state, agent)
+        capacity.offer_agent(state, agent)
     if state.index.parked:
         state.open_gate(f"run:{attempt.run_id}")
         state.open_gate(f"policy:{attempt.policy}")
-        state.open_gate(NAMESPACE_GATE)
+        state.open_gate(capacity.NAMESPACE_GATE)
 
 
 # Deciding.
+
+
+def settle(d: Deciding) -> None:
+    """Assigns and grants until nothing that the decision did makes another assignment or grant possible."""
+    index = d.state.index
+    looked_at = 0
+    while True:
+        if index.held_up:
+            looked_at = claims.note_grants(d, looked_at)
+        if index.freed:
+            resources = sorted(index.freed)
+            index.freed.clear()
+            locks.pump(d, resources)
+        elif index.stirred or index.opened:
+            assign_ready(d)
+        else:
+            return
 
 
 def assign_ready(d: Deciding) -> None:
@@ -203,12 +148,12 @@ def _gather(state: NamespaceState, order: list[tuple[QueueKey, bool, str]]) -> N
     index = state.index
     for name in index.stirred:
         pool = index.pools.get(name)
-        key = None if pool is None else _first_key(state, pool.ready)
+        key = None if pool is None else capacity.first_key(state, pool.ready)
         if key is not None:
             heapq.heappush(order, (key, False, name))
     index.stirred.clear()
     for gate in index.opened:
-        key = _first_key(state, index.parked.get(gate, []))
+        key = capacity.first_key(state, index.parked.get(gate, []))
         if key is None:
             index.parked.pop(gate, None)
         else:
@@ -220,10 +165,10 @@ def _assign_one(d: Deciding, name: str, key: QueueKey) -> QueueKey | None:
     """Assigns the first task of a pool, or parks it; the key of the next one while there is an agent for it."""
     state = d.state
     pool = state.index.pools[name]
-    first = _first_key(state, pool.ready)
+    first = capacity.first_key(state, pool.ready)
     if first != key:
         return first
-    agent = _least_loaded(state, pool)
+    agent = capacity.least_loaded(state, pool)
     if agent is None:
         return None
     entry = heapq.heappop(pool.ready)
@@ -234,14 +179,14 @@ def _assign_one(d: Deciding, name: str, key: QueueKey) -> QueueKey | None:
         heapq.heappush(state.index.parked.setdefault(gate, []), entry)
     else:
         _assign(d, run, task, agent)
-    return _first_key(state, pool.ready)
+    return capacity.first_key(state, pool.ready)
 
 
 def _let_one_through(d: Deciding, gate: str) -> QueueKey | None:
     """Offers the first task parked at a gate to its pool, if the gate is open for it; the key of the next one then."""
     state = d.state
     parked = state.index.parked.get(gate)
-    if parked is None or _first_key(state, parked) is None:
+    if parked is None or capacity.first_key(state, parked) is None:
         state.index.parked.pop(gate, None)
         return None
     _, run_id, task_id = parked[0]
@@ -250,8 +195,8 @@ def _let_one_through(d: Deciding, gate: str) -> QueueKey | None:
     if closed_gate(state, run, task, d.now_ns) == gate:
         return None
     heapq.heappop(parked)
-    offer(state, run_id, task)
-    following = _first_key(state, parked)
+    capacity.offer(state, run_id, task)
+    following = capacity.first_key(state, parked)
     if following is None:
         del state.index.parked[gate]
     return following
@@ -279,37 +224,10 @@ def _assign(d: Deciding, run: RunRow, task: TaskRow, agent: AgentRow) -> None:
 
 def closed_gate(state: NamespaceState, run: RunRow, task: TaskRow, now_ns: int) -> str:
     """What stands in the way of a task that has an agent: a limit or a lock; empty when nothing does (R6)."""
-    if len(state.attempts) >= state.limits.agents_running_max:
-        return NAMESPACE_GATE
-    if run.spec.running_max and run.running >= run.spec.running_max:
-        return f"run:{run.run_id}"
-    policy = policy_of(state, task.policy)
-    if policy.running_max and state.index.policy_running.get(task.policy, 0) >= policy.running_max:
-        return f"policy:{task.policy}"
+    limit = capacity.closed_limit(state, run, task.policy)
+    if limit:
+        return limit
     for lock in task.spec.locks:
         if lock_queues.is_obstructed(state, lock.resource, lock.mode, "", task.queue_key, now_ns):
             return lock_queues.gate(lock.resource, lock.mode)
     return ""
-
-
-def _first_key(state: NamespaceState, heap: list[tuple[QueueKey, str, str]]) -> QueueKey | None:
-    """The key of the first task that still waits; entries that no longer stand are dropped."""
-    while heap:
-        key, run_id, task_id = heap[0]
-        run = state.runs.get(run_id)
-        task = None if run is None else run.tasks.get(task_id)
-        if task is not None and task.queue_key == key and is_waiting(task):
-            return key
-        heapq.heappop(heap)
-    return None
-
-
-def _least_loaded(state: NamespaceState, pool: Pool) -> AgentRow | None:
-    """The least loaded agent that may take a task of the pool, ties by id; entries that no longer stand are dropped."""
-    while pool.idle:
-        load, agent_id = pool.idle[0]
-        agent = state.agents.get(agent_id)
-        if agent is not None and agent_id in pool.members and takes_tasks(agent) and len(agent.attempts) == load:
-            return agent
-        pool.listed.discard(heapq.heappop(pool.idle))
-    return None

@@ -7,26 +7,34 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Any)
+"""Whatever has an order."""
 
 CHUNK_KEYS_MAX = 512
 
 
-class SortedKeys:
-    """Distinct strings, in their order."""
+class SortedKeys(Generic[K]):
+    """Distinct strings, or whatever else has an order, in that order."""
 
     __slots__ = ("_chunks", "_lasts")
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Iterable[K] = ()) -> None:
         ordered = sorted(keys)
         size = CHUNK_KEYS_MAX // 2
         self._chunks = [ordered[start : start + size] for start in range(0, len(ordered), size)]
         self._lasts = [chunk[-1] for chunk in self._chunks]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[K]:
         for chunk in self._chunks:
             yield from chunk
 
-    def add(self, key: str) -> None:
+    def first(self) -> K | None:
+        """The first of all; None when there is none."""
+        return self._chunks[0][0] if self._chunks else None
+
+    def add(self, key: K) -> None:
         """Puts in a key that is not there."""
         if not self._chunks:
             self._chunks.append([])
@@ -41,7 +49,7 @@ class SortedKeys:
             del chunk[half:]
         self._lasts[at] = chunk[-1]
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: K) -> None:
         """Takes out a key that is there."""
         at = bisect_left(self._lasts, key)
         chunk = self._chunks[at]
@@ -51,7 +59,7 @@ class SortedKeys:
         else:
             del self._chunks[at], self._lasts[at]
 
-    def starting_at(self, key: str) -> Iterator[str]:
+    def starting_at(self, key: K) -> Iterator[K]:
         """The keys that are not before one, in order. They must not change while this is walked."""
         at = bisect_left(self._lasts, key)
         for number in range(at, len(self._chunks)):

@@ -36,6 +36,12 @@ NEVER_NS = 2**63 - 1
 QueueKey: TypeAlias = tuple[int, int, int]
 """R5: the ageing slot, the run's load when queued, the sequence. Smaller comes first."""
 
+Claim: TypeAlias = tuple[QueueKey, str, str]
+"""A ready task that waits for locks (R7): its turn, its run and its id."""
+
+ClaimKind: TypeAlias = tuple[LockMode, str, str, str]
+"""What claims on a resource have in common: mode, pool, the run where it has a limit, the policy."""
+
 
 @dataclass(slots=True, kw_only=True)
 class AgentRow:
@@ -347,6 +353,20 @@ class LockQueue:
 
 
 @dataclass(slots=True)
+class ClaimQueue:
+    """Claims of one kind on one resource in the order of their turn: all of them, and those that waited long enough.
+
+    young are the others, by the time at which they were ready.
+    """
+
+    every: SortedKeys[Claim] = field(default_factory=SortedKeys)
+    young: SortedKeys[tuple[int, Claim]] = field(default_factory=SortedKeys)
+    reserved: SortedKeys[Claim] = field(default_factory=SortedKeys)
+    aged: dict[Claim, None] = field(default_factory=dict)
+    """The same as reserved, to look one up."""
+
+
+@dataclass(slots=True)
 class Index:
     """What is derived from the tables."""
 
@@ -368,7 +388,13 @@ class Index:
     """Guarded paths to the fencing tokens of the locks that guard them (S6)."""
     guarded_within: dict[str, dict[int, None]] = field(default_factory=dict)
     """The same for each path above a guarded one too."""
-    keys: SortedKeys = field(default_factory=SortedKeys)
+    claims: dict[str, dict[ClaimKind, ClaimQueue]] = field(default_factory=dict)
+    """Ready tasks that wait for locks, by resource (R7)."""
+    held_up: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Pools to resources on which a claim of one of their tasks was seen to hold somebody up."""
+    freed: dict[str, None] = field(default_factory=dict)
+    """Resources on which a claim may hold up nobody any more."""
+    keys: SortedKeys[str] = field(default_factory=SortedKeys)
     """Keys of shared state."""
     deadlines: list[tuple[int, str, int, str, str]] = field(default_factory=list)
     """A heap of (time, kind, number, run, task); each is checked against the tables when it comes due."""
@@ -422,6 +448,12 @@ class NamespaceState(Tables):
     def open_gates(self) -> None:
         """Notes that limits changed: every parked task is to be looked at again."""
         self.index.opened.update(dict.fromkeys(self.index.parked))
+
+    def reconsider_claims(self) -> None:
+        """Notes that limits changed, or who waits for whom: whoever is held up by a claim is to be looked at again."""
+        for resources in self.index.held_up.values():
+            self.index.freed.update(resources)
+        self.index.held_up.clear()
 
     def add_deadline(self, time_ns: int, kind: str, number: int = 0, run_id: str = "", task_id: str = "") -> None:
         """Notes that a decision may be due at a time."""

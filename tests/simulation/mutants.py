@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from coordinator_service import sequencer, sessions, snapshots, tail
-from coordinator_service.core import agents, attempts, decide, locks, requests, runs, scheduler
+from coordinator_service.core import agents, attempts, capacity, decide, locks, requests, runs
 from coordinator_service.core.commands import DetachSession, Release
 
 Mutant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -49,7 +49,7 @@ def assigns_to_the_detached(patch: pytest.MonkeyPatch) -> None:
     def takes_tasks(agent: Any) -> bool:
         return bool(agent.session_id) and not agent.draining and len(agent.attempts) < agent.spec.slots
 
-    patch.setattr(scheduler, "takes_tasks", takes_tasks)
+    patch.setattr(capacity, "takes_tasks", takes_tasks)
 
 
 def a_release_wakes_nobody(patch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.specs import AgentSpec, TaskTarget
 from coordinator_service.core.state import AgentRow, NamespaceState, QueueKey, RunRow, TaskRow
-from coordinator_service.core.values import LockMode, TaskStatus
+from coordinator_service.core.values import NS_PER_MS, LockMode, TaskStatus
 
 
 def check_nobody_stuck(state: NamespaceState) -> None:
@@ -51,19 +51,61 @@ def _is_free(state: NamespaceState, resource: str, mode: LockMode, holder: str, 
         for request in other.requests:
             if request.resource == resource and LockMode.EXCLUSIVE in (mode, request.mode):
                 return False
-    return True
+    return not _claimed(state, resource, mode, holder, key)
+
+
+def _claimed(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey) -> bool:
+    """R7: whether a ready task of an earlier turn holds somebody up."""
+    for run in state.runs.values():
+        for task in run.tasks.values():
+            ready = task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF) and task.ready_at_ns <= state.time_ns
+            wants = [lock.mode for lock in task.spec.locks if lock.resource == resource]
+            if not ready or not wants or task.queue_key >= key or LockMode.EXCLUSIVE not in (mode, *wants):
+                continue
+            if _holds_up(state, run, task, holder):
+                return True
+    return False
+
+
+def _holds_up(state: NamespaceState, run: RunRow, task: TaskRow, holder: str) -> bool:
+    serving = [agent for agent in state.agents.values() if _serves(agent.spec, task.spec.target)]
+    there = [agent for agent in serving if agent.session_id and agent.attached and not agent.draining]
+    if not there:
+        return False
+    for lock in task.spec.locks:
+        row = state.locks.get(lock.resource)
+        if row is not None and holder in row.holders and LockMode.EXCLUSIVE in (lock.mode, row.mode):
+            return False
+    limit = _reached(state, run, task)
+    free_slot = any(len(agent.attempts) < agent.spec.slots for agent in there)
+    if free_slot and not limit:
+        return True
+    if task.ready_at_ns + state.limits.reserve_after_ms * NS_PER_MS > state.time_ns:
+        return False
+    attempt = state.attempts.get(int(holder.partition("/")[2])) if holder.startswith("attempt/") else None
+    if attempt is None:
+        return True
+    if not free_slot and any(attempt.agent_id == agent.spec.agent_id and agent.session_id for agent in serving):
+        return False
+    occupies = {"namespace": True, "run": attempt.run_id == run.run_id, "policy": attempt.policy == task.policy}
+    return not (limit and occupies[limit])
+
+
+def _reached(state: NamespaceState, run: RunRow, task: TaskRow) -> str:
+    """The first limit that leaves no room."""
+    if len(state.attempts) >= state.limits.agents_running_max:
+        return "namespace"
+    if run.spec.running_max and run.running >= run.spec.running_max:
+        return "run"
+    policy = policy_of(state, task.policy)
+    running = sum(1 for attempt in state.attempts.values() if attempt.policy == task.policy)
+    return "policy" if policy.running_max and running >= policy.running_max else ""
 
 
 def _fits(state: NamespaceState, run: RunRow, task: TaskRow) -> bool:
-    if len(state.attempts) >= state.limits.agents_running_max:
-        return False
-    if run.spec.running_max and run.running >= run.spec.running_max:
-        return False
-    policy = policy_of(state, task.policy)
-    running = sum(1 for attempt in state.attempts.values() if attempt.policy == task.policy)
-    if policy.running_max and running >= policy.running_max:
-        return False
-    return all(_is_free(state, lock.resource, lock.mode, "", task.queue_key) for lock in task.spec.locks)
+    return not _reached(state, run, task) and all(
+        _is_free(state, lock.resource, lock.mode, "", task.queue_key) for lock in task.spec.locks
+    )
 
 
 def _could_take(agent: AgentRow, target: TaskTarget) -> bool:
