@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from coordinator_service.clock import Clock, NamespaceClock
+from coordinator_service.core import monitor
 from coordinator_service.core.answers import Answer, FromLog, Recall, Waiting, recalled
 from coordinator_service.core.commands import (
     COORDINATOR,
@@ -25,7 +26,9 @@ from coordinator_service.core.events import (
     ResourceReleased,
 )
 from coordinator_service.core.evicted_runs import EvictedRun
+from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.limits import Limits
+from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.rejections import (
     CursorCompacted,
@@ -102,8 +105,8 @@ class LocalNamespace:
         for grant in state.grants.values():
             if not grant.session_id:
                 self._leases.grant(("lock", grant.token), grant.lease_ns)
-        snapshotter = Snapshotter(log, epoch, limits.snapshots, self._reached, self._tail.slice)
-        self._spawn(snapshotter.follow())
+        self._snapshotter = Snapshotter(log, epoch, limits.snapshots, self._reached, self._tail.slice)
+        self._spawn(self._snapshotter.follow())
 
     @property
     def namespace(self) -> str:
@@ -180,6 +183,18 @@ class LocalNamespace:
             return await self._log.locate(time_ns)
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
+
+    async def measure(self, asked: MetricsAsked) -> MetricsView:
+        """What is counted, and how things stand, when everything committed so far is (M2). Raises NotFound."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(
+            self._tail.last, lambda state, metrics: monitor.measure(metrics, state, asked, now_ns)
+        )
+
+    async def health(self) -> tuple[HealthStatus, HealthWindowView]:
+        """How the namespace does now, and what says so (M1)."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(self._tail.last, lambda _state, metrics: monitor.health(metrics, now_ns))
 
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
@@ -360,6 +375,13 @@ class Namespaces:
             opening = self._opening[name] = asyncio.get_running_loop().create_task(self._open(name))
             opening.add_done_callback(lambda _: self._opening.pop(name, None))
         return await asyncio.shield(opening)
+
+    async def names(self) -> list[str]:
+        """The namespaces that have a log, by name. Raises Unavailable."""
+        try:
+            return sorted({*await self._store.namespaces(), *self._owned})
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
 
     async def exists(self, name: str) -> bool:
         """Whether the namespace has a log, without making one. Raises Unavailable."""

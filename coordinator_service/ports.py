@@ -12,6 +12,8 @@ from typing import Protocol, TypeAlias
 from coordinator_service.core.answers import Answer
 from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.events import Event
+from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
+from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.rejections import Rejection
 from coordinator_service.log.base import LogEnds
 from coordinator_service.log.codec import decode_event, split
@@ -88,6 +90,12 @@ class NamespacePort(Protocol):
 
     async def locate(self, time_ns: int) -> int:
         """A sequence after which come all events at or after a time (and perhaps a few before it)."""
+
+    async def measure(self, asked: MetricsAsked) -> MetricsView:
+        """What is counted, and how things stand, when everything committed so far is (M2). Raises NotFound."""
+
+    async def health(self) -> tuple[HealthStatus, HealthWindowView]:
+        """How the namespace does now, and what says so (M1)."""
 
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone. Those of a session stand as

@@ -26,7 +26,7 @@ from coordinator_service.log.base import (
 )
 from coordinator_service.log.codec import EventCodec, decode_event, split
 from coordinator_service.log.verify import check_link
-from coordinator_service.snapshots import Fold, decode_tables, encode_tables, fold_of, fold_of_beginning
+from coordinator_service.snapshots import Fold, decode_folds, decode_tables, encode_tables, fold_of, fold_of_beginning
 
 TABLES_NAMED_MAX = 5
 """Tables that a finding names."""
@@ -194,7 +194,10 @@ class _Replay:
             return
         if self._fold is None:
             return
-        different = _differing(self._fold.state.tables(), decode_tables(snapshot.data))
+        stored = decode_folds(snapshot.data)
+        different = _differing(self._fold.state.tables(), stored.tables)
+        if self._fold.metrics is not None and self._fold.metrics != stored.metrics:
+            different.append("metrics")
         if different:
             self._find(snapshot.sequence, f"the snapshot is not what the log folds to: {', '.join(different)}")
         else:

@@ -1,9 +1,10 @@
 """Snapshots: folded from the committed log by a follower, never from live state (architecture, decision 9).
 
 So a snapshot is what any reader of the log would have come to, and a fault in the live state cannot hide in it. The
-fold is a second copy of the namespace's tables; it lags behind until there is enough to fold. What it reads is the
-durable batches, link by link; events that are still in memory, as the very bytes of the batch, are not decoded again:
-that would be half of what a published event costs.
+fold is a second copy of the namespace's tables, and with them the metrics (core/metrics.py); it lags behind until there
+is enough to fold, or until somebody asks for what is counted. What it reads is the durable batches, link by link; those
+events that are still in memory, as the very bytes of the batch, are not decoded again: that would be half of what a
+published event costs.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 
 from coordinator_service.core.apply import apply
 from coordinator_service.core.events import Event
-from coordinator_service.core.fold import restored
+from coordinator_service.core.fold import restored, tidy
+from coordinator_service.core.metrics import Metrics, observe
 from coordinator_service.core.ownership import NewerLog, check_format
+from coordinator_service.core.rejections import Unavailable
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.log.base import (
     GENESIS_HASH,
@@ -38,10 +42,12 @@ from coordinator_service.ports import Committed
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+T = TypeVar("T")
+
+FORMAT = 2
 """Version of the encoded tables. A snapshot of another version is passed over: the log has everything."""
 _HEAD_BYTES = 33
-FOLD_EVENTS_PER_TURN = 500
+FOLD_EVENTS_PER_TURN = 200
 """Events folded before others on the loop get their turn."""
 SNAPSHOT_BYTES_PER_EVENT = 64
 """A snapshot waits for as many events as the one before has bytes, divided by this: however large the state, writing it
@@ -63,14 +69,27 @@ class SnapshotLimits:
     """Events between two snapshots; more where the state is large."""
 
 
-def encode_tables(tables: Tables) -> bytes:
-    """Tables as bytes, with their digest: equal tables give equal bytes."""
-    encoded = msgspec.msgpack.encode(tables)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folds:
+    """All that is folded of a log (D9)."""
+
+    tables: Tables
+    metrics: Metrics
+
+
+def encode_tables(tables: Tables, metrics: Metrics | None = None) -> bytes:
+    """The folds as bytes, with their digest: equal folds give equal bytes."""
+    encoded = msgspec.msgpack.encode(Folds(tables=tables, metrics=metrics or Metrics()))
     return bytes([FORMAT]) + hashlib.sha256(encoded).digest() + encoded
 
 
 def decode_tables(data: bytes) -> Tables:
     """The tables that were encoded. Raises LogCorrupt."""
+    return decode_folds(data).tables
+
+
+def decode_folds(data: bytes) -> Folds:
+    """The folds that were encoded. Raises LogCorrupt."""
     if not data:
         raise LogCorrupt("a snapshot that cannot be read")
     if data[0] != FORMAT:
@@ -79,18 +98,19 @@ def decode_tables(data: bytes) -> Tables:
     if hashlib.sha256(encoded).digest() != digest:
         raise LogCorrupt("a snapshot that is not what was written")
     try:
-        return msgspec.msgpack.decode(encoded, type=Tables)
+        return msgspec.msgpack.decode(encoded, type=Folds)
     except msgspec.MsgspecError as fault:
         raise LogCorrupt(f"not a snapshot: {fault}") from None
 
 
 @dataclass(slots=True)
 class Fold:
-    """How far a log is folded: the state, and the chain hash up to it."""
+    """How far a log is folded: the state, the chain hash up to it, and the metrics where somebody wants them."""
 
     state: NamespaceState
     hash: bytes
     recent: Recent = _none_recent
+    metrics: Metrics | None = None
 
     async def through(self, batches: list[StoredBatch]) -> None:
         """Folds batches that follow, checking the chain. Raises LogCorrupt."""
@@ -100,6 +120,8 @@ class Fold:
             for event in self._events_of(stored.batch):
                 if event.sequence != self.state.sequence + 1:
                     raise LogCorrupt(f"event {event.sequence} follows {self.state.sequence}", sequence=event.sequence)
+                if self.metrics is not None:
+                    observe(self.metrics, self.state, event)
                 try:
                     apply(self.state, event)
                 except NewerLog as newer:
@@ -141,37 +163,40 @@ def fold_of_beginning(namespace: str, ends: LogEnds) -> Fold:
     """Nothing was folded yet, of a log that has its beginning."""
     state = NamespaceState(namespace)
     state.sequence = ends.oldest_sequence - 1
-    return Fold(state, ends.base_hash)
+    return Fold(state, ends.base_hash, metrics=Metrics())
 
 
 def fold_of(namespace: str, snapshot: Snapshot, ends: LogEnds) -> Fold:
     """The fold that a snapshot is of. Raises LogCorrupt, LogTooNew."""
-    return Fold(restored(namespace, _tables_of(snapshot, ends)), snapshot.hash)
+    folds = _folds_of(snapshot, ends)
+    return Fold(restored(namespace, folds.tables), snapshot.hash, metrics=folds.metrics)
 
 
-def _tables_of(snapshot: Snapshot, ends: LogEnds) -> Tables:
+def _folds_of(snapshot: Snapshot, ends: LogEnds) -> Folds:
     if not ends.oldest_sequence - 1 <= snapshot.sequence <= ends.last_sequence:
         raise LogCorrupt(f"the log holds {ends.oldest_sequence} to {ends.last_sequence}")
-    tables = decode_tables(snapshot.data)
-    if tables.sequence != snapshot.sequence:
-        raise LogCorrupt(f"it is of {tables.sequence}")
+    folds = decode_folds(snapshot.data)
+    if folds.tables.sequence != snapshot.sequence:
+        raise LogCorrupt(f"it is of {folds.tables.sequence}")
     try:
-        check_format(tables.log_format)
+        check_format(folds.tables.log_format)
     except NewerLog as newer:
         raise LogTooNew(str(newer), sequence=snapshot.sequence) from None
-    return tables
+    return folds
 
 
 async def recover(log: EventLog) -> Fold:
-    """The state at the end of the log. Raises LogCorrupt naming the first sequence that does not fit."""
+    """The state at the end of the log, without its metrics. Raises LogCorrupt naming the first sequence that does not
+    fit."""
     fold = await fold_start(log)
+    fold.metrics = None
     while batches := await log.read(fold.state.sequence):
         await fold.through(batches)
     return fold
 
 
 class Snapshotter:
-    """Follows a log and saves a snapshot every so many events."""
+    """Follows a log, saves a snapshot every so many events, and shows the fold to whoever asks."""
 
     def __init__(
         self,
@@ -186,23 +211,106 @@ class Snapshotter:
         self._limits = limits
         self._committed = committed
         self._recent = recent
+        self._asked: list[_Asked] = []
+        self._woken: asyncio.Future[None] | None = None
+        self._over = False
+
+    async def look(self, sequence: int, read: Callable[[NamespaceState, Metrics], T]) -> T:
+        """What `read` makes of the fold once it has reached a committed sequence. Raises what it raises, Unavailable
+        when nothing is folded any more."""
+        if self._over:
+            raise _not_folded()
+        asked = _Asked(sequence, read, asyncio.get_running_loop().create_future())
+        self._asked.append(asked)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+        found: T = await asked.answered
+        return found
 
     async def follow(self) -> None:
         """Until cancelled: waits for enough, folds it, saves. `committed(n)` waits until the log has reached n."""
-        fold = await fold_start(self._log)
-        fold.recent = self._recent
-        saved = fold.state.sequence
-        due = self._limits.snapshot_events
-        while True:
-            await self._committed(saved + due)
-            while fold.state.sequence < saved + due:
-                await fold.through(await self._log.read(fold.state.sequence))
-            data = encode_tables(fold.state.tables())
-            try:
-                await self._log.save_snapshot(
-                    Snapshot(sequence=fold.state.sequence, hash=fold.hash, data=data), self._epoch
-                )
-            except LogError as error:
-                _log.warning("a snapshot of namespace %s was not saved: %s", self._log.namespace, error)
+        reached: asyncio.Future[None] | None = None
+        try:
+            fold = await fold_start(self._log)
+            fold.recent = self._recent
             saved = fold.state.sequence
-            due = max(self._limits.snapshot_events, len(data) // SNAPSHOT_BYTES_PER_EVENT)
+            due = self._limits.snapshot_events
+            while True:
+                reached = reached or asyncio.ensure_future(self._committed(saved + due))
+                await self._wait(reached)
+                if self._asked:
+                    await self._show(fold)
+                if not reached.done():
+                    continue
+                reached.result()
+                reached = None
+                await self._fold_to(fold, saved + due)
+                written = await self._save(fold)
+                saved = fold.state.sequence
+                due = max(self._limits.snapshot_events, written // SNAPSHOT_BYTES_PER_EVENT)
+        finally:
+            self._over = True
+            for asked in self._asked:
+                asked.fail(_not_folded())
+            if reached is not None:
+                reached.cancel()
+                await asyncio.gather(reached, return_exceptions=True)
+
+    async def _wait(self, reached: asyncio.Future[None]) -> None:
+        """Until a snapshot is due, or somebody asks."""
+        if self._asked or reached.done():
+            return
+        self._woken = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({reached, self._woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._woken = None
+
+    async def _show(self, fold: Fold) -> None:
+        while self._asked:
+            await self._fold_to(fold, self._asked[0].sequence)
+            assert fold.metrics is not None
+            self._asked.pop(0).tell(fold.state, fold.metrics)
+
+    async def _fold_to(self, fold: Fold, sequence: int) -> None:
+        while fold.state.sequence < sequence:
+            await fold.through(await self._log.read(fold.state.sequence))
+
+    async def _save(self, fold: Fold) -> int:
+        """Saves a snapshot; how many bytes it has."""
+        data = encode_tables(fold.state.tables(), fold.metrics)
+        tidy(fold.state)
+        try:
+            await self._log.save_snapshot(
+                Snapshot(sequence=fold.state.sequence, hash=fold.hash, data=data), self._epoch
+            )
+        except LogError as error:
+            _log.warning("a snapshot of namespace %s was not saved: %s", self._log.namespace, error)
+        return len(data)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Somebody who wants to see the fold at, or after, a sequence."""
+
+    sequence: int
+    read: Callable[[NamespaceState, Metrics], Any]
+    answered: asyncio.Future[Any]
+
+    def tell(self, state: NamespaceState, metrics: Metrics) -> None:
+        """Reads it, if that is still wanted."""
+        if self.answered.done():
+            return
+        try:
+            self.answered.set_result(self.read(state, metrics))
+        except Exception as failure:
+            self.fail(failure)
+
+    def fail(self, failure: Exception) -> None:
+        """There is nothing to see."""
+        if not self.answered.done():
+            self.answered.set_exception(failure)
+
+
+def _not_folded() -> Unavailable:
+    return Unavailable("the log is no longer followed here")

@@ -193,6 +193,15 @@ class LocksRead:
     next_resource: str = ""
 
 
+@value
+class SummaryRead:
+    """A namespace in three numbers, true at sequence."""
+
+    sequence: int
+    runs_active: int
+    sessions: int
+
+
 Answer: TypeAlias = (
     Done
     | Published
@@ -212,6 +221,7 @@ Answer: TypeAlias = (
     | AgentsRead
     | LockRead
     | LocksRead
+    | SummaryRead
 )
 
 

@@ -126,13 +126,17 @@ def is_waiting(task: TaskRow) -> bool:
 def first_key(state: NamespaceState, heap: list[tuple[QueueKey, str, str]]) -> QueueKey | None:
     """The key of the first task that still waits; entries that no longer stand are dropped."""
     while heap:
-        key, run_id, task_id = heap[0]
-        run = state.runs.get(run_id)
-        task = None if run is None else run.tasks.get(task_id)
-        if task is not None and task.queue_key == key and is_waiting(task):
-            return key
+        if is_queued(state, *heap[0]):
+            return heap[0][0]
         heapq.heappop(heap)
     return None
+
+
+def is_queued(state: NamespaceState, key: QueueKey, run_id: str, task_id: str) -> bool:
+    """Whether an entry of a pool still stands for a task that waits."""
+    run = state.runs.get(run_id)
+    task = None if run is None else run.tasks.get(task_id)
+    return task is not None and task.queue_key == key and is_waiting(task)
 
 
 # Limits.

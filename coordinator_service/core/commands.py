@@ -312,6 +312,11 @@ class ListLocks:
 
 
 @value
+class GetSummary:
+    """Read how far the namespace is and who is there."""
+
+
+@value
 class GetEnds:
     """Read how far the namespace is: answered, like any read, when that is durable."""
 
@@ -349,4 +354,5 @@ Command: TypeAlias = (
     | GetLock
     | ListLocks
     | GetEnds
+    | GetSummary
 )

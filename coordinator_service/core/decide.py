@@ -69,6 +69,7 @@ _DECIDERS: dict[type, Callable[[Deciding, Any], Answer]] = {
     commands.GetLock: views.get_lock,
     commands.ListLocks: views.list_locks,
     commands.GetEnds: views.get_ends,
+    commands.GetSummary: views.get_summary,
 }
 
 _FENCED = (commands.Publish, commands.SubmitRun, commands.Acquire, commands.UpdateState)

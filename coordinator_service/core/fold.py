@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 from coordinator_service.core import capacity, claims, deadlines, guards, lock_queues
 from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.state import NamespaceState, Tables
@@ -51,3 +53,14 @@ def _restore_runs(state: NamespaceState) -> None:
     running = state.index.policy_running
     for attempt in state.attempts.values():
         running[attempt.policy] = running.get(attempt.policy, 0) + 1
+
+
+def tidy(state: NamespaceState) -> None:
+    """Drops from the pools what no longer stands. Where nothing is decided nobody takes from them, so that they would
+    grow with what happened, not with what lives."""
+    for pool in state.index.pools.values():
+        pool.ready = [entry for entry in pool.ready if capacity.is_queued(state, *entry)]
+        heapq.heapify(pool.ready)
+        pool.listed = {entry for entry in pool.listed if entry[1] in pool.members}
+        pool.idle = [entry for entry in pool.idle if entry in pool.listed]
+        heapq.heapify(pool.idle)

@@ -18,6 +18,7 @@ from coordinator_service.core.answers import (
     ResultRead,
     RunRead,
     RunsRead,
+    SummaryRead,
 )
 from coordinator_service.core.rejections import NotFound
 from coordinator_service.core.specs import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         GetEnds,
         GetLock,
         GetRun,
+        GetSummary,
         GetTaskResult,
         ListAgents,
         ListLocks,
@@ -53,6 +55,15 @@ RESULTS_INLINE_BYTES_MAX = 1024 * 1024
 def get_ends(d: Deciding, _command: GetEnds) -> Done:
     """How far the namespace is."""
     return Done(sequence=d.state.sequence)
+
+
+def get_summary(d: Deciding, _command: GetSummary) -> SummaryRead:
+    """How far the namespace is and who is there."""
+    return SummaryRead(
+        sequence=d.state.sequence,
+        runs_active=sum(not run.status.over for run in d.state.runs.values()),
+        sessions=len(d.state.index.sessions),
+    )
 
 
 def get_run(d: Deciding, command: GetRun) -> RunRead | FromLog:

@@ -20,12 +20,14 @@ from collections.abc import Callable
 from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import IntEnum
 from math import isfinite
+from types import ModuleType
 from typing import Any
 
 from concert.v1 import (  # noqa: F401 (they register their messages)
     agent_pb2,
     event_pb2,
     lock_pb2,
+    metrics_pb2,
     payload_pb2,
     policy_pb2,
     run_pb2,
@@ -36,7 +38,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from coordinator_service.core import events, specs, values
+from coordinator_service.core import events, figures, specs, values
 from coordinator_service.core.values import NS_PER_SECOND, JsonValue
 
 PACKAGE = "concert.v1"
@@ -186,21 +188,26 @@ _VALUE = "google.protobuf.Value"
 _PAYLOAD = f"{PACKAGE}.Payload"
 
 
-def mirrored_classes() -> dict[str, type]:
+_LOGGED = (specs, events)
+_SHOWN = (figures,)
+"""Modules of what is only ever shown: the log does not know their messages."""
+
+
+def mirrored_classes(*more: ModuleType) -> dict[str, type]:
     """The core's dataclasses by the name of the message that each mirrors."""
     return {
         name.removesuffix("View"): each
-        for module in (specs, events)
+        for module in (*_LOGGED, *more)
         for name, each in vars(module).items()
         if is_dataclass(each) and isinstance(each, type) and each.__module__ == module.__name__
     }
 
 
-def mirrored_enums() -> dict[str, type[IntEnum]]:
+def mirrored_enums(*more: ModuleType) -> dict[str, type[IntEnum]]:
     """The core's enums by the name of the enum that each mirrors."""
     return {
         name: each
-        for module in (values, events)
+        for module in (values, events, *more)
         for name, each in vars(module).items()
         if isinstance(each, type) and issubclass(each, IntEnum) and each.__module__ == module.__name__
     }
@@ -246,10 +253,10 @@ class Mirror:
     a field costs what reading a field costs, about half of what walking through closures does.
     """
 
-    def __init__(self, message_class: MessageClass) -> None:
+    def __init__(self, message_class: MessageClass, *more: ModuleType) -> None:
         self._message_class = message_class
-        self._classes = mirrored_classes()
-        self._enums = mirrored_enums()
+        self._classes = mirrored_classes(*more)
+        self._enums = mirrored_enums(*more)
         self._messages: dict[type, type[Message]] = {}
         self._fill: dict[type, Fill] = {}
         self._read: dict[type, Read] = {}
@@ -465,7 +472,7 @@ def _public_class(name: str) -> type[Message]:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
-_PUBLIC = Mirror(_public_class)
+_PUBLIC = Mirror(_public_class, *_SHOWN)
 
 to_proto = _PUBLIC.to_proto
 fill = _PUBLIC.fill

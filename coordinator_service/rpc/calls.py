@@ -110,6 +110,10 @@ class Calls:
         name = namespace_of(namespace)
         return await self._namespaces.get(name) if await self._namespaces.exists(name) else None
 
+    async def namespaces(self) -> list[str]:
+        """The names of all namespaces, in order."""
+        return await self._namespaces.names()
+
     async def _perform(self, operation: Operation, request: Any, context: Context) -> bytes:
         in_absence = operation.in_absence
         port = await (self.port if in_absence is None else self.port_if_any)(request.namespace)

@@ -30,7 +30,7 @@ from coordinator_service.log.codec import encode_event, frame
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.replay_command import AGREES, NEWER, NOT_TRIED, PARTS, run
-from coordinator_service.snapshots import decode_tables, encode_tables
+from coordinator_service.snapshots import decode_folds, encode_tables
 from tests.coordinator_process import coordinator_process
 from tests.replay.histories import NAME, stored_batches, write_history
 
@@ -169,15 +169,17 @@ def test_a_snapshot_of_another_state_is_found(
 
     async def swap(log: EventLog) -> int:
         newest = (await log.snapshots())[0]
-        tables = decode_tables(newest.data)
-        tables.entries["pages/1"].value = "forged"
-        forged = Snapshot(sequence=newest.sequence, hash=newest.hash, data=encode_tables(tables))
+        folds = decode_folds(newest.data)
+        folds.tables.entries["pages/1"].value = "forged"
+        folds.metrics.runs_over[2] = 99
+        data = encode_tables(folds.tables, folds.metrics)
+        forged = Snapshot(sequence=newest.sequence, hash=newest.hash, data=data)
         await log.save_snapshot(forged, await log.claim("forger"))
         return newest.sequence
 
     sequence = _with_log(tmp_path, swap)
     assert replayed(tmp_path) == PARTS
-    expected = f"{NAME}: sequence {sequence}: the snapshot is not what the log folds to: entries\n"
+    expected = f"{NAME}: sequence {sequence}: the snapshot is not what the log folds to: entries, metrics\n"
     assert capsys.readouterr().out == expected
 
 

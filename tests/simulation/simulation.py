@@ -11,13 +11,14 @@ from typing import Any
 from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import COORDINATOR, ChangePolicies
 from coordinator_service.core.invariants import InvariantBroken
+from coordinator_service.core.metrics import Metrics, observe
 from coordinator_service.core.shared_state import keys_under
 from coordinator_service.core.specs import Policy, RetryPolicy
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_MS
 from coordinator_service.log.verify import verify
 from coordinator_service.namespaces import LocalNamespace
-from coordinator_service.snapshots import decode_tables, recover
+from coordinator_service.snapshots import decode_folds, recover
 from tests.simulation.agents import ScriptedAgent
 from tests.simulation.clients import Client, Locker, Publisher, Submitter, Writer
 from tests.simulation.clock import NS, VirtualLoop
@@ -258,10 +259,14 @@ def _check_read(folded: NamespaceState, command: object, read: object) -> None:
 
 
 def _check_snapshot(world: World, sequence: int, data: bytes) -> None:
-    folded = NamespaceState(NAMESPACE)
+    folded, counted = NamespaceState(NAMESPACE), Metrics()
     for event in world.durable_events()[:sequence]:
+        observe(counted, folded, event)
         apply(folded, event)
-    require_same(decode_tables(data), folded.tables(), f"the snapshot at {sequence}, and what the log folds to")
+    folds = decode_folds(data)
+    require_same(folds.tables, folded.tables(), f"the snapshot at {sequence}, and what the log folds to")
+    if folds.metrics != counted:
+        raise InvariantBroken(f"7: the metrics of the snapshot at {sequence} are not those of the log")
 
 
 def _check_epochs(world: World) -> None:

@@ -13,6 +13,7 @@ from concert._caller import Origin
 from concert._events import Events, draft, publish
 from concert._lock import Locks, LockScope, Mode
 from concert._methods import GET_SERVER_INFO
+from concert._monitor import Monitor
 from concert._payload import PayloadLike
 from concert._runs import RunHandle, Runs, run_spec
 from concert._state import State
@@ -34,6 +35,7 @@ class Surface:
         self.runs = Runs(origin)
         self.locks = Locks(origin)
         self.agents = Agents(origin)
+        self.monitor = Monitor(origin)
 
     async def publish(
         self,

@@ -1,5 +1,6 @@
 import datetime
 
+from concert.v1 import metrics_pb2 as _metrics_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -51,3 +52,83 @@ class PolicyFileStatus(_message.Message):
     fault: str
     failing_since: _timestamp_pb2.Timestamp
     def __init__(self, digest: _Optional[str] = ..., loaded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fault: _Optional[str] = ..., failing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetHealthRequest(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+
+class GetHealthResponse(_message.Message):
+    __slots__ = ("status", "window", "components")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    status: _metrics_pb2.HealthStatus
+    window: _metrics_pb2.HealthWindow
+    components: _containers.RepeatedCompositeFieldContainer[ComponentHealth]
+    def __init__(self, status: _Optional[_Union[_metrics_pb2.HealthStatus, str]] = ..., window: _Optional[_Union[_metrics_pb2.HealthWindow, _Mapping]] = ..., components: _Optional[_Iterable[_Union[ComponentHealth, _Mapping]]] = ...) -> None: ...
+
+class ComponentHealth(_message.Message):
+    __slots__ = ("name", "status", "fault", "failing_since")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    FAILING_SINCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    status: _metrics_pb2.HealthStatus
+    fault: str
+    failing_since: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., status: _Optional[_Union[_metrics_pb2.HealthStatus, str]] = ..., fault: _Optional[str] = ..., failing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetMetricsRequest(_message.Message):
+    __slots__ = ("namespace", "agents_max", "resources_max", "runs_max", "run_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_MAX_FIELD_NUMBER: _ClassVar[int]
+    RUNS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    agents_max: int
+    resources_max: int
+    runs_max: int
+    run_id: str
+    def __init__(self, namespace: _Optional[str] = ..., agents_max: _Optional[int] = ..., resources_max: _Optional[int] = ..., runs_max: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class GetMetricsResponse(_message.Message):
+    __slots__ = ("metrics",)
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    metrics: _metrics_pb2.Metrics
+    def __init__(self, metrics: _Optional[_Union[_metrics_pb2.Metrics, _Mapping]] = ...) -> None: ...
+
+class ListNamespacesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListNamespacesResponse(_message.Message):
+    __slots__ = ("namespaces", "next_page_token")
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespaces: _containers.RepeatedCompositeFieldContainer[NamespaceSummary]
+    next_page_token: str
+    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespaceSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class NamespaceSummary(_message.Message):
+    __slots__ = ("namespace", "log_id", "last_sequence", "runs_active", "sessions", "fault")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    log_id: str
+    last_sequence: int
+    runs_active: int
+    sessions: int
+    fault: str
+    def __init__(self, namespace: _Optional[str] = ..., log_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., runs_active: _Optional[int] = ..., sessions: _Optional[int] = ..., fault: _Optional[str] = ...) -> None: ...

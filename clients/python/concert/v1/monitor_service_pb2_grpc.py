@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MonitorServiceStub(object):
-    """What the coordinator says of itself.
+    """What the coordinator says of itself, and of what it coordinates.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,51 @@ class MonitorServiceStub(object):
                 request_serializer=concert_dot_v1_dot_monitor__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/concert.v1.MonitorService/GetHealth',
+                request_serializer=concert_dot_v1_dot_monitor__service__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetHealthResponse.FromString,
+                _registered_method=True)
+        self.GetMetrics = channel.unary_unary(
+                '/concert.v1.MonitorService/GetMetrics',
+                request_serializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsResponse.FromString,
+                _registered_method=True)
+        self.ListNamespaces = channel.unary_unary(
+                '/concert.v1.MonitorService/ListNamespaces',
+                request_serializer=concert_dot_v1_dot_monitor__service__pb2.ListNamespacesRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_monitor__service__pb2.ListNamespacesResponse.FromString,
+                _registered_method=True)
 
 
 class MonitorServiceServicer(object):
-    """What the coordinator says of itself.
+    """What the coordinator says of itself, and of what it coordinates.
     """
 
     def GetServerInfo(self, request, context):
         """Version, features and limits of this replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealth(self, request, context):
+        """How a namespace does: from the failures among the events of the last five minutes, and how the parts of this replica
+        that serve it do. A namespace that does not exist is idle; one that cannot be served is critical, which is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMetrics(self, request, context):
+        """What is counted of a namespace. Errors: NOT_FOUND when run_id names no run that is kept in memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNamespaces(self, request, context):
+        """The namespaces there are, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +98,21 @@ def add_MonitorServiceServicer_to_server(servicer, server):
                     request_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=concert_dot_v1_dot_monitor__service__pb2.GetServerInfoResponse.SerializeToString,
             ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetHealthRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_monitor__service__pb2.GetHealthResponse.SerializeToString,
+            ),
+            'GetMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetrics,
+                    request_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsResponse.SerializeToString,
+            ),
+            'ListNamespaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNamespaces,
+                    request_deserializer=concert_dot_v1_dot_monitor__service__pb2.ListNamespacesRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_monitor__service__pb2.ListNamespacesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'concert.v1.MonitorService', rpc_method_handlers)
@@ -70,7 +122,7 @@ def add_MonitorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MonitorService(object):
-    """What the coordinator says of itself.
+    """What the coordinator says of itself, and of what it coordinates.
     """
 
     @staticmethod
@@ -90,6 +142,87 @@ class MonitorService(object):
             '/concert.v1.MonitorService/GetServerInfo',
             concert_dot_v1_dot_monitor__service__pb2.GetServerInfoRequest.SerializeToString,
             concert_dot_v1_dot_monitor__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.MonitorService/GetHealth',
+            concert_dot_v1_dot_monitor__service__pb2.GetHealthRequest.SerializeToString,
+            concert_dot_v1_dot_monitor__service__pb2.GetHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.MonitorService/GetMetrics',
+            concert_dot_v1_dot_monitor__service__pb2.GetMetricsRequest.SerializeToString,
+            concert_dot_v1_dot_monitor__service__pb2.GetMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNamespaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.MonitorService/ListNamespaces',
+            concert_dot_v1_dot_monitor__service__pb2.ListNamespacesRequest.SerializeToString,
+            concert_dot_v1_dot_monitor__service__pb2.ListNamespacesResponse.FromString,
             options,
             channel_credentials,
             insecure,
