@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coordinator_service.core.limits import Limits
+from coordinator_service.named_subscriptions import NamedSubscriptionLimits
 from coordinator_service.namespaces import ShellLimits
 from coordinator_service.rpc.limits import contract_limits
 from coordinator_service.rpc.validation import name_fault
@@ -125,6 +126,9 @@ class Settings(BaseSettings):
     snapshot_events: PositiveInt = _limit(
         _SHELL.snapshots.snapshot_events, "events between two snapshots", group="memory and log"
     )
+    subscriptions_max: PositiveInt = _limit(
+        _SHELL.named_subscriptions.subscriptions_max, "named subscriptions", group="memory and log"
+    )
     list_scan_events_max: PositiveInt = _limit(
         20_000, "events looked at for one page of history", group="memory and log"
     )
@@ -180,6 +184,7 @@ class Settings(BaseSettings):
                 batch_bytes_max=self.batch_bytes_max,
             ),
             snapshots=SnapshotLimits(snapshot_events=self.snapshot_events),
+            named_subscriptions=NamedSubscriptionLimits(subscriptions_max=self.subscriptions_max),
         )
 
     def session_limits(self) -> SessionLimits:

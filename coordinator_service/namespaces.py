@@ -40,8 +40,9 @@ from coordinator_service.core.rejections import (
 )
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.leases import LeaseKey, Leases
-from coordinator_service.log.base import EventLog, LogCorrupt, LogEnds, LogError, LogStore, LogTooNew
+from coordinator_service.log.base import Cursor, EventLog, LogCorrupt, LogEnds, LogError, LogStore, LogTooNew
 from coordinator_service.log.codec import EventCodec
+from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
 from coordinator_service.ports import Committed, Outcome, Respond
 from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
 from coordinator_service.snapshots import SnapshotLimits, Snapshotter, recover
@@ -60,6 +61,7 @@ class ShellLimits:
     """Newest events kept in memory for followers."""
     sequencer: SequencerLimits = field(default_factory=SequencerLimits)
     snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
+    named_subscriptions: NamedSubscriptionLimits = field(default_factory=NamedSubscriptionLimits)
 
 
 _LEASED = frozenset((ResourceAcquired, ResourceReleased, AgentRegistered, AgentDisconnected))
@@ -75,6 +77,7 @@ class LocalNamespace:
         state: NamespaceState,
         epoch: int,
         ends: LogEnds,
+        cursors: list[Cursor],
         clock: Clock,
         limits: ShellLimits,
         on_decided: OnDecided | None = None,
@@ -98,6 +101,15 @@ class LocalNamespace:
             on_recall=self._recall,
             on_failed=self._failed,
             on_decided=on_decided,
+        )
+        self._subscriptions = NamedSubscriptions(
+            log,
+            ends.log_id,
+            epoch,
+            cursors,
+            limits.named_subscriptions,
+            now_ns=self._time.now_ns,
+            failed=self.drop,
         )
         for agent in state.agents.values():
             if agent.session_id:
@@ -158,12 +170,7 @@ class LocalNamespace:
 
     async def follow(self, after: int, log_id: str = "") -> TailFollower:
         """A cursor that reads what comes after a sequence (E2, E4)."""
-        if log_id and log_id != self._ends.log_id:
-            raise LogMismatch(self._ends.log_id, log_id)
-        if after > self._tail.last:
-            raise CursorInFuture(("after", f"is {after}, the log ends at {self._tail.last}"))
-        if self._tail.slice(after, 1) is None:
-            await self._check_kept(after)
+        await self._check_position(after, log_id, "after")
         return TailFollower(self._tail, after, self._check_kept)
 
     async def ends(self) -> LogEnds:
@@ -196,6 +203,34 @@ class LocalNamespace:
         now_ns = self._time.now_ns()
         return await self._snapshotter.look(self._tail.last, lambda _state, metrics: monitor.health(metrics, now_ns))
 
+    async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
+        """E5; see NamespacePort."""
+        await self._check_position(after, log_id, "after.sequence")
+        return await self._subscriptions.create(name, after, request_id)
+
+    async def named_subscription(self, name: str) -> Cursor:
+        """E5; see NamespacePort."""
+        return self._subscriptions.get(name)
+
+    async def named_subscriptions(self) -> list[Cursor]:
+        """E5; see NamespacePort."""
+        return self._subscriptions.all()
+
+    async def acknowledge(self, name: str, log_id: str, sequence: int, *, reset: bool) -> Cursor:
+        """E5; see NamespacePort."""
+        self._subscriptions.get(name)
+        if log_id != self._ends.log_id:
+            raise LogMismatch(self._ends.log_id, log_id)
+        if sequence > self._tail.last:
+            raise CursorInFuture(("cursor.sequence", f"is {sequence}, the log ends at {self._tail.last}"))
+        if reset:
+            await self._check_kept(sequence)
+        return await self._subscriptions.acknowledge(name, sequence, reset=reset)
+
+    async def delete_subscription(self, name: str) -> bool:
+        """E5; see NamespacePort."""
+        return await self._subscriptions.delete(name)
+
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
         stream."""
@@ -218,6 +253,7 @@ class LocalNamespace:
         self._closed.set_result(failure)
         self.sequencer.stop(failure)
         self._leases.close()
+        self._subscriptions.close(failure)
         self._tail.fail(failure)
         for task in list(self._tasks):
             task.cancel()
@@ -304,6 +340,15 @@ class LocalNamespace:
             respond(failure)
             return
         respond(evicted.answer())
+
+    async def _check_position(self, after: int, log_id: str, field: str) -> None:
+        """E4: that a cursor lies in this log, which has all that comes after it."""
+        if log_id and log_id != self._ends.log_id:
+            raise LogMismatch(self._ends.log_id, log_id)
+        if after > self._tail.last:
+            raise CursorInFuture((field, f"is {after}, the log ends at {self._tail.last}"))
+        if self._tail.slice(after, 1) is None:
+            await self._check_kept(after)
 
     async def _check_kept(self, after: int) -> None:
         kept = await self._kept()
@@ -406,6 +451,7 @@ class Namespaces:
             epoch = await log.claim(self._replica_id)
             fold = await recover(log)
             ends = await log.ends()
+            cursors = await log.cursors()
         except LogTooNew as newer:
             _log.error("namespace %s cannot be opened: %s", name, newer)
             raise Unavailable(
@@ -416,7 +462,7 @@ class Namespaces:
             raise Unavailable(f"the log of namespace {name} is damaged: {damage}", retry_after_ms=5000) from None
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
-        owned = LocalNamespace(log, fold.state, epoch, ends, self._clock, self._shell, self._on_decided)
+        owned = LocalNamespace(log, fold.state, epoch, ends, cursors, self._clock, self._shell, self._on_decided)
         start = StartOwner(epoch=epoch, replica_id=self._replica_id, limits=self._limits)
         try:
             await owned.call(start, COORDINATOR)

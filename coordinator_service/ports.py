@@ -15,7 +15,7 @@ from coordinator_service.core.events import Event
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.rejections import Rejection
-from coordinator_service.log.base import LogEnds
+from coordinator_service.log.base import Cursor, LogEnds
 from coordinator_service.log.codec import decode_event, split
 
 Outcome: TypeAlias = Answer | Rejection
@@ -96,6 +96,23 @@ class NamespacePort(Protocol):
 
     async def health(self) -> tuple[HealthStatus, HealthWindowView]:
         """How the namespace does now, and what says so (M1)."""
+
+    async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
+        """A named subscription after a sequence, and whether this very request had made it before. Raises
+        AlreadyExists, LimitReached, CursorCompacted, LogMismatch, CursorInFuture, Unavailable."""
+
+    async def named_subscription(self, name: str) -> Cursor:
+        """One of them, as far as it is durable. Raises NotFound."""
+
+    async def named_subscriptions(self) -> list[Cursor]:
+        """All of them, by name, as far as they are durable."""
+
+    async def acknowledge(self, name: str, log_id: str, sequence: int, *, reset: bool) -> Cursor:
+        """Moves a named subscription forward, or with reset anywhere. Raises NotFound, CursorBehind, CursorInFuture,
+        LogMismatch, and with reset CursorCompacted."""
+
+    async def delete_subscription(self, name: str) -> bool:
+        """Whether it was there."""
 
     def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone. Those of a session stand as

@@ -6,6 +6,7 @@
     ├── DependencyUnknown    INVALID_ARGUMENT     DEPENDENCY_UNKNOWN
     ├── RequestIdReused      INVALID_ARGUMENT     REQUEST_ID_REUSED
     ├── CursorInFuture       INVALID_ARGUMENT     CURSOR_IN_FUTURE
+    ├── CursorBehind         INVALID_ARGUMENT     CURSOR_BEHIND
     ├── NotFound             NOT_FOUND            NOT_FOUND
     ├── AlreadyExists        ALREADY_EXISTS       ALREADY_EXISTS
     ├── StateConflict        ABORTED              STATE_CONFLICT
@@ -86,8 +87,14 @@ class CursorInFuture(InvalidField):
     reason = "CURSOR_IN_FUTURE"
 
 
+class CursorBehind(InvalidField):
+    """The cursor lies before what the named subscription has acknowledged (E5)."""
+
+    reason = "CURSOR_BEHIND"
+
+
 class NotFound(Rejection):
-    """No such thing. kind is "run", "task", "lock", "agent", "event" or "result"."""
+    """No such thing. kind is "run", "task", "lock", "agent", "event", "result" or "subscription"."""
 
     code = "NOT_FOUND"
     reason = "NOT_FOUND"

@@ -13,9 +13,11 @@ from coordinator_service.core.rejections import CursorCompacted, CursorInFuture,
 from coordinator_service.ports import Committed, NamespacePort
 from coordinator_service.rpc.calls import Calls, Context
 from coordinator_service.rpc.history import Page, read_page, read_query
+from coordinator_service.rpc.named_subscriptions import NamedSubscriptionCalls
 from coordinator_service.rpc.operations.events import PUBLISH
 from coordinator_service.rpc.selectors import read_selector
-from coordinator_service.rpc.validation import Faults, check_timestamp, optional_name_fault
+from coordinator_service.rpc.starts import check_start, start_of
+from coordinator_service.rpc.validation import Faults
 from coordinator_service.subscriptions import Delivery, Subscription
 
 _NO_EVENTS = Page(frames=[], next_token="", sequence=0, log_id="")
@@ -39,6 +41,7 @@ class EventServicer:
                 "Subscribe": calls.streaming(pb.SubscribeRequest, self._subscribe),
                 "ListEvents": calls.unary(pb.ListEventsRequest, self._list),
                 "GetEvent": calls.unary(pb.GetEventRequest, self._get),
+                **NamedSubscriptionCalls(calls).handlers(),
             },
         )
 
@@ -46,11 +49,11 @@ class EventServicer:
         """E2 to E4. A subscriber may come before the first publisher: the namespace is made if there is none."""
         faults = Faults()
         selector = read_selector(faults, request.filter)
-        since_ns = _check_start(faults, request)
+        since_ns = check_start(faults, request)
         faults.settle()
         port = await self._calls.port(request.namespace)
-        after = await _start_of(port, request, since_ns)
-        subscription = Subscription(port, selector, after, request.after.log_id, since_ns=since_ns)
+        after, log_id = await start_of(port, request, since_ns)
+        subscription = Subscription(port, selector, after, log_id, since_ns=since_ns)
         deliveries = cast("AsyncGenerator[Delivery]", subscription.deliveries(bookmark_seconds=self._bookmark_seconds))
         async with aclosing(deliveries):
             async for each in deliveries:
@@ -76,24 +79,6 @@ class EventServicer:
         if port is None:
             raise NotFound("event", str(sequence))
         return (await _read_one(port, sequence)).frame  # an element of GetEventResponse too: field 1, a message
-
-
-def _check_start(faults: Faults, request: Any) -> int:
-    """When the subscription starts, in nanoseconds since 1970, if it starts at a time; else 0."""
-    faults.add("after.log_id", optional_name_fault(request.after.log_id))
-    if request.position not in pb.StartPosition.values():
-        faults.add("position", f"{request.position} is no value that this version knows")
-    return check_timestamp(faults, request, "since")
-
-
-async def _start_of(port: NamespacePort, request: Any, since_ns: int) -> int:
-    """The sequence after which a subscription starts."""
-    if request.HasField("after"):
-        return int(request.after.sequence)
-    ends = await port.ends()
-    if request.HasField("since"):
-        return max(await port.locate(since_ns), ends.oldest_sequence - 1)
-    return ends.oldest_sequence - 1 if request.position == pb.START_POSITION_EARLIEST else ends.last_sequence
 
 
 async def _read_one(port: NamespacePort, sequence: int) -> Committed:

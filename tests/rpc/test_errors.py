@@ -42,6 +42,7 @@ REJECTIONS = [
     core.DependencyUnknown(("run.tasks[0].depends_on[0]", "refers to nothing")),
     core.RequestIdReused(("request_id", "was used for another request")),
     core.CursorInFuture(("after", "is 9, the log ends at 3")),
+    core.CursorBehind(("cursor.sequence", "is 1")),
     core.NotFound("run", "r-1"),
     core.NotFound("task", LONG * 100),
     core.AlreadyExists("run", "r-1"),

@@ -9,6 +9,7 @@ This module is the public face; agents are in `concert.agent`, the contract's me
 from concert._client import Client, Session, connect
 from concert._events import Events, draft
 from concert._lock import Lock, Locks, LockScope
+from concert._named_subscription import NamedSubscription, Subscriptions
 from concert._payload import from_payload, to_payload
 from concert._runs import RunHandle, Runs, RunUpdate, on_agent, on_capability, on_task, retry, task, task_lock
 from concert._state import Modified, State, StateEntry
@@ -18,6 +19,7 @@ from concert.errors import (
     AlreadyExists,
     Cancelled,
     ConcertError,
+    CursorBehind,
     CursorCompacted,
     CursorInFuture,
     DeadlineExceeded,
@@ -58,6 +60,7 @@ __all__ = [
     "Client",
     "ConcertError",
     "Cursor",
+    "CursorBehind",
     "CursorCompacted",
     "CursorInFuture",
     "DeadlineExceeded",
@@ -79,6 +82,7 @@ __all__ = [
     "Locks",
     "LogMismatch",
     "Modified",
+    "NamedSubscription",
     "NoSession",
     "NotFound",
     "NotHolder",
@@ -100,6 +104,7 @@ __all__ = [
     "StateConflictError",
     "StateEntry",
     "Subscription",
+    "Subscriptions",
     "Task",
     "TaskStatus",
     "Unauthenticated",

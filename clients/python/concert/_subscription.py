@@ -63,6 +63,26 @@ def event_filter(
     )
 
 
+def check_position(start: str) -> None:
+    """Raises InvalidArgument unless it is an end of the log."""
+    if start not in _POSITIONS:
+        raise InvalidArgument(f"a subscription starts at 'latest' or 'earliest', not at {start!r}")
+
+
+def write_start(
+    request: Any, *, after: event_service_pb2.Cursor | int | None, since: datetime | None, start: Start
+) -> None:
+    """Writes where a subscription starts: after a position, else at a time, else at an end. Raises InvalidArgument."""
+    check_position(start)
+    if after is not None:
+        cursor = after if isinstance(after, event_service_pb2.Cursor) else event_service_pb2.Cursor(sequence=after)
+        request.after.CopyFrom(cursor)
+    elif since is not None:
+        request.since.FromDatetime(since)
+    else:
+        request.position = _POSITIONS[start]
+
+
 class Subscription:
     """Events as they come: `async for event in subscription`.
 
@@ -78,19 +98,15 @@ class Subscription:
         after: event_service_pb2.Cursor | int | None = None,
         since: datetime | None = None,
         start: Start = "latest",
+        name: str = "",
     ) -> None:
-        """See Client.subscribe."""
-        if start not in _POSITIONS:
-            raise InvalidArgument(f"a subscription starts at 'latest' or 'earliest', not at {start!r}")
+        """See Client.subscribe; with a `name` after what that named subscription has acknowledged."""
         self._caller = caller
         self._request = event_service_pb2.SubscribeRequest(filter=selection)
-        if after is not None:
-            cursor = after if isinstance(after, event_service_pb2.Cursor) else event_service_pb2.Cursor(sequence=after)
-            self._request.after.CopyFrom(cursor)
-        elif since is not None:
-            self._request.since.FromDatetime(since)
+        if name:
+            self._request.subscription = name
         else:
-            self._request.position = _POSITIONS[start]
+            write_start(self._request, after=after, since=since, start=start)
         self._cursor = event_service_pb2.Cursor()
         self._cursor.CopyFrom(self._request.after)
         self._established = False
@@ -158,7 +174,7 @@ class Subscription:
                 pause = backoff.pause_seconds(
                     error.retry_after if isinstance(error, (Unavailable, LimitReached)) else None
                 )
-                if not _is_transient(error) or (not self._established and loop.time() + pause > give_up_at):
+                if not is_transient(error) or (not self._established and loop.time() + pause > give_up_at):
                     raise
                 _log.info("subscription resumes after %d in %.2f s: %s", self._cursor.sequence, pause, error)
                 await asyncio.sleep(pause)
@@ -193,5 +209,6 @@ class Subscription:
             await stream.aclose()
 
 
-def _is_transient(error: ConcertError) -> bool:
+def is_transient(error: ConcertError) -> bool:
+    """Whether waiting may mend it."""
     return isinstance(error, (Unavailable, Cancelled, LimitReached, InternalError)) or error.code == "UNKNOWN"

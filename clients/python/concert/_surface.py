@@ -14,6 +14,7 @@ from concert._events import Events, draft, publish
 from concert._lock import Locks, LockScope, Mode
 from concert._methods import GET_SERVER_INFO
 from concert._monitor import Monitor
+from concert._named_subscription import NamedSubscription, Subscriptions
 from concert._payload import PayloadLike
 from concert._runs import RunHandle, Runs, run_spec
 from concert._state import State
@@ -34,6 +35,7 @@ class Surface:
         self.events = Events(origin)
         self.runs = Runs(origin)
         self.locks = Locks(origin)
+        self.subscriptions = Subscriptions(origin)
         self.agents = Agents(origin)
         self.monitor = Monitor(origin)
 
@@ -86,6 +88,37 @@ class Surface:
             custom_names=custom_names,
         )
         return Subscription(self._origin.caller, selection, after=after, since=since, start=start)
+
+    def named_subscription(
+        self,
+        name: str,
+        *,
+        types: Iterable[EventTypeLike] = (),
+        custom_names: Iterable[str] = (),
+        run_ids: Iterable[str] = (),
+        task_ids: Iterable[str] = (),
+        agent_ids: Iterable[str] = (),
+        agent_names: Iterable[str] = (),
+        start: Start = "latest",
+        acknowledge: bool = True,
+    ) -> NamedSubscription:
+        """Follows the log under a name (1 to 128 bytes), whose place the coordinator keeps: a consumer that crashed
+        or was away goes on where the last one stopped. To be entered with `async with`.
+
+        Made if there is none, and then begins at `start`. Each event comes at least once: it counts as processed
+        when the loop asks for the next one, and is acknowledged soon after; with `acknowledge=False` only by
+        `ack(event)`. Entering and iterating raise as `subscribe` does; LogMismatch says that the coordinator has
+        another log now (`subscriptions.acknowledge(..., reset=True)` when that is understood).
+        """
+        selection = event_filter(
+            types=types,
+            agent_ids=agent_ids,
+            agent_names=agent_names,
+            run_ids=run_ids,
+            task_ids=task_ids,
+            custom_names=custom_names,
+        )
+        return NamedSubscription(self._origin, name, selection, start=start, acknowledge=acknowledge)
 
     def lock(
         self,

@@ -6,7 +6,8 @@ ConcertError                        .code .reason .message .details
 │   ├── DependencyCycleError        tasks depend on each other in a circle .cycle
 │   ├── DependencyUnknown           a dependency refers to nothing
 │   ├── RequestIdReused             another request was made under the id
-│   └── CursorInFuture              the cursor points beyond the log
+│   ├── CursorInFuture              the cursor points beyond the log
+│   └── CursorBehind                the cursor lies before what was acknowledged
 ├── NotFound                        no such run, task, lock, agent, event  .resource
 ├── AlreadyExists                   the id is taken                        .resource
 ├── Aborted
@@ -153,6 +154,12 @@ class CursorInFuture(InvalidArgument):
     """The cursor points beyond the end of the log."""
 
     reason = "CURSOR_IN_FUTURE"
+
+
+class CursorBehind(InvalidArgument):
+    """The cursor lies before what the named subscription has acknowledged: it moves forward only."""
+
+    reason = "CURSOR_BEHIND"
 
 
 class _Resource(ConcertError):
@@ -436,6 +443,7 @@ _BY_REASON: Mapping[str, type[ConcertError]] = {
         DependencyUnknown,
         RequestIdReused,
         CursorInFuture,
+        CursorBehind,
         NotFound,
         AlreadyExists,
         StateConflictError,

@@ -36,6 +36,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_UNAUTHENTICATED: _ClassVar[ErrorReason]
     ERROR_REASON_SESSION_OVER: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_CURSOR_BEHIND: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_DEPENDENCY_CYCLE: ErrorReason
@@ -61,6 +62,7 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason
 ERROR_REASON_UNAUTHENTICATED: ErrorReason
 ERROR_REASON_SESSION_OVER: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_CURSOR_BEHIND: ErrorReason
 
 class DependencyCycle(_message.Message):
     __slots__ = ("task_ids",)

@@ -55,6 +55,26 @@ class EventServiceStub(object):
                 request_serializer=concert_dot_v1_dot_event__service__pb2.GetEventRequest.SerializeToString,
                 response_deserializer=concert_dot_v1_dot_event__service__pb2.GetEventResponse.FromString,
                 _registered_method=True)
+        self.CreateSubscription = channel.unary_unary(
+                '/concert.v1.EventService/CreateSubscription',
+                request_serializer=concert_dot_v1_dot_event__service__pb2.CreateSubscriptionRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_event__service__pb2.CreateSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ListSubscriptions = channel.unary_unary(
+                '/concert.v1.EventService/ListSubscriptions',
+                request_serializer=concert_dot_v1_dot_event__service__pb2.ListSubscriptionsRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_event__service__pb2.ListSubscriptionsResponse.FromString,
+                _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/concert.v1.EventService/Acknowledge',
+                request_serializer=concert_dot_v1_dot_event__service__pb2.AcknowledgeRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_event__service__pb2.AcknowledgeResponse.FromString,
+                _registered_method=True)
+        self.DeleteSubscription = channel.unary_unary(
+                '/concert.v1.EventService/DeleteSubscription',
+                request_serializer=concert_dot_v1_dot_event__service__pb2.DeleteSubscriptionRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_event__service__pb2.DeleteSubscriptionResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer(object):
@@ -91,6 +111,38 @@ class EventServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSubscription(self, request, context):
+        """Makes a named subscription: a cursor that is kept beside the log until it is deleted, so that a consumer that was gone goes
+        on where it had acknowledged. Subscribe takes its name as a start. Errors: ALREADY_EXISTS; as Subscribe for the start;
+        RESOURCE_EXHAUSTED beyond subscriptions_max in a namespace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscriptions(self, request, context):
+        """Lists the named subscriptions and how far they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Acknowledge(self, request, context):
+        """Says that everything up to a cursor was dealt with. It moves forward only, and is durable when answered. The same again
+        changes nothing, so that it needs no request_id. Errors: NOT_FOUND, INVALID_ARGUMENT for a cursor from the future or behind
+        what was acknowledged, DATA_LOSS for one of another log_id, or where the subscription itself is of another log_id (reset it).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSubscription(self, request, context):
+        """Deletes a named subscription. One that is not there is as good as deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +165,26 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.GetEvent,
                     request_deserializer=concert_dot_v1_dot_event__service__pb2.GetEventRequest.FromString,
                     response_serializer=concert_dot_v1_dot_event__service__pb2.GetEventResponse.SerializeToString,
+            ),
+            'CreateSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSubscription,
+                    request_deserializer=concert_dot_v1_dot_event__service__pb2.CreateSubscriptionRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_event__service__pb2.CreateSubscriptionResponse.SerializeToString,
+            ),
+            'ListSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscriptions,
+                    request_deserializer=concert_dot_v1_dot_event__service__pb2.ListSubscriptionsRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_event__service__pb2.ListSubscriptionsResponse.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=concert_dot_v1_dot_event__service__pb2.AcknowledgeRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_event__service__pb2.AcknowledgeResponse.SerializeToString,
+            ),
+            'DeleteSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSubscription,
+                    request_deserializer=concert_dot_v1_dot_event__service__pb2.DeleteSubscriptionRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_event__service__pb2.DeleteSubscriptionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +296,114 @@ class EventService(object):
             '/concert.v1.EventService/GetEvent',
             concert_dot_v1_dot_event__service__pb2.GetEventRequest.SerializeToString,
             concert_dot_v1_dot_event__service__pb2.GetEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.EventService/CreateSubscription',
+            concert_dot_v1_dot_event__service__pb2.CreateSubscriptionRequest.SerializeToString,
+            concert_dot_v1_dot_event__service__pb2.CreateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.EventService/ListSubscriptions',
+            concert_dot_v1_dot_event__service__pb2.ListSubscriptionsRequest.SerializeToString,
+            concert_dot_v1_dot_event__service__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.EventService/Acknowledge',
+            concert_dot_v1_dot_event__service__pb2.AcknowledgeRequest.SerializeToString,
+            concert_dot_v1_dot_event__service__pb2.AcknowledgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.EventService/DeleteSubscription',
+            concert_dot_v1_dot_event__service__pb2.DeleteSubscriptionRequest.SerializeToString,
+            concert_dot_v1_dot_event__service__pb2.DeleteSubscriptionResponse.FromString,
             options,
             channel_credentials,
             insecure,
