@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from coordinator_service.core.policies import BUILT_IN_POLICIES, DEFAULT_POLICY
-from coordinator_service.core.specs import AgentCapabilities, Policy, RetryPolicy
+from coordinator_service.core.specs import AgentCapabilities, CircuitPolicy, Policy, RetryPolicy
 from coordinator_service.core.values import NS_PER_SECOND, ConflictStrategy
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.validation import name_fault, quoted
@@ -92,21 +92,26 @@ def _with_default(policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """How a field of a policy is read, and where it goes: a field of Policy, or of its RetryPolicy."""
+    """How a field of a policy is read, and where it goes: a field of Policy, or of one of its parts."""
 
     name: str
     read: Callable[[yaml.Node, str], Any]
-    in_retry: bool = False
+    part: str = ""
 
 
 def _policy(name: str, node: yaml.Node, path: str) -> Policy:
     values: dict[str, Any] = {}
-    retry: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"": values, "retry": {}, "circuit": {}}
     for key, _, value, field in _entries(node, path, tuple(FIELDS)):
         known = FIELDS[key]
-        (retry if known.in_retry else values)[known.name] = known.read(value, field)
+        parts[known.part][known.name] = known.read(value, field)
     built_in = BUILT_IN_POLICIES.get(name, DEFAULT_POLICY)
-    policy = Policy(name=name, priority=built_in.priority, retry=RetryPolicy(**retry) if retry else None)
+    policy = Policy(
+        name=name,
+        priority=built_in.priority,
+        retry=RetryPolicy(**parts["retry"]) if parts["retry"] else None,
+        circuit=CircuitPolicy(**parts["circuit"]) if parts["circuit"] else None,
+    )
     return replace(policy, **values)
 
 
@@ -152,14 +157,19 @@ FIELDS = {
     "conflict_resolution_strategy": _Field("conflict_strategy", _strategy),
     "resource_timeout_seconds": _Field("resource_timeout_ns", _seconds(0, limits.LOCK_WAIT_MS_MAX)),
     "priority": _Field("priority", _count(0, limits.PRIORITY_MAX)),
-    "attempts_max": _Field("attempts_max", _count(1, limits.ATTEMPTS_MAX), in_retry=True),
-    "lost_attempts_max": _Field("lost_attempts_max", _count(1, limits.ATTEMPTS_MAX), in_retry=True),
-    "backoff_initial_seconds": _Field("backoff_initial_ns", _seconds(0, limits.BACKOFF_MS_MAX), in_retry=True),
-    "backoff_max_seconds": _Field("backoff_max_ns", _seconds(0, limits.BACKOFF_MS_MAX), in_retry=True),
-    "backoff_multiplier": _Field("backoff_multiplier", _factor(1, limits.BACKOFF_MULTIPLIER_MAX), in_retry=True),
+    "attempts_max": _Field("attempts_max", _count(1, limits.ATTEMPTS_MAX), part="retry"),
+    "lost_attempts_max": _Field("lost_attempts_max", _count(1, limits.ATTEMPTS_MAX), part="retry"),
+    "backoff_initial_seconds": _Field("backoff_initial_ns", _seconds(0, limits.BACKOFF_MS_MAX), part="retry"),
+    "backoff_max_seconds": _Field("backoff_max_ns", _seconds(0, limits.BACKOFF_MS_MAX), part="retry"),
+    "backoff_multiplier": _Field("backoff_multiplier", _factor(1, limits.BACKOFF_MULTIPLIER_MAX), part="retry"),
     "cancel_grace_seconds": _Field("cancel_grace_ns", _seconds(0, limits.CANCEL_GRACE_MS_MAX)),
     "conflict_window_seconds": _Field("conflict_window_ns", _seconds(0, limits.CONFLICT_WINDOW_MS_MAX)),
     "running_max": _Field("running_max", _count(0, limits.RUNNING_MAX)),
+    "circuit_failures_max": _Field("failures_max", _count(0, limits.CIRCUIT_ATTEMPTS_MAX), part="circuit"),
+    "circuit_failure_rate_max": _Field("failure_rate_max", _factor(0, 1), part="circuit"),
+    "circuit_attempts_min": _Field("attempts_min", _count(1, limits.CIRCUIT_ATTEMPTS_MAX), part="circuit"),
+    "circuit_window_seconds": _Field("window_ns", _seconds(1000, limits.CIRCUIT_MS_MAX), part="circuit"),
+    "circuit_cool_down_seconds": _Field("cool_down_ns", _seconds(1, limits.CIRCUIT_MS_MAX), part="circuit"),
 }
 """The fields of a policy, in the order of docs/policies.md."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, capacity, lock_queues, locks, policies, reasons, subjects
+from coordinator_service.core import attempts, capacity, circuits, lock_queues, locks, policies, reasons, subjects
 from coordinator_service.core.answers import Done, SessionOpened
 from coordinator_service.core.events import (
     AgentAttached,
@@ -200,7 +200,9 @@ def apply_registered(state: NamespaceState, event: Event, payload: AgentRegister
         registered_at_ns=event.time_ns,
         attached_sequence=event.sequence,
     )
-    state.agents.pop(spec.agent_id, None)
+    earlier = state.agents.pop(spec.agent_id, None)
+    if earlier is not None:
+        agent.circuits = circuits.kept(earlier.circuits, spec)
     state.agents[spec.agent_id] = agent
     _remember_role(state, spec)
     state.index.sessions[event.sequence] = spec.agent_id
@@ -212,6 +214,7 @@ def apply_updated(state: NamespaceState, event: Event, payload: AgentUpdated) ->
     agent = state.agents[event.agent_id]
     capacity.leave_pools(state, agent)
     agent.spec = payload.spec
+    agent.circuits = circuits.kept(agent.circuits, agent.spec)
     _remember_role(state, payload.spec)
     capacity.join_pools(state, agent)
 

@@ -8,6 +8,7 @@ from typing import Any
 from coordinator_service.core import (
     agents,
     attempts,
+    circuits,
     conflicts,
     custom_events,
     deadlines,
@@ -57,6 +58,9 @@ _APPLIERS: dict[type, Callable[[NamespaceState, events.Event, Any], None]] = {
     events.ResourceRequestRefused: locks.apply_refused,
     events.ResourceRequestWithdrawn: locks.apply_withdrawn,
     events.ResourceRequestReattached: locks.apply_reattached,
+    events.CircuitOpened: circuits.apply_opened,
+    events.CircuitHalfOpened: circuits.apply_half_opened,
+    events.CircuitClosed: circuits.apply_closed,
     events.StateUpdated: shared_state.apply_updated,
     events.ConflictDetected: conflicts.apply_detected,
     events.CoordinationRequired: _nothing,

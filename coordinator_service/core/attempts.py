@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import locks, reasons, runs, scheduler, shared_state, subjects
+from coordinator_service.core import circuits, locks, reasons, runs, scheduler, shared_state, subjects
 from coordinator_service.core.answers import Done
 from coordinator_service.core.events import (
     AgentCompleted,
@@ -88,6 +88,7 @@ def decide_complete(d: Deciding, command: CompleteTask) -> Done:
     attempt = require(d, command.attempt_token)
     state = d.state
     task = state.task(attempt.run_id, attempt.task_id)
+    trial = circuits.is_trial(state, attempt)
     first = shared_state.write(d, command.changes, shared_state.writer_of(d, attempt), attempt)
     if command.result_is_json:
         _write_result(d, attempt, task.agent_name, command)
@@ -102,6 +103,8 @@ def decide_complete(d: Deciding, command: CompleteTask) -> Done:
         cause=attempt.token,
         about=subjects.of_attempt(state, attempt),
     )
+    if trial:
+        circuits.judge(d, attempt, completed, trial=True)
     _give_back(d, attempt, completed)
     runs.settle(d, state.runs[attempt.run_id], completed)
     return Done(sequence=first)
@@ -181,6 +184,7 @@ def fail(
     """The attempt failed: tried again by policy, cancelled with its run, or failed for good (R10)."""
     run = d.state.runs[attempt.run_id]
     task = run.tasks[attempt.task_id]
+    trial = circuits.is_trial(d.state, attempt)
     again = not run.cancel_reason and _may_retry(d.state, task, retryable=retryable, lost=lost)
     failed = d.emit(
         AgentFailed(
@@ -212,6 +216,7 @@ def fail(
             cause=failed.sequence,
             about=subjects.of_run(run, attempt.task_id),
         )
+    circuits.judge(d, attempt, failed, trial=trial)
     _give_back(d, attempt, failed)
     runs.settle(d, run, failed)
 
@@ -292,6 +297,7 @@ def apply_completed(state: NamespaceState, event: Event, payload: AgentCompleted
     task.result = payload.result
     task.has_result = payload.result is not None
     task.result_sequence = event.sequence
+    circuits.note_ended(state, run, state.attempts[payload.attempt_token], None, event.time_ns)
     scheduler.close_attempt(state, payload.attempt_token)
     runs.finish_task(state, run, task, TaskStatus.SUCCEEDED, event)
 
@@ -300,6 +306,7 @@ def apply_failed(state: NamespaceState, event: Event, payload: AgentFailed) -> N
     """The attempt failed. Unless that was final, the next event of the batch says how the task goes on."""
     run = state.runs[event.run_id]
     task = run.tasks[event.task_id]
+    circuits.note_ended(state, run, state.attempts[payload.attempt_token], payload, event.time_ns)
     scheduler.close_attempt(state, payload.attempt_token)
     task.error = payload.error
     if payload.lost:

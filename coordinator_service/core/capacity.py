@@ -7,11 +7,12 @@ answer to it are its members, those with a free slot listed by load.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.specs import AgentSpec, TaskTarget
 from coordinator_service.core.state import AgentRow, NamespaceState, Pool, QueueKey, RunRow, TaskRow
-from coordinator_service.core.values import TaskStatus
+from coordinator_service.core.values import CircuitStatus, TaskStatus
 
 NAMESPACE_GATE = "namespace"
 
@@ -86,7 +87,20 @@ def serves(agent: AgentRow) -> bool:
 
 def is_served(state: NamespaceState, pool: Pool) -> bool:
     """Whether some agent serves a pool, busy or not."""
-    return any(serves(state.agents[agent_id]) for agent_id in pool.members)
+    return any(serves(agent) and admits(agent, pool.capability) for agent in _members(state, pool))
+
+
+def could_take(agent: AgentRow, pool: Pool) -> bool:
+    """Whether a member of a pool may be given a task of it now."""
+    return takes_tasks(agent) and admits(agent, pool.capability)
+
+
+def admits(agent: AgentRow, capability: str) -> bool:
+    """Whether an agent's circuit lets a task through: closed, or half-open without a trial (R6, R14)."""
+    row = agent.circuits.get(capability) if agent.circuits else None
+    if row is None or row.status is CircuitStatus.CLOSED:
+        return True
+    return row.status is CircuitStatus.HALF_OPEN and not row.trial_token
 
 
 def least_loaded(state: NamespaceState, pool: Pool) -> AgentRow | None:
@@ -94,7 +108,7 @@ def least_loaded(state: NamespaceState, pool: Pool) -> AgentRow | None:
     while pool.idle:
         load, agent_id = pool.idle[0]
         agent = state.agents.get(agent_id)
-        if agent is not None and agent_id in pool.members and takes_tasks(agent) and len(agent.attempts) == load:
+        if agent is not None and agent_id in pool.members and could_take(agent, pool) and len(agent.attempts) == load:
             return agent
         pool.listed.discard(heapq.heappop(pool.idle))
     return None
@@ -157,5 +171,10 @@ def closed_limit(state: NamespaceState, run: RunRow, policy_name: str) -> str:
 def _pool(state: NamespaceState, name: str) -> Pool:
     pool = state.index.pools.get(name)
     if pool is None:
-        pool = state.index.pools[name] = Pool()
+        kind, _, capability = name.partition(":")
+        pool = state.index.pools[name] = Pool(capability=capability if kind == "capability" else "")
     return pool
+
+
+def _members(state: NamespaceState, pool: Pool) -> Iterator[AgentRow]:
+    return (state.agents[agent_id] for agent_id in pool.members)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import attempts, capacity, lock_queues, locks, ownership, reasons, runs
+from coordinator_service.core import attempts, capacity, circuits, lock_queues, locks, ownership, reasons, runs
 from coordinator_service.core.answers import Done
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import RunStatus, TaskStatus
@@ -59,6 +59,10 @@ def _stands(state: NamespaceState, time_ns: int, kind: str, number: int, run_id:
     if kind == "run":
         run = state.runs.get(run_id)
         return run is not None and run.deadline_ns == time_ns and not run.status.over and not run.cancel_reason
+    if kind == "circuit":
+        agent = state.agents.get(run_id)  # whose circuit it is, for the capability in the last place
+        row = None if agent is None else agent.circuits.get(task_id)
+        return row is not None and row.until_ns == time_ns
     if kind == "backoff":
         run = state.runs.get(run_id)
         task = None if run is None else run.tasks.get(task_id)
@@ -82,6 +86,8 @@ def _handle(d: Deciding, kind: str, number: int, run_id: str, task_id: str) -> N
         runs.cancel(d, state.runs[run_id], RunStatus.TIMED_OUT, reasons.RUN_TIMED_OUT)
     elif kind == "backoff":
         capacity.offer(state, run_id, state.task(run_id, task_id))
+    elif kind == "circuit":
+        circuits.half_open(d, run_id, task_id)
     elif kind == "hold":
         ownership.end_hold(d)
 
@@ -106,6 +112,10 @@ def rebuild(state: NamespaceState) -> None:
         state.add_deadline(waiter.deadline_ns, "wait", waiter.request_sequence)
         if waiter.grace_until_ns:
             state.add_deadline(waiter.grace_until_ns, "reattach", waiter.request_sequence)
+    for agent_id, agent in state.agents.items():
+        for capability, row in agent.circuits.items():
+            if row.until_ns:
+                state.add_deadline(row.until_ns, "circuit", 0, agent_id, capability)
     hold_until_ns = lock_queues.hold_until_ns(state)
     if hold_until_ns > state.time_ns:
         state.add_deadline(hold_until_ns, "hold")

@@ -61,6 +61,9 @@ class EventType(IntEnum):
     RESOURCE_REQUEST_WITHDRAWN = 52
     RESOURCE_REQUEST_REATTACHED = 53
     CONFLICT_RESOLVED = 60
+    CIRCUIT_OPENED = 70
+    CIRCUIT_HALF_OPENED = 71
+    CIRCUIT_CLOSED = 72
     POLICY_CHANGED = 80
     CUSTOM = 100
 
@@ -379,6 +382,34 @@ class TaskCancelled:
 
 
 @value
+class CircuitOpened:
+    """An agent is given no tasks of a capability for a while."""
+
+    type: ClassVar[EventType] = EventType.CIRCUIT_OPENED
+    capability: str
+    failures: int
+    window_attempts: int
+    window_failures: int
+    until_ns: int
+
+
+@value
+class CircuitHalfOpened:
+    """An agent's next task of a capability is a trial."""
+
+    type: ClassVar[EventType] = EventType.CIRCUIT_HALF_OPENED
+    capability: str
+
+
+@value
+class CircuitClosed:
+    """An agent is given tasks of a capability again."""
+
+    type: ClassVar[EventType] = EventType.CIRCUIT_CLOSED
+    capability: str
+
+
+@value
 class PolicyChanged:
     """The policies in force changed."""
 
@@ -429,6 +460,9 @@ Payload: TypeAlias = (
     | TaskRetryScheduled
     | TaskSkipped
     | TaskCancelled
+    | CircuitOpened
+    | CircuitHalfOpened
+    | CircuitClosed
     | PolicyChanged
     | CustomEvent
 )

@@ -137,7 +137,7 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
                 continue
             pool = state.index.pools.get(capacity.pool_name(task.spec.target))
             members = () if pool is None else pool.members
-            served = any(capacity.takes_tasks(state.agents[agent_id]) for agent_id in members)
+            served = pool is not None and any(capacity.could_take(state.agents[each], pool) for each in members)
             free = served and not scheduler.closed_gate(state, run, task, state.time_ns)
             _require(not free, 8, f"{run.run_id}/{task_id} was overlooked")
 

@@ -9,7 +9,7 @@ from coordinator_service.core import reasons
 from coordinator_service.core.answers import Done
 from coordinator_service.core.events import Event, PolicyChanged
 from coordinator_service.core.rejections import InvalidField, PermissionDenied
-from coordinator_service.core.specs import Policy, RetryPolicy
+from coordinator_service.core.specs import CircuitPolicy, Policy, RetryPolicy
 from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, ConflictStrategy
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ DEFAULT_RETRY: Final = RetryPolicy(
     lost_attempts_max=5,
 )
 
+DEFAULT_CIRCUIT: Final = CircuitPolicy(
+    failures_max=10,
+    failure_rate_max=0.0,
+    attempts_min=10,
+    window_ns=60 * NS_PER_SECOND,
+    cool_down_ns=30 * NS_PER_SECOND,
+)
+
 DEFAULT_POLICY: Final = Policy(
     name="default",
     max_execution_time_ns=300 * NS_PER_SECOND,
@@ -39,6 +47,7 @@ DEFAULT_POLICY: Final = Policy(
     retry=DEFAULT_RETRY,
     cancel_grace_ns=10 * NS_PER_SECOND,
     conflict_window_ns=60 * NS_PER_SECOND,
+    circuit=DEFAULT_CIRCUIT,
 )
 
 BUILT_IN_POLICIES: Final[dict[str, Policy]] = {
@@ -67,11 +76,21 @@ def merged_retry(own: RetryPolicy | None, fallback: RetryPolicy) -> RetryPolicy:
     )
 
 
+def merged_circuit(own: CircuitPolicy | None, fallback: CircuitPolicy) -> CircuitPolicy:
+    """own, with what it leaves unset taken from fallback."""
+    if own is None:
+        return fallback
+    unset = [each.name for each in fields(CircuitPolicy) if getattr(own, each.name) is None]
+    missing = {name: getattr(fallback, name) for name in unset}
+    return replace(own, **missing, attempts_min=own.attempts_min or fallback.attempts_min)
+
+
 def completed(policy: Policy, default: Policy) -> Policy:
     """policy, with what it leaves unset taken from default."""
     missing = {each.name: getattr(default, each.name) for each in fields(Policy) if getattr(policy, each.name) is None}
     retry = merged_retry(policy.retry, default.retry or DEFAULT_RETRY)
-    return replace(policy, **{**missing, "retry": retry})
+    circuit = merged_circuit(policy.circuit, default.circuit or DEFAULT_CIRCUIT)
+    return replace(policy, **{**missing, "retry": retry, "circuit": circuit})
 
 
 def policy_name(state: NamespaceState, *candidates: str) -> str:

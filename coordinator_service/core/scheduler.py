@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import capacity, claims, lock_queues, locks, reasons, subjects
+from coordinator_service.core import capacity, circuits, claims, lock_queues, locks, reasons, subjects
 from coordinator_service.core.events import Event, TaskAssigned
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.state import AgentRow, AttemptRow, NamespaceState, QueueKey, RunRow, TaskRow
@@ -81,6 +81,8 @@ def apply_assigned(state: NamespaceState, event: Event, payload: TaskAssigned) -
     state.add_deadline(payload.deadline_ns, "attempt", event.sequence)
     agent = state.agents[event.agent_id]
     agent.attempts[event.sequence] = None
+    if agent.circuits:
+        circuits.note_assigned(agent, task.spec.target.capability, event.sequence)
     if capacity.takes_tasks(agent):
         capacity.list_agent(state, agent)
     if state.index.held_up:
@@ -98,6 +100,8 @@ def close_attempt(state: NamespaceState, token: int) -> None:
     agent = state.agents.get(attempt.agent_id)
     if agent is not None:
         agent.attempts.pop(token, None)
+        if agent.circuits:
+            circuits.forget_trial(agent, token)
         capacity.offer_agent(state, agent)
     if state.index.parked:
         state.open_gate(f"run:{attempt.run_id}")

@@ -11,6 +11,7 @@ from dataclasses import field
 
 from coordinator_service.core.values import (
     AgentStatus,
+    CircuitStatus,
     ConflictStrategy,
     JsonValue,
     LockMode,
@@ -82,6 +83,20 @@ class RetryPolicy:
 
 
 @value
+class CircuitPolicy:
+    """When an agent that keeps failing at a capability is given no more of it (R14). None means: the next policy's.
+
+    failures_max and failure_rate_max are off at 0; attempts_min is unset at 0.
+    """
+
+    failures_max: int | None = None
+    failure_rate_max: float | None = None
+    attempts_min: int = 0
+    window_ns: int | None = None
+    cool_down_ns: int | None = None
+
+
+@value
 class Policy:
     """A named set of values that govern tasks, locks and state (R17). Unset fields take the default policy's."""
 
@@ -94,6 +109,7 @@ class Policy:
     conflict_window_ns: int | None = None
     priority: int = 0
     running_max: int = 0
+    circuit: CircuitPolicy | None = None
 
 
 @value
@@ -243,6 +259,17 @@ class TaskCounts:
 
 
 @value
+class CircuitView:
+    """What a reader sees of a circuit: the message Circuit."""
+
+    capability: str
+    status: CircuitStatus
+    failures: int
+    until_ns: int
+    trial_token: int
+
+
+@value
 class AgentView:
     """What a reader sees of an agent: the message Agent."""
 
@@ -251,6 +278,7 @@ class AgentView:
     session_id: int
     attempt_tokens: tuple[int, ...]
     registered_at_ns: int
+    circuits: tuple[CircuitView, ...] = ()
 
 
 @value

@@ -28,7 +28,15 @@ from coordinator_service.core.specs import (
     TaskError,
     TaskSpec,
 )
-from coordinator_service.core.values import AgentStatus, JsonValue, LockMode, RunStatus, TaskStatus, value
+from coordinator_service.core.values import (
+    AgentStatus,
+    CircuitStatus,
+    JsonValue,
+    LockMode,
+    RunStatus,
+    TaskStatus,
+    value,
+)
 
 NEVER_NS = 2**63 - 1
 """Later than anything."""
@@ -41,6 +49,18 @@ Claim: TypeAlias = tuple[QueueKey, str, str]
 
 ClaimKind: TypeAlias = tuple[LockMode, str, str, str]
 """What claims on a resource have in common: mode, pool, the run where it has a limit, the policy."""
+
+
+@dataclass(slots=True, kw_only=True)
+class CircuitRow:
+    """An agent's circuit for a capability (R14). window holds (begin, attempts, failures) of parts of the window."""
+
+    status: CircuitStatus = CircuitStatus.CLOSED
+    failures: int = 0
+    window: tuple[tuple[int, int, int], ...] = ()
+    until_ns: int = 0
+    opened_sequence: int = 0
+    trial_token: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +80,8 @@ class AgentRow:
     attempts: dict[int, None] = field(default_factory=dict)
     grants: dict[int, None] = field(default_factory=dict)
     waiters: dict[int, None] = field(default_factory=dict)
+    circuits: dict[str, CircuitRow] = field(default_factory=dict)
+    """By capability; empty while nothing failed."""
 
     @property
     def status(self) -> AgentStatus:
@@ -335,6 +357,8 @@ class Pool:
     ready: list[tuple[QueueKey, str, str]] = field(default_factory=list)
     idle: list[tuple[int, str]] = field(default_factory=list)
     listed: set[tuple[int, str]] = field(default_factory=set)
+    capability: str = ""
+    """What its tasks ask for; empty where they name an agent."""
     members: dict[str, None] = field(default_factory=dict)
     """Ids of the agents that are connected and declare the target."""
 

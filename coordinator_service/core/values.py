@@ -60,6 +60,14 @@ class AgentStatus(IntEnum):
     DISCONNECTED = 4
 
 
+class CircuitStatus(IntEnum):
+    """Whether an agent is given tasks of a capability (R14)."""
+
+    CLOSED = 1
+    OPEN = 2
+    HALF_OPEN = 3
+
+
 class TaskStatus(IntEnum):
     """Where a task stands."""
 

@@ -24,6 +24,7 @@ from coordinator_service.core.rejections import NotFound
 from coordinator_service.core.specs import (
     AgentTaskView,
     AgentView,
+    CircuitView,
     LockView,
     LockWaiterView,
     RunView,
@@ -271,6 +272,16 @@ def _view_agent(agent: AgentRow) -> AgentView:
         session_id=agent.session_id,
         attempt_tokens=tuple(agent.attempts),
         registered_at_ns=agent.registered_at_ns,
+        circuits=tuple(
+            CircuitView(
+                capability=capability,
+                status=row.status,
+                failures=row.failures,
+                until_ns=row.until_ns,
+                trial_token=row.trial_token,
+            )
+            for capability, row in agent.circuits.items()
+        ),
     )
 
 

@@ -39,6 +39,9 @@ LIMITS = st.builds(
     agent_retention_ms=st.sampled_from([0, 20_000]),
     run_timeout_ms=st.just(60_000),
 )
+CIRCUIT = specs.CircuitPolicy(
+    failures_max=2, failure_rate_max=0.5, attempts_min=3, window_ns=seconds(10), cool_down_ns=seconds(4)
+)
 TASKS = st.lists(
     st.tuples(
         st.lists(st.integers(0, 3), max_size=2, unique=True),
@@ -272,7 +275,8 @@ class AnyHistory(RuleBasedStateMachine):
         if what == "cancel":
             self.ask(commands.CancelRun(run_id=run_id))
         elif what == "policies":
-            self.ask(commands.ChangePolicies(policies=(Policy(name="default", running_max=running_max),)))
+            policy = Policy(name="default", running_max=running_max, circuit=CIRCUIT)
+            self.ask(commands.ChangePolicies(policies=(policy,)))
         else:
             self.namespace.start_owner(limits)
             for session in self.sessions[-2:]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from concert.v1 import (
     agent_pb2,
+    circuit_pb2,
     event_pb2,
     lock_pb2,
     payload_pb2,
@@ -31,7 +32,7 @@ from tests.log.strategies import PAYLOAD_CLASSES, instances
 
 FILES: list[FileDescriptor] = [
     module.DESCRIPTOR
-    for module in (agent_pb2, event_pb2, lock_pb2, payload_pb2, policy_pb2, run_pb2, state_pb2, task_pb2)
+    for module in (agent_pb2, circuit_pb2, event_pb2, lock_pb2, payload_pb2, policy_pb2, run_pb2, state_pb2, task_pb2)
 ]
 NOT_IN_THE_CORE = {"Payload", "EventBatch", "EventDraft", "EventFilter"}
 MESSAGES: dict[str, Descriptor] = {

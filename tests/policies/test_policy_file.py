@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coordinator_service.core.events import PolicyChanged
 from coordinator_service.core.policies import BUILT_IN_POLICIES, DEFAULT_POLICY
-from coordinator_service.core.specs import AgentCapabilities, Policy, RetryPolicy
+from coordinator_service.core.specs import AgentCapabilities, CircuitPolicy, Policy, RetryPolicy
 from coordinator_service.core.values import ConflictStrategy
 from coordinator_service.log.mirror import to_proto
 from coordinator_service.policy_file import FIELDS, FILE_BYTES_MAX, PolicyFault, PolicyFile, digest_of, parse
@@ -69,7 +69,7 @@ def test_the_example_allows_what_the_agents_of_the_project_claim() -> None:
 
 
 def test_every_field_is_read() -> None:
-    """P1: ours: priority, attempts, back-off, cancel grace, conflict window, running_max, lost attempts."""
+    """P1, R14: ours: priority, attempts, back-off, cancel grace, conflict window, running_max, circuit."""
     file = read(
         """
         coordination_policies:
@@ -86,6 +86,11 @@ def test_every_field_is_read() -> None:
             cancel_grace_seconds: 2
             conflict_window_seconds: 86400
             running_max: 3
+            circuit_failures_max: 0
+            circuit_failure_rate_max: 0.5
+            circuit_attempts_min: 20
+            circuit_window_seconds: 30
+            circuit_cool_down_seconds: 1.5
         """
     )
     assert policies_of(file)["careful"] == Policy(
@@ -104,13 +109,22 @@ def test_every_field_is_read() -> None:
         cancel_grace_ns=seconds(2),
         conflict_window_ns=seconds(86400),
         running_max=3,
+        circuit=CircuitPolicy(
+            failures_max=0,
+            failure_rate_max=0.5,
+            attempts_min=20,
+            window_ns=seconds(30),
+            cool_down_ns=seconds(1.5),
+        ),
     )
 
 
 def test_everything_a_policy_holds_can_be_written() -> None:
-    """P1: a field that Policy or RetryPolicy gets and the file lacks is found here."""
-    reached = {each.name for each in FIELDS.values()}
-    assert reached == {each.name for each in (*fields(Policy), *fields(RetryPolicy))} - {"name", "retry"}
+    """P1: a field that Policy or one of its parts gets and the file lacks is found here."""
+    reached = {(each.part, each.name) for each in FIELDS.values()}
+    parts: dict[str, type] = {"": Policy, "retry": RetryPolicy, "circuit": CircuitPolicy}
+    held = {(part, each.name) for part, kind in parts.items() for each in fields(kind)}
+    assert reached == held - {("", "name"), ("", "retry"), ("", "circuit")}
 
 
 def test_every_field_is_explained() -> None:

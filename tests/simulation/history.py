@@ -19,6 +19,9 @@ from tests.simulation.ledger import Ledger, Told
 _REQUESTS = (UpdateState, SubmitRun, CompleteTask)
 
 
+_OPEN = -1
+
+
 def _require(holds: object, what: str) -> None:
     if not holds:
         raise InvariantBroken(what)
@@ -35,6 +38,7 @@ class _Waiter:
 class _Run:
     depends_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
     after: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    capabilities: dict[str, str] = field(default_factory=dict)
     live: dict[str, int] = field(default_factory=dict)
     succeeded: set[str] = field(default_factory=set)
     over: set[str] = field(default_factory=set)
@@ -58,6 +62,8 @@ class History:
         self._tokens: dict[str, int] = {}
         self._requests: dict[tuple[str, str, str], int] = {}
         self._event_ids: dict[str, int] = {}
+        self._circuits: dict[tuple[str, str], int] = {}
+        """Circuits that are not closed: _OPEN, or half-open with the latest trial, 0 before the first."""
         self.completed: dict[int, int] = {}
 
     def read(self, event: Event) -> None:
@@ -108,6 +114,14 @@ class History:
 
     def _AgentRegistered(self, event: Event, _payload: e.AgentRegistered) -> None:  # noqa: N802
         self._attached[event.sequence] = True
+        # An agent that was gone for long comes back without its circuits, one that was not with them.
+        self._circuits = {key: trial for key, trial in self._circuits.items() if key[0] != event.agent_id}
+
+    def _AgentUpdated(self, event: Event, payload: e.AgentUpdated) -> None:  # noqa: N802
+        claimed = {"", *(capability.name for capability in payload.spec.capabilities)}
+        for agent_id, capability in list(self._circuits):
+            if agent_id == event.agent_id and capability not in claimed:
+                del self._circuits[agent_id, capability]
 
     def _AgentAttached(self, _event: Event, payload: e.AgentAttached) -> None:  # noqa: N802
         self._attach(payload.session_id, attached=True)
@@ -134,6 +148,7 @@ class History:
     def _TaskAdded(self, event: Event, payload: e.TaskAdded) -> None:  # noqa: N802
         self._runs[event.run_id].depends_on[event.task_id] = payload.depends_on
         self._runs[event.run_id].after[event.task_id] = payload.after
+        self._runs[event.run_id].capabilities[event.task_id] = payload.spec.target.capability
 
     def _TaskAssigned(self, event: Event, payload: e.TaskAssigned) -> None:  # noqa: N802
         run, task = self._runs[event.run_id], event.task_id
@@ -142,9 +157,26 @@ class History:
         _require(task not in run.over, f"4: {event.run_id}/{task} is over and assigned at {event.sequence}")
         _require(run.succeeded.issuperset(run.depends_on[task]), f"3: {event.run_id}/{task} started too early")
         _require(run.over.issuperset(run.after[task]), f"3: {event.run_id}/{task} started before what it comes after")
+        self._pass_circuit(event, run.capabilities[task])
         run.live[task] = event.sequence
         self._attempts[event.sequence] = (event.run_id, task)
         self._sessions_of_attempts[event.sequence] = payload.session_id
+
+    def _pass_circuit(self, event: Event, capability: str) -> None:
+        trial = self._circuits.get((event.agent_id, capability))
+        _require(trial != _OPEN, f"R14: {event.sequence} goes through an open circuit")
+        _require(not trial or trial not in self._attempts, f"R14: {event.sequence} is a second trial")
+        if trial is not None:
+            self._circuits[event.agent_id, capability] = event.sequence
+
+    def _CircuitOpened(self, event: Event, payload: e.CircuitOpened) -> None:  # noqa: N802
+        self._circuits[event.agent_id, payload.capability] = _OPEN
+
+    def _CircuitHalfOpened(self, event: Event, payload: e.CircuitHalfOpened) -> None:  # noqa: N802
+        self._circuits[event.agent_id, payload.capability] = 0
+
+    def _CircuitClosed(self, event: Event, payload: e.CircuitClosed) -> None:  # noqa: N802
+        self._circuits.pop((event.agent_id, payload.capability), None)
 
     def _AgentCompleted(self, event: Event, payload: e.AgentCompleted) -> None:  # noqa: N802
         self._end_attempt(payload.attempt_token)

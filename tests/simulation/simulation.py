@@ -13,7 +13,7 @@ from coordinator_service.core.commands import COORDINATOR, ChangePolicies
 from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.metrics import Metrics, observe
 from coordinator_service.core.shared_state import keys_under
-from coordinator_service.core.specs import Policy, RetryPolicy
+from coordinator_service.core.specs import CircuitPolicy, Policy, RetryPolicy
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_MS
 from coordinator_service.log.verify import verify
@@ -151,6 +151,13 @@ async def _set_policies(world: World) -> None:
         conflict_window_ns=2_000 * NS_PER_MS,
         retry=RetryPolicy(
             attempts_max=2, backoff_initial_ns=100 * NS_PER_MS, backoff_max_ns=1_000 * NS_PER_MS, lost_attempts_max=3
+        ),
+        circuit=CircuitPolicy(
+            failures_max=3,
+            failure_rate_max=0.6,
+            attempts_min=4,
+            window_ns=5_000 * NS_PER_MS,
+            cool_down_ns=1_000 * NS_PER_MS,
         ),
     )
     policies = ChangePolicies(policies=(default, Policy(name="narrow", running_max=1)), digest="simulated")

@@ -10,7 +10,7 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.specs import AgentSpec, TaskTarget
 from coordinator_service.core.state import AgentRow, NamespaceState, QueueKey, RunRow, TaskRow
-from coordinator_service.core.values import NS_PER_MS, LockMode, TaskStatus
+from coordinator_service.core.values import NS_PER_MS, CircuitStatus, LockMode, TaskStatus
 
 
 def check_nobody_stuck(state: NamespaceState) -> None:
@@ -27,7 +27,7 @@ def check_nobody_stuck(state: NamespaceState) -> None:
         for task in run.tasks.values():
             if task.status is TaskStatus.READY and _fits(state, run, task):
                 for agent in state.agents.values():
-                    if _could_take(agent, task.spec.target):
+                    if _could_take(agent, task.spec.target) and _admits(agent, task.spec.target):
                         raise InvariantBroken(
                             f"8: {run.run_id}/{task.spec.task_id} waits although {agent.spec.agent_id} could take it"
                         )
@@ -70,6 +70,7 @@ def _claimed(state: NamespaceState, resource: str, mode: LockMode, holder: str, 
 def _holds_up(state: NamespaceState, run: RunRow, task: TaskRow, holder: str) -> bool:
     serving = [agent for agent in state.agents.values() if _serves(agent.spec, task.spec.target)]
     there = [agent for agent in serving if agent.session_id and agent.attached and not agent.draining]
+    there = [agent for agent in there if _admits(agent, task.spec.target)]
     if not there:
         return False
     for lock in task.spec.locks:
@@ -112,6 +113,14 @@ def _could_take(agent: AgentRow, target: TaskTarget) -> bool:
     if not agent.session_id or not agent.attached or agent.draining or len(agent.attempts) >= agent.spec.slots:
         return False
     return _serves(agent.spec, target)
+
+
+def _admits(agent: AgentRow, target: TaskTarget) -> bool:
+    """R14: closed, or half-open without a trial that runs."""
+    row = agent.circuits.get(target.capability)
+    if row is None or row.status is CircuitStatus.CLOSED:
+        return True
+    return row.status is CircuitStatus.HALF_OPEN and row.trial_token not in agent.attempts
 
 
 def _serves(spec: AgentSpec, target: TaskTarget) -> bool:

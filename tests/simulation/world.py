@@ -262,6 +262,7 @@ def _limits(random: Random) -> tuple[Limits, ShellLimits]:
         agents_running_max=random.choice((2, 5, 1000)),
         run_timeout_ms=random.choice((10_000, 30_000)),
         ageing_step_ms=random.choice((10, 500, 10_000)),
+        reserve_after_ms=random.choice((100, 2_000, 10_000)),
         request_window_ms=WINDOW_MS,
         run_retention_ms=random.choice((1_000, 20_000, 3_600_000)),
         agent_retention_ms=random.choice((1_000, 20_000, 3_600_000)),

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from concert.v1 import circuit_pb2 as concert_dot_v1_dot_circuit__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63oncert/v1/agent.proto\x12\nconcert.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x01\n\nCapability\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x32\n\x06labels\x18\x03 \x03(\x0b\x32\".concert.v1.Capability.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\nDependency\x12\x11\n\x07task_id\x18\x01 \x01(\tH\x00\x12\x14\n\nagent_name\x18\x02 \x01(\tH\x00\x12\x14\n\ncapability\x18\x03 \x01(\tH\x00\x42\x04\n\x02on\"\xa3\x02\n\tAgentSpec\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nagent_name\x18\x02 \x01(\t\x12,\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32\x16.concert.v1.Capability\x12*\n\ndepends_on\x18\x04 \x03(\x0b\x32\x16.concert.v1.Dependency\x12%\n\x05\x61\x66ter\x18\x05 \x03(\x0b\x32\x16.concert.v1.Dependency\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x31\n\x06labels\x18\x07 \x03(\x0b\x32!.concert.v1.AgentSpec.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x01\n\x05\x41gent\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.concert.v1.AgentSpec\x12\'\n\x06status\x18\x02 \x01(\x0e\x32\x17.concert.v1.AgentStatus\x12\x12\n\nsession_id\x18\x03 \x01(\x04\x12\x16\n\x0e\x61ttempt_tokens\x18\x04 \x03(\x04\x12\x31\n\rregistered_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x0f\x41gentRegistered\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.concert.v1.AgentSpec\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"3\n\x0c\x41gentUpdated\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.concert.v1.AgentSpec\"#\n\rAgentDetached\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"#\n\rAgentAttached\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"\'\n\x11\x41gentDisconnected\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"#\n\rAgentDraining\x12\x12\n\nsession_id\x18\x01 \x01(\x04*\x9b\x01\n\x0b\x41gentStatus\x12\x1c\n\x18\x41GENT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_STATUS_ATTACHED\x10\x01\x12\x19\n\x15\x41GENT_STATUS_DETACHED\x10\x02\x12\x19\n\x15\x41GENT_STATUS_DRAINING\x10\x03\x12\x1d\n\x19\x41GENT_STATUS_DISCONNECTED\x10\x04\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63oncert/v1/agent.proto\x12\nconcert.v1\x1a\x18\x63oncert/v1/circuit.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x01\n\nCapability\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x32\n\x06labels\x18\x03 \x03(\x0b\x32\".concert.v1.Capability.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\nDependency\x12\x11\n\x07task_id\x18\x01 \x01(\tH\x00\x12\x14\n\nagent_name\x18\x02 \x01(\tH\x00\x12\x14\n\ncapability\x18\x03 \x01(\tH\x00\x42\x04\n\x02on\"\xa3\x02\n\tAgentSpec\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nagent_name\x18\x02 \x01(\t\x12,\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32\x16.concert.v1.Capability\x12*\n\ndepends_on\x18\x04 \x03(\x0b\x32\x16.concert.v1.Dependency\x12%\n\x05\x61\x66ter\x18\x05 \x03(\x0b\x32\x16.concert.v1.Dependency\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x31\n\x06labels\x18\x07 \x03(\x0b\x32!.concert.v1.AgentSpec.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdb\x01\n\x05\x41gent\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.concert.v1.AgentSpec\x12\'\n\x06status\x18\x02 \x01(\x0e\x32\x17.concert.v1.AgentStatus\x12\x12\n\nsession_id\x18\x03 \x01(\x04\x12\x16\n\x0e\x61ttempt_tokens\x18\x04 \x03(\x04\x12\x31\n\rregistered_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x08\x63ircuits\x18\x06 \x03(\x0b\x32\x13.concert.v1.Circuit\"`\n\x0f\x41gentRegistered\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.concert.v1.AgentSpec\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"3\n\x0c\x41gentUpdated\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.concert.v1.AgentSpec\"#\n\rAgentDetached\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"#\n\rAgentAttached\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"\'\n\x11\x41gentDisconnected\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"#\n\rAgentDraining\x12\x12\n\nsession_id\x18\x01 \x01(\x04*\x9b\x01\n\x0b\x41gentStatus\x12\x1c\n\x18\x41GENT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_STATUS_ATTACHED\x10\x01\x12\x19\n\x15\x41GENT_STATUS_DETACHED\x10\x02\x12\x19\n\x15\x41GENT_STATUS_DRAINING\x10\x03\x12\x1d\n\x19\x41GENT_STATUS_DISCONNECTED\x10\x04\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,30 +39,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPABILITY_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_AGENTSPEC_LABELSENTRY']._loaded_options = None
   _globals['_AGENTSPEC_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_AGENTSTATUS']._serialized_start=1112
-  _globals['_AGENTSTATUS']._serialized_end=1267
-  _globals['_CAPABILITY']._serialized_start=104
-  _globals['_CAPABILITY']._serialized_end=246
-  _globals['_CAPABILITY_LABELSENTRY']._serialized_start=201
-  _globals['_CAPABILITY_LABELSENTRY']._serialized_end=246
-  _globals['_DEPENDENCY']._serialized_start=248
-  _globals['_DEPENDENCY']._serialized_end=329
-  _globals['_AGENTSPEC']._serialized_start=332
-  _globals['_AGENTSPEC']._serialized_end=623
-  _globals['_AGENTSPEC_LABELSENTRY']._serialized_start=201
-  _globals['_AGENTSPEC_LABELSENTRY']._serialized_end=246
-  _globals['_AGENT']._serialized_start=626
-  _globals['_AGENT']._serialized_end=806
-  _globals['_AGENTREGISTERED']._serialized_start=808
-  _globals['_AGENTREGISTERED']._serialized_end=904
-  _globals['_AGENTUPDATED']._serialized_start=906
-  _globals['_AGENTUPDATED']._serialized_end=957
-  _globals['_AGENTDETACHED']._serialized_start=959
-  _globals['_AGENTDETACHED']._serialized_end=994
-  _globals['_AGENTATTACHED']._serialized_start=996
-  _globals['_AGENTATTACHED']._serialized_end=1031
-  _globals['_AGENTDISCONNECTED']._serialized_start=1033
-  _globals['_AGENTDISCONNECTED']._serialized_end=1072
-  _globals['_AGENTDRAINING']._serialized_start=1074
-  _globals['_AGENTDRAINING']._serialized_end=1109
+  _globals['_AGENTSTATUS']._serialized_start=1177
+  _globals['_AGENTSTATUS']._serialized_end=1332
+  _globals['_CAPABILITY']._serialized_start=130
+  _globals['_CAPABILITY']._serialized_end=272
+  _globals['_CAPABILITY_LABELSENTRY']._serialized_start=227
+  _globals['_CAPABILITY_LABELSENTRY']._serialized_end=272
+  _globals['_DEPENDENCY']._serialized_start=274
+  _globals['_DEPENDENCY']._serialized_end=355
+  _globals['_AGENTSPEC']._serialized_start=358
+  _globals['_AGENTSPEC']._serialized_end=649
+  _globals['_AGENTSPEC_LABELSENTRY']._serialized_start=227
+  _globals['_AGENTSPEC_LABELSENTRY']._serialized_end=272
+  _globals['_AGENT']._serialized_start=652
+  _globals['_AGENT']._serialized_end=871
+  _globals['_AGENTREGISTERED']._serialized_start=873
+  _globals['_AGENTREGISTERED']._serialized_end=969
+  _globals['_AGENTUPDATED']._serialized_start=971
+  _globals['_AGENTUPDATED']._serialized_end=1022
+  _globals['_AGENTDETACHED']._serialized_start=1024
+  _globals['_AGENTDETACHED']._serialized_end=1059
+  _globals['_AGENTATTACHED']._serialized_start=1061
+  _globals['_AGENTATTACHED']._serialized_end=1096
+  _globals['_AGENTDISCONNECTED']._serialized_start=1098
+  _globals['_AGENTDISCONNECTED']._serialized_end=1137
+  _globals['_AGENTDRAINING']._serialized_start=1139
+  _globals['_AGENTDRAINING']._serialized_end=1174
 # @@protoc_insertion_point(module_scope)

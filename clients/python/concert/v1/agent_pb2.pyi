@@ -1,5 +1,6 @@
 import datetime
 
+from concert.v1 import circuit_pb2 as _circuit_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -77,18 +78,20 @@ class AgentSpec(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, _Mapping]]] = ..., depends_on: _Optional[_Iterable[_Union[Dependency, _Mapping]]] = ..., after: _Optional[_Iterable[_Union[Dependency, _Mapping]]] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Agent(_message.Message):
-    __slots__ = ("spec", "status", "session_id", "attempt_tokens", "registered_at")
+    __slots__ = ("spec", "status", "session_id", "attempt_tokens", "registered_at", "circuits")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
+    CIRCUITS_FIELD_NUMBER: _ClassVar[int]
     spec: AgentSpec
     status: AgentStatus
     session_id: int
     attempt_tokens: _containers.RepeatedScalarFieldContainer[int]
     registered_at: _timestamp_pb2.Timestamp
-    def __init__(self, spec: _Optional[_Union[AgentSpec, _Mapping]] = ..., status: _Optional[_Union[AgentStatus, str]] = ..., session_id: _Optional[int] = ..., attempt_tokens: _Optional[_Iterable[int]] = ..., registered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    circuits: _containers.RepeatedCompositeFieldContainer[_circuit_pb2.Circuit]
+    def __init__(self, spec: _Optional[_Union[AgentSpec, _Mapping]] = ..., status: _Optional[_Union[AgentStatus, str]] = ..., session_id: _Optional[int] = ..., attempt_tokens: _Optional[_Iterable[int]] = ..., registered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[_circuit_pb2.Circuit, _Mapping]]] = ...) -> None: ...
 
 class AgentRegistered(_message.Message):
     __slots__ = ("spec", "lease")

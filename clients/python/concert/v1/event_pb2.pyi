@@ -1,6 +1,7 @@
 import datetime
 
 from concert.v1 import agent_pb2 as _agent_pb2
+from concert.v1 import circuit_pb2 as _circuit_pb2
 from concert.v1 import lock_pb2 as _lock_pb2
 from concert.v1 import payload_pb2 as _payload_pb2
 from concert.v1 import policy_pb2 as _policy_pb2
@@ -51,6 +52,9 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_RESOURCE_REQUEST_WITHDRAWN: _ClassVar[EventType]
     EVENT_TYPE_RESOURCE_REQUEST_REATTACHED: _ClassVar[EventType]
     EVENT_TYPE_CONFLICT_RESOLVED: _ClassVar[EventType]
+    EVENT_TYPE_CIRCUIT_OPENED: _ClassVar[EventType]
+    EVENT_TYPE_CIRCUIT_HALF_OPENED: _ClassVar[EventType]
+    EVENT_TYPE_CIRCUIT_CLOSED: _ClassVar[EventType]
     EVENT_TYPE_POLICY_CHANGED: _ClassVar[EventType]
     EVENT_TYPE_CUSTOM: _ClassVar[EventType]
 EVENT_TYPE_UNSPECIFIED: EventType
@@ -85,11 +89,14 @@ EVENT_TYPE_RESOURCE_REQUEST_REFUSED: EventType
 EVENT_TYPE_RESOURCE_REQUEST_WITHDRAWN: EventType
 EVENT_TYPE_RESOURCE_REQUEST_REATTACHED: EventType
 EVENT_TYPE_CONFLICT_RESOLVED: EventType
+EVENT_TYPE_CIRCUIT_OPENED: EventType
+EVENT_TYPE_CIRCUIT_HALF_OPENED: EventType
+EVENT_TYPE_CIRCUIT_CLOSED: EventType
 EVENT_TYPE_POLICY_CHANGED: EventType
 EVENT_TYPE_CUSTOM: EventType
 
 class Event(_message.Message):
-    __slots__ = ("log_id", "namespace", "sequence", "event_id", "type", "agent_id", "agent_name", "run_id", "task_id", "timestamp", "cause", "reason", "traceparent", "principal", "metadata", "request", "agent_started", "agent_completed", "agent_failed", "state_updated", "resource_requested", "resource_acquired", "resource_released", "conflict_detected", "coordination_required", "owner_started", "agent_registered", "agent_updated", "agent_detached", "agent_attached", "agent_disconnected", "agent_draining", "run_submitted", "task_added", "run_completed", "run_cancelled", "task_assigned", "task_progressed", "task_cancel_requested", "task_retry_scheduled", "task_skipped", "task_cancelled", "resource_request_timed_out", "resource_request_refused", "resource_request_withdrawn", "resource_request_reattached", "conflict_resolved", "policy_changed", "custom")
+    __slots__ = ("log_id", "namespace", "sequence", "event_id", "type", "agent_id", "agent_name", "run_id", "task_id", "timestamp", "cause", "reason", "traceparent", "principal", "metadata", "request", "agent_started", "agent_completed", "agent_failed", "state_updated", "resource_requested", "resource_acquired", "resource_released", "conflict_detected", "coordination_required", "owner_started", "agent_registered", "agent_updated", "agent_detached", "agent_attached", "agent_disconnected", "agent_draining", "run_submitted", "task_added", "run_completed", "run_cancelled", "task_assigned", "task_progressed", "task_cancel_requested", "task_retry_scheduled", "task_skipped", "task_cancelled", "resource_request_timed_out", "resource_request_refused", "resource_request_withdrawn", "resource_request_reattached", "conflict_resolved", "circuit_opened", "circuit_half_opened", "circuit_closed", "policy_changed", "custom")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +151,9 @@ class Event(_message.Message):
     RESOURCE_REQUEST_WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_REQUEST_REATTACHED_FIELD_NUMBER: _ClassVar[int]
     CONFLICT_RESOLVED_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_OPENED_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_HALF_OPENED_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_CLOSED_FIELD_NUMBER: _ClassVar[int]
     POLICY_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_FIELD_NUMBER: _ClassVar[int]
     log_id: str
@@ -193,9 +203,12 @@ class Event(_message.Message):
     resource_request_withdrawn: _lock_pb2.ResourceRequestWithdrawn
     resource_request_reattached: _lock_pb2.ResourceRequestReattached
     conflict_resolved: _state_pb2.ConflictResolved
+    circuit_opened: _circuit_pb2.CircuitOpened
+    circuit_half_opened: _circuit_pb2.CircuitHalfOpened
+    circuit_closed: _circuit_pb2.CircuitClosed
     policy_changed: _policy_pb2.PolicyChanged
     custom: CustomEvent
-    def __init__(self, log_id: _Optional[str] = ..., namespace: _Optional[str] = ..., sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[int] = ..., reason: _Optional[str] = ..., traceparent: _Optional[str] = ..., principal: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request: _Optional[_Union[RequestRecord, _Mapping]] = ..., agent_started: _Optional[_Union[_task_pb2.AgentStarted, _Mapping]] = ..., agent_completed: _Optional[_Union[_task_pb2.AgentCompleted, _Mapping]] = ..., agent_failed: _Optional[_Union[_task_pb2.AgentFailed, _Mapping]] = ..., state_updated: _Optional[_Union[_state_pb2.StateUpdated, _Mapping]] = ..., resource_requested: _Optional[_Union[_lock_pb2.ResourceRequested, _Mapping]] = ..., resource_acquired: _Optional[_Union[_lock_pb2.ResourceAcquired, _Mapping]] = ..., resource_released: _Optional[_Union[_lock_pb2.ResourceReleased, _Mapping]] = ..., conflict_detected: _Optional[_Union[_state_pb2.ConflictDetected, _Mapping]] = ..., coordination_required: _Optional[_Union[_state_pb2.CoordinationRequired, _Mapping]] = ..., owner_started: _Optional[_Union[OwnerStarted, _Mapping]] = ..., agent_registered: _Optional[_Union[_agent_pb2.AgentRegistered, _Mapping]] = ..., agent_updated: _Optional[_Union[_agent_pb2.AgentUpdated, _Mapping]] = ..., agent_detached: _Optional[_Union[_agent_pb2.AgentDetached, _Mapping]] = ..., agent_attached: _Optional[_Union[_agent_pb2.AgentAttached, _Mapping]] = ..., agent_disconnected: _Optional[_Union[_agent_pb2.AgentDisconnected, _Mapping]] = ..., agent_draining: _Optional[_Union[_agent_pb2.AgentDraining, _Mapping]] = ..., run_submitted: _Optional[_Union[_run_pb2.RunSubmitted, _Mapping]] = ..., task_added: _Optional[_Union[_task_pb2.TaskAdded, _Mapping]] = ..., run_completed: _Optional[_Union[_run_pb2.RunCompleted, _Mapping]] = ..., run_cancelled: _Optional[_Union[_run_pb2.RunCancelled, _Mapping]] = ..., task_assigned: _Optional[_Union[_task_pb2.TaskAssigned, _Mapping]] = ..., task_progressed: _Optional[_Union[_task_pb2.TaskProgressed, _Mapping]] = ..., task_cancel_requested: _Optional[_Union[_task_pb2.TaskCancelRequested, _Mapping]] = ..., task_retry_scheduled: _Optional[_Union[_task_pb2.TaskRetryScheduled, _Mapping]] = ..., task_skipped: _Optional[_Union[_task_pb2.TaskSkipped, _Mapping]] = ..., task_cancelled: _Optional[_Union[_task_pb2.TaskCancelled, _Mapping]] = ..., resource_request_timed_out: _Optional[_Union[_lock_pb2.ResourceRequestTimedOut, _Mapping]] = ..., resource_request_refused: _Optional[_Union[_lock_pb2.ResourceRequestRefused, _Mapping]] = ..., resource_request_withdrawn: _Optional[_Union[_lock_pb2.ResourceRequestWithdrawn, _Mapping]] = ..., resource_request_reattached: _Optional[_Union[_lock_pb2.ResourceRequestReattached, _Mapping]] = ..., conflict_resolved: _Optional[_Union[_state_pb2.ConflictResolved, _Mapping]] = ..., policy_changed: _Optional[_Union[_policy_pb2.PolicyChanged, _Mapping]] = ..., custom: _Optional[_Union[CustomEvent, _Mapping]] = ...) -> None: ...
+    def __init__(self, log_id: _Optional[str] = ..., namespace: _Optional[str] = ..., sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[int] = ..., reason: _Optional[str] = ..., traceparent: _Optional[str] = ..., principal: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request: _Optional[_Union[RequestRecord, _Mapping]] = ..., agent_started: _Optional[_Union[_task_pb2.AgentStarted, _Mapping]] = ..., agent_completed: _Optional[_Union[_task_pb2.AgentCompleted, _Mapping]] = ..., agent_failed: _Optional[_Union[_task_pb2.AgentFailed, _Mapping]] = ..., state_updated: _Optional[_Union[_state_pb2.StateUpdated, _Mapping]] = ..., resource_requested: _Optional[_Union[_lock_pb2.ResourceRequested, _Mapping]] = ..., resource_acquired: _Optional[_Union[_lock_pb2.ResourceAcquired, _Mapping]] = ..., resource_released: _Optional[_Union[_lock_pb2.ResourceReleased, _Mapping]] = ..., conflict_detected: _Optional[_Union[_state_pb2.ConflictDetected, _Mapping]] = ..., coordination_required: _Optional[_Union[_state_pb2.CoordinationRequired, _Mapping]] = ..., owner_started: _Optional[_Union[OwnerStarted, _Mapping]] = ..., agent_registered: _Optional[_Union[_agent_pb2.AgentRegistered, _Mapping]] = ..., agent_updated: _Optional[_Union[_agent_pb2.AgentUpdated, _Mapping]] = ..., agent_detached: _Optional[_Union[_agent_pb2.AgentDetached, _Mapping]] = ..., agent_attached: _Optional[_Union[_agent_pb2.AgentAttached, _Mapping]] = ..., agent_disconnected: _Optional[_Union[_agent_pb2.AgentDisconnected, _Mapping]] = ..., agent_draining: _Optional[_Union[_agent_pb2.AgentDraining, _Mapping]] = ..., run_submitted: _Optional[_Union[_run_pb2.RunSubmitted, _Mapping]] = ..., task_added: _Optional[_Union[_task_pb2.TaskAdded, _Mapping]] = ..., run_completed: _Optional[_Union[_run_pb2.RunCompleted, _Mapping]] = ..., run_cancelled: _Optional[_Union[_run_pb2.RunCancelled, _Mapping]] = ..., task_assigned: _Optional[_Union[_task_pb2.TaskAssigned, _Mapping]] = ..., task_progressed: _Optional[_Union[_task_pb2.TaskProgressed, _Mapping]] = ..., task_cancel_requested: _Optional[_Union[_task_pb2.TaskCancelRequested, _Mapping]] = ..., task_retry_scheduled: _Optional[_Union[_task_pb2.TaskRetryScheduled, _Mapping]] = ..., task_skipped: _Optional[_Union[_task_pb2.TaskSkipped, _Mapping]] = ..., task_cancelled: _Optional[_Union[_task_pb2.TaskCancelled, _Mapping]] = ..., resource_request_timed_out: _Optional[_Union[_lock_pb2.ResourceRequestTimedOut, _Mapping]] = ..., resource_request_refused: _Optional[_Union[_lock_pb2.ResourceRequestRefused, _Mapping]] = ..., resource_request_withdrawn: _Optional[_Union[_lock_pb2.ResourceRequestWithdrawn, _Mapping]] = ..., resource_request_reattached: _Optional[_Union[_lock_pb2.ResourceRequestReattached, _Mapping]] = ..., conflict_resolved: _Optional[_Union[_state_pb2.ConflictResolved, _Mapping]] = ..., circuit_opened: _Optional[_Union[_circuit_pb2.CircuitOpened, _Mapping]] = ..., circuit_half_opened: _Optional[_Union[_circuit_pb2.CircuitHalfOpened, _Mapping]] = ..., circuit_closed: _Optional[_Union[_circuit_pb2.CircuitClosed, _Mapping]] = ..., policy_changed: _Optional[_Union[_policy_pb2.PolicyChanged, _Mapping]] = ..., custom: _Optional[_Union[CustomEvent, _Mapping]] = ...) -> None: ...
 
 class EventBatch(_message.Message):
     __slots__ = ("events",)

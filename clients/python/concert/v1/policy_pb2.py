@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63oncert/v1/policy.proto\x12\nconcert.v1\x1a\x1egoogle/protobuf/duration.proto\"\xbe\x01\n\x0bRetryPolicy\x12\x14\n\x0c\x61ttempts_max\x18\x01 \x01(\r\x12\x32\n\x0f\x62\x61\x63koff_initial\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x62\x61\x63koff_max\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61\x63koff_multiplier\x18\x04 \x01(\x01\x12\x19\n\x11lost_attempts_max\x18\x05 \x01(\r\"\xef\x02\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x12max_execution_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10resource_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x11\x63onflict_strategy\x18\x04 \x01(\x0e\x32\x1c.concert.v1.ConflictStrategy\x12&\n\x05retry\x18\x05 \x01(\x0b\x32\x17.concert.v1.RetryPolicy\x12/\n\x0c\x63\x61ncel_grace\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0f\x63onflict_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x08 \x01(\r\x12\x13\n\x0brunning_max\x18\t \x01(\r\"N\n\x11\x41gentCapabilities\x12\x12\n\nagent_name\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x0f\n\x07\x65nforce\x18\x03 \x01(\x08\"\x80\x01\n\rPolicyChanged\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.concert.v1.Policy\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x39\n\x12\x61gent_capabilities\x18\x03 \x03(\x0b\x32\x1d.concert.v1.AgentCapabilities*\xaa\x01\n\x10\x43onflictStrategy\x12!\n\x1d\x43ONFLICT_STRATEGY_UNSPECIFIED\x10\x00\x12%\n!CONFLICT_STRATEGY_TIMESTAMP_BASED\x10\x01\x12$\n CONFLICT_STRATEGY_PRIORITY_BASED\x10\x02\x12&\n\"CONFLICT_STRATEGY_LAST_WRITER_WINS\x10\x03\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63oncert/v1/policy.proto\x12\nconcert.v1\x1a\x1egoogle/protobuf/duration.proto\"\xbe\x01\n\x0bRetryPolicy\x12\x14\n\x0c\x61ttempts_max\x18\x01 \x01(\r\x12\x32\n\x0f\x62\x61\x63koff_initial\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x62\x61\x63koff_max\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61\x63koff_multiplier\x18\x04 \x01(\x01\x12\x19\n\x11lost_attempts_max\x18\x05 \x01(\r\"\xde\x01\n\rCircuitPolicy\x12\x19\n\x0c\x66\x61ilures_max\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1d\n\x10\x66\x61ilure_rate_max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x0c\x61ttempts_min\x18\x03 \x01(\r\x12)\n\x06window\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tcool_down\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\r_failures_maxB\x13\n\x11_failure_rate_max\"\x9b\x03\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x12max_execution_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10resource_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x11\x63onflict_strategy\x18\x04 \x01(\x0e\x32\x1c.concert.v1.ConflictStrategy\x12&\n\x05retry\x18\x05 \x01(\x0b\x32\x17.concert.v1.RetryPolicy\x12/\n\x0c\x63\x61ncel_grace\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0f\x63onflict_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x08 \x01(\r\x12\x13\n\x0brunning_max\x18\t \x01(\r\x12*\n\x07\x63ircuit\x18\n \x01(\x0b\x32\x19.concert.v1.CircuitPolicy\"N\n\x11\x41gentCapabilities\x12\x12\n\nagent_name\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x0f\n\x07\x65nforce\x18\x03 \x01(\x08\"\x80\x01\n\rPolicyChanged\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.concert.v1.Policy\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x39\n\x12\x61gent_capabilities\x18\x03 \x03(\x0b\x32\x1d.concert.v1.AgentCapabilities*\xaa\x01\n\x10\x43onflictStrategy\x12!\n\x1d\x43ONFLICT_STRATEGY_UNSPECIFIED\x10\x00\x12%\n!CONFLICT_STRATEGY_TIMESTAMP_BASED\x10\x01\x12$\n CONFLICT_STRATEGY_PRIORITY_BASED\x10\x02\x12&\n\"CONFLICT_STRATEGY_LAST_WRITER_WINS\x10\x03\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'concert.v1.policy_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
-  _globals['_CONFLICTSTRATEGY']._serialized_start=846
-  _globals['_CONFLICTSTRATEGY']._serialized_end=1016
+  _globals['_CONFLICTSTRATEGY']._serialized_start=1115
+  _globals['_CONFLICTSTRATEGY']._serialized_end=1285
   _globals['_RETRYPOLICY']._serialized_start=72
   _globals['_RETRYPOLICY']._serialized_end=262
-  _globals['_POLICY']._serialized_start=265
-  _globals['_POLICY']._serialized_end=632
-  _globals['_AGENTCAPABILITIES']._serialized_start=634
-  _globals['_AGENTCAPABILITIES']._serialized_end=712
-  _globals['_POLICYCHANGED']._serialized_start=715
-  _globals['_POLICYCHANGED']._serialized_end=843
+  _globals['_CIRCUITPOLICY']._serialized_start=265
+  _globals['_CIRCUITPOLICY']._serialized_end=487
+  _globals['_POLICY']._serialized_start=490
+  _globals['_POLICY']._serialized_end=901
+  _globals['_AGENTCAPABILITIES']._serialized_start=903
+  _globals['_AGENTCAPABILITIES']._serialized_end=981
+  _globals['_POLICYCHANGED']._serialized_start=984
+  _globals['_POLICYCHANGED']._serialized_end=1112
 # @@protoc_insertion_point(module_scope)

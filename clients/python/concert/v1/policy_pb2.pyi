@@ -35,8 +35,22 @@ class RetryPolicy(_message.Message):
     lost_attempts_max: int
     def __init__(self, attempts_max: _Optional[int] = ..., backoff_initial: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., backoff_max: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., backoff_multiplier: _Optional[float] = ..., lost_attempts_max: _Optional[int] = ...) -> None: ...
 
+class CircuitPolicy(_message.Message):
+    __slots__ = ("failures_max", "failure_rate_max", "attempts_min", "window", "cool_down")
+    FAILURES_MAX_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_RATE_MAX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_MIN_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    COOL_DOWN_FIELD_NUMBER: _ClassVar[int]
+    failures_max: int
+    failure_rate_max: float
+    attempts_min: int
+    window: _duration_pb2.Duration
+    cool_down: _duration_pb2.Duration
+    def __init__(self, failures_max: _Optional[int] = ..., failure_rate_max: _Optional[float] = ..., attempts_min: _Optional[int] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cool_down: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class Policy(_message.Message):
-    __slots__ = ("name", "max_execution_time", "resource_timeout", "conflict_strategy", "retry", "cancel_grace", "conflict_window", "priority", "running_max")
+    __slots__ = ("name", "max_execution_time", "resource_timeout", "conflict_strategy", "retry", "cancel_grace", "conflict_window", "priority", "running_max", "circuit")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MAX_EXECUTION_TIME_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +60,7 @@ class Policy(_message.Message):
     CONFLICT_WINDOW_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     RUNNING_MAX_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     max_execution_time: _duration_pb2.Duration
     resource_timeout: _duration_pb2.Duration
@@ -55,7 +70,8 @@ class Policy(_message.Message):
     conflict_window: _duration_pb2.Duration
     priority: int
     running_max: int
-    def __init__(self, name: _Optional[str] = ..., max_execution_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resource_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., conflict_strategy: _Optional[_Union[ConflictStrategy, str]] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ..., cancel_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., conflict_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[int] = ..., running_max: _Optional[int] = ...) -> None: ...
+    circuit: CircuitPolicy
+    def __init__(self, name: _Optional[str] = ..., max_execution_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resource_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., conflict_strategy: _Optional[_Union[ConflictStrategy, str]] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ..., cancel_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., conflict_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[int] = ..., running_max: _Optional[int] = ..., circuit: _Optional[_Union[CircuitPolicy, _Mapping]] = ...) -> None: ...
 
 class AgentCapabilities(_message.Message):
     __slots__ = ("agent_name", "capabilities", "enforce")
