@@ -7,7 +7,10 @@ owned by this replica or by another.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from coordinator_service.core.answers import Answer
 from coordinator_service.core.commands import Caller, Command
@@ -23,25 +26,39 @@ Respond: TypeAlias = Callable[[Outcome], None]
 """Called once with what the caller is told, after the commit that covers it. Must not block or raise."""
 
 
-class Committed:
+class Committed(msgspec.Struct):
     """A committed event with its encoded frame: an element of EventBatch.events, ready to be joined and sent.
 
     The event is decoded when it is first asked for: a subscription without a filter never needs it.
     """
 
-    __slots__ = ("_event", "frame", "sequence")
-
-    def __init__(self, sequence: int, frame: bytes, event: Event | None = None) -> None:
-        self.sequence = sequence
-        self.frame = frame
-        self._event = event
+    sequence: int
+    frame: bytes
+    decoded: Event | None = None
 
     @property
     def event(self) -> Event:
         """The event itself."""
-        if self._event is None:
-            self._event = decode_event(split(self.frame)[0])
-        return self._event
+        if self.decoded is None:
+            self.decoded = decode_event(split(self.frame)[0])
+        return self.decoded
+
+
+class Stretch(list[Committed]):
+    """Committed events that follow each other. Not to be changed: whoever reads the same ones shares it."""
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of their frames together."""
+        return sum(map(len, self._frames()))
+
+    @cached_property
+    def joined(self) -> bytes:
+        """Their frames as one batch, put together once for all who send it."""
+        return b"".join(self._frames())
+
+    def _frames(self) -> list[bytes]:
+        return [each.frame for each in self]
 
 
 class Follower(Protocol):
@@ -51,7 +68,7 @@ class Follower(Protocol):
     def position(self) -> int:
         """The last sequence read."""
 
-    async def read(self, *, events_max: int = 1000) -> list[Committed]:
+    async def read(self, *, events_max: int = 1000) -> Stretch:
         """The next events, in order, at least one: waits until there is any. Raises Rejection when the namespace
         is dropped."""
 

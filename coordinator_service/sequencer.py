@@ -31,7 +31,7 @@ from coordinator_service.core.specs import LockGrant
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.log.base import Batch, EventLog, LogError
-from coordinator_service.log.codec import EventCodec, frame
+from coordinator_service.log.codec import EventCodec
 from coordinator_service.ports import Committed, Outcome, Respond
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS_MIN = 0.001
 """A deadline may be decided this much late: namespace time is slewed, so timers may come a little early, repeatedly."""
 
+_Asked: TypeAlias = tuple[Command, Caller, Respond, Callable[[], bool] | None]
 OnDecided: TypeAlias = Callable[[NamespaceState, Command, Decision], None]
 """Sees the state right after each decision, before anything of it is durable: for tests and the simulator."""
 
@@ -53,14 +54,6 @@ class SequencerLimits:
     """Commands decided before others on the loop get their turn."""
     batch_bytes_max: int = 4 * 1024 * 1024
     """Encoded events that wait for the append under way; deciding stops until it is done."""
-
-
-@dataclass(slots=True)
-class _Asked:
-    command: Command
-    caller: Caller
-    respond: Respond
-    stands: Callable[[], bool] | None
 
 
 @dataclass(slots=True)
@@ -120,8 +113,9 @@ class Sequencer:
         if len(self._inbox) >= self._limits.inbox_commands_max and caller is not COORDINATOR:
             respond(LimitReached("inbox_commands_max", self._limits.inbox_commands_max))
             return
-        self._inbox.append(_Asked(command, caller, respond, stands))
-        self._schedule_turn()
+        self._inbox.append((command, caller, respond, stands))
+        if not self._turn_scheduled:
+            self._schedule_turn()
 
     @property
     def busy(self) -> bool:
@@ -151,7 +145,7 @@ class Sequencer:
             # Whoever was to hear Waiting is told as one who waits, or by the answer that ended the wait.
             told += [respond for respond, outcome in batch.answers if not isinstance(outcome, Waiting)]
             batch.answers.clear()
-        told += [asked.respond for asked in self._inbox]
+        told += [respond for _, _, respond, _ in self._inbox]
         self._inbox.clear()
         told += self._waiting.values()
         self._waiting.clear()
@@ -182,38 +176,38 @@ class Sequencer:
         for _ in range(self._limits.turn_commands_max):
             if not self._inbox or self._forming.bytes >= self._limits.batch_bytes_max:
                 break
-            asked = self._inbox.popleft()
+            command, caller, respond, stands = self._inbox.popleft()
+            if stands is not None and not stands():
+                continue
             try:
-                self._decide(asked, now_ns)
+                self._decide(command, caller, respond, now_ns)
             except Exception:
                 _log.exception("a decision broke: namespace %s is dropped", self.state.namespace)
                 fault = Fault("a decision broke; the namespace is being loaded again")
                 self._fail(fault)
-                _tell(asked.respond, fault)
+                _tell(respond, fault)
                 return
         self._flush()
         self._watch_deadlines()
         if self._inbox and self._forming.bytes < self._limits.batch_bytes_max:
             self._schedule_turn()
 
-    def _decide(self, asked: _Asked, now_ns: int) -> None:
-        if asked.stands is not None and not asked.stands():
-            return
-        decision = decide(self.state, asked.command, asked.caller, now_ns)
+    def _decide(self, command: Command, caller: Caller, respond: Respond, now_ns: int) -> None:
+        decision = decide(self.state, command, caller, now_ns)
         if self._on_decided is not None:
-            self._on_decided(self.state, asked.command, decision)
-        forming = self._forming
-        if decision.events:
-            for event in decision.events:
-                framed = frame(self._codec.encode(event))
-                forming.bytes += len(framed)
-                forming.committed.append(Committed(event.sequence, framed, event))
+            self._on_decided(self.state, command, decision)
+        events, outcome = decision
+        if events:
+            forming, framed = self._forming, self._codec.framed
+            for event in events:
+                each = Committed(event.sequence, framed(event), event)
+                forming.bytes += len(each.frame)
+                forming.committed.append(each)
             if self._waiting:
-                self._end_waits(decision.events)
-        outcome = decision.answer
+                self._end_waits(events)
         if isinstance(outcome, Waiting):
-            self._take_place(outcome.request_sequence, asked.respond)
-        self._answer(asked.respond, outcome)
+            self._take_place(outcome.request_sequence, respond)
+        self._answer(respond, outcome)
 
     def _answer(self, respond: Respond, outcome: Outcome) -> None:
         """D4: an answer goes with the batch that covers what it is based on, at once if that is durable already."""

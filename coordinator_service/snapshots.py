@@ -49,6 +49,8 @@ FORMAT = 2
 _HEAD_BYTES = 33
 FOLD_EVENTS_PER_TURN = 200
 """Events folded before others on the loop get their turn."""
+LAG_EVENTS = 10_000
+"""So many events are folded at a time: a crowd costs less than one by one, and they are still in memory."""
 SNAPSHOT_BYTES_PER_EVENT = 64
 """A snapshot waits for as many events as the one before has bytes, divided by this: however large the state, writing it
 down again and again costs an event the same."""
@@ -236,7 +238,8 @@ class Snapshotter:
             saved = fold.state.sequence
             due = self._limits.snapshot_events
             while True:
-                reached = reached or asyncio.ensure_future(self._committed(saved + due))
+                until = min(fold.state.sequence + LAG_EVENTS, saved + due)
+                reached = reached or asyncio.ensure_future(self._committed(until))
                 await self._wait(reached)
                 if self._asked:
                     await self._show(fold)
@@ -244,7 +247,9 @@ class Snapshotter:
                     continue
                 reached.result()
                 reached = None
-                await self._fold_to(fold, saved + due)
+                await self._fold_to(fold, until)
+                if fold.state.sequence < saved + due:
+                    continue
                 written = await self._save(fold)
                 saved = fold.state.sequence
                 due = max(self._limits.snapshot_events, written // SNAPSHOT_BYTES_PER_EVENT)

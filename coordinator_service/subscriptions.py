@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from coordinator_service.core.events import CustomEvent, Event, EventType
-from coordinator_service.ports import Committed, NamespacePort
+from coordinator_service.ports import Committed, NamespacePort, Stretch
 
 BATCH_EVENTS_MAX = 1000
 BATCH_BYTES_MAX = 2 * 1024 * 1024
@@ -74,6 +74,7 @@ class Subscription:
         self._after = after
         self._log_id = log_id
         self._since_ns = since_ns
+        self._wants_all = selector.selects_all and not since_ns
 
     async def deliveries(self, *, bookmark_seconds: float = BOOKMARK_SECONDS_MAX) -> AsyncIterator[Delivery]:
         """Without end: a delivery when there are events, and a bookmark when there were none for a while or many were
@@ -83,14 +84,17 @@ class Subscription:
         yield Delivery(b"", follower.position, not follower.ready())
         told_at = loop.time()
         while True:
-            try:
-                async with asyncio.timeout(bookmark_seconds):
-                    found = await follower.read(events_max=BATCH_EVENTS_MAX)
-            except TimeoutError:
-                yield Delivery(b"", follower.position, True)
-                told_at = loop.time()
-                continue
-            await asyncio.sleep(0)  # what is in memory is read without waiting: let others on the loop have their turn
+            if follower.ready():
+                found = await follower.read(events_max=BATCH_EVENTS_MAX)
+                await asyncio.sleep(0)  # that was no wait: let others on the loop have their turn
+            else:
+                try:
+                    async with asyncio.timeout(bookmark_seconds):
+                        found = await follower.read(events_max=BATCH_EVENTS_MAX)
+                except TimeoutError:
+                    yield Delivery(b"", follower.position, True)
+                    told_at = loop.time()
+                    continue
             for frames, last in self._batches(found):
                 caught_up = last == follower.position and not follower.ready()
                 quiet_for = loop.time() - told_at
@@ -98,13 +102,13 @@ class Subscription:
                     yield Delivery(frames, last, caught_up)
                     told_at = loop.time()
 
-    def _batches(self, found: list[Committed]) -> list[tuple[bytes, int]]:
+    def _batches(self, found: Stretch) -> list[tuple[bytes, int]]:
         """Batches of at most BATCH_BYTES_MAX (a larger event alone), each with the last sequence that it settles."""
-        wanted = (
-            found
-            if self._selector.selects_all and not self._since_ns
-            else [each for each in found if self._wants(each)]
-        )
+        wanted: list[Committed] = found
+        if not self._wants_all:
+            wanted = [each for each in found if self._wants(each)]
+        elif found.size <= BATCH_BYTES_MAX:
+            return [(found.joined, found[-1].sequence)]
         batches: list[tuple[bytes, int]] = []
         frames: list[bytes] = []
         size = 0

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.log.base import EventLog, LogError
 from coordinator_service.log.codec import frame, split
-from coordinator_service.ports import Committed
+from coordinator_service.ports import Committed, Stretch
 
 
 class Tail:
@@ -25,6 +25,7 @@ class Tail:
         self._base = after
         self._events: list[Committed] = []
         self._dropped = 0
+        self._latest = (0, Stretch())
         self._waiting: list[asyncio.Future[None]] = []
         self._failure: Rejection | None = None
 
@@ -51,14 +52,23 @@ class Tail:
         self._failure = failure
         self._wake()
 
-    def slice(self, after: int, events_max: int) -> list[Committed] | None:
-        """Events after a sequence, or None when they are no longer in memory."""
+    def slice(self, after: int, events_max: int) -> Stretch | None:
+        """Events after a sequence, or None when they are no longer in memory.
+
+        Followers that keep up ask for the same ones, one after another: they are handed the same stretch.
+        """
         if after < self._base:
             return None
         start = self._dropped + after - self._base
-        return self._events[start : start + events_max]
+        count = min(len(self._events) - start, events_max)
+        if self._latest[0] == after and len(self._latest[1]) == count:
+            return self._latest[1]
+        found = Stretch(self._events[start : start + count])
+        if found:
+            self._latest = after, found
+        return found
 
-    async def read(self, after: int, events_max: int) -> list[Committed]:
+    async def read(self, after: int, events_max: int) -> Stretch:
         """Events after a sequence, from memory or from the log; waits until there is any. Raises Rejection."""
         while True:
             if self._failure is not None:
@@ -76,8 +86,8 @@ class Tail:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
 
-    async def _read_log(self, after: int, events_max: int) -> list[Committed]:
-        found: list[Committed] = []
+    async def _read_log(self, after: int, events_max: int) -> Stretch:
+        found = Stretch()
         try:
             batches = await self._log.read(after)
         except LogError as error:
@@ -112,7 +122,7 @@ class TailFollower:
         """The last sequence read."""
         return self._position
 
-    async def read(self, *, events_max: int = 1000) -> list[Committed]:
+    async def read(self, *, events_max: int = 1000) -> Stretch:
         """The next events, in order, at least one. Raises Rejection; CursorCompacted when it lags below the oldest."""
         found = await self._tail.read(self._position, events_max)
         if not found or found[0].sequence != self._position + 1:

@@ -6,7 +6,7 @@ log_id and a default event_id are added by the codec, since they are the same fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
@@ -24,7 +24,7 @@ from coordinator_service.core.specs import (
     TaskError,
     TaskSpec,
 )
-from coordinator_service.core.values import ConflictStrategy, LockMode, MergeStrategy, RunStatus, value
+from coordinator_service.core.values import ConflictStrategy, LockMode, MergeStrategy, RunStatus, row, value
 
 
 class EventType(IntEnum):
@@ -468,7 +468,7 @@ Payload: TypeAlias = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class RequestRecord:
     """Makes a repeated request recognisable (D5).
 

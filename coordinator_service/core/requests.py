@@ -40,7 +40,8 @@ def apply_request(state: NamespaceState, event: Event) -> None:
     record = event.request
     assert record is not None
     key = request_key(event.principal, record.method, record.request_id)
-    forget(state, key)
+    if key in state.requests:
+        forget(state, key)
     row = RequestRow(digest=record.digest, first_sequence=event.sequence, count=record.count, time_ns=event.time_ns)
     state.requests[key] = row
     state.index.request_ages.append((event.time_ns, key))

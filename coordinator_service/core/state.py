@@ -35,6 +35,7 @@ from coordinator_service.core.values import (
     LockMode,
     RunStatus,
     TaskStatus,
+    row,
     value,
 )
 
@@ -51,7 +52,7 @@ ClaimKind: TypeAlias = tuple[LockMode, str, str, str]
 """What claims on a resource have in common: mode, pool, the run where it has a limit, the policy."""
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class CircuitRow:
     """An agent's circuit for a capability (R14). window holds (begin, attempts, failures) of parts of the window."""
 
@@ -63,7 +64,7 @@ class CircuitRow:
     trial_token: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class AgentRow:
     """An agent instance. session_id is 0 when it is disconnected."""
 
@@ -93,7 +94,7 @@ class AgentRow:
         return AgentStatus.DRAINING if self.draining else AgentStatus.ATTACHED
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class TaskRow:
     """A task. waiting_for counts the tasks that still have to be over before it is ready."""
 
@@ -124,7 +125,7 @@ class TaskRow:
     over_sequence: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class RunRow:
     """A run. cancel_reason is empty unless it is being stopped; cancel_status is how it will then end."""
 
@@ -174,7 +175,7 @@ class RunRow:
         return len(self.tasks) - self.count(*over)
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class AttemptRow:
     """A live attempt. fenced_at_ns is 0 until the agent is told to stop."""
 
@@ -195,7 +196,7 @@ class AttemptRow:
     waiters: dict[int, None] = field(default_factory=dict)
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class GrantRow:
     """A granted lock. count is how many requests of its holder stand on it."""
 
@@ -214,7 +215,7 @@ class GrantRow:
     """Paths that later requests of its holder guard."""
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class WaiterRow:
     """A lock request that waits. request_key names its idempotency row, empty when it has none."""
 
@@ -233,7 +234,7 @@ class WaiterRow:
     grace_until_ns: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class LockRow:
     """A lock that is held: who holds it (by fencing token), and how."""
 
@@ -253,7 +254,7 @@ class Change:
     priority: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class Trail:
     """The latest change, and the latest by another writer than that one; the same of changes other than appends.
 
@@ -269,7 +270,7 @@ class Trail:
     hard_above: tuple[Change, ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class PathRow:
     """The changes of a path itself, and of everything at and under it."""
 
@@ -277,7 +278,7 @@ class PathRow:
     under: Trail = field(default_factory=Trail)
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class EntryRow:
     """A key of shared state."""
 
@@ -287,7 +288,7 @@ class EntryRow:
     updated_at_ns: int
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class RequestRow:
     """A remembered request (D5). For an acquire, outcome is how it ended and tokens what it was granted."""
 
@@ -299,7 +300,7 @@ class RequestRow:
     tokens: tuple[int, ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class PublishedRow:
     """A publisher's event_id (D5)."""
 
@@ -307,7 +308,7 @@ class PublishedRow:
     time_ns: int
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class EvictedRow:
     """A run that is no longer in memory: where the log has it, and how it ended."""
 

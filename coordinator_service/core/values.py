@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, dataclass_transform
+
+import msgspec
 
 if TYPE_CHECKING:
     JsonValue: TypeAlias = bool | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
@@ -20,12 +22,32 @@ T = TypeVar("T")
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def value(cls: type[T]) -> type[T]:
-    """A frozen, slotted, keyword-only dataclass, for what every decision makes several of.
+    """A frozen, slotted, keyword-only dataclass, for what every decision makes several of."""
+    return _struct(cls, frozen=True)
 
-    The type checker is who keeps it frozen: at run time that would make construction three times as slow, and
-    construction is most of what a decision costs.
+
+@dataclass_transform(kw_only_default=True)
+def row(cls: type[T]) -> type[T]:
+    """The same, but it changes: an entry of a table of the state."""
+    return _struct(cls, frozen=False)
+
+
+def _struct(cls: type[T], *, frozen: bool) -> type[T]:
+    """A msgspec.Struct with the fields and methods of a class.
+
+    Construction is most of what a decision costs: a Struct is made in C, six times as fast as a dataclass, and the
+    garbage collector passes over it unless it holds a container. dataclasses.fields and replace work on it too.
     """
-    return dataclass(slots=True, kw_only=True, unsafe_hash=True)(cls)
+    namespace = {name: each for name, each in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+    for name, each in namespace.items():
+        if isinstance(each, Field):
+            default: Any = each.default_factory
+            namespace[name] = msgspec.field(default_factory=default)
+    metaclass: Any = type(msgspec.Struct)
+    made = metaclass(cls.__name__, (msgspec.Struct,), namespace, frozen=frozen, kw_only=True)
+    made.__dataclass_fields__ = vars(dataclass(kw_only=True)(cls))["__dataclass_fields__"]
+    found: type[T] = made
+    return found
 
 
 class LockMode(IntEnum):

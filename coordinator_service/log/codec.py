@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,7 +20,21 @@ from coordinator_service.log.mirror import InvalidField
 from coordinator_service.log.wire import WIRE, wire_class
 
 _EVENT: Any = wire_class("Event")
-_fill_event = WIRE.filler(Event)
+_SURROUNDINGS = (
+    "time_ns",
+    "cause",
+    "reason",
+    "agent_id",
+    "agent_name",
+    "run_id",
+    "task_id",
+    "traceparent",
+    "principal",
+)
+"""What events that follow each other often have in common."""
+_surroundings_of = attrgetter(*_SURROUNDINGS)
+_fill_surroundings = WIRE.filler(Event, _SURROUNDINGS)
+_fill_own = WIRE.filler(Event, ("sequence", "event_id", "metadata", "request", "payload"))
 _read_event = WIRE.reader(_EVENT)
 
 _FRAME_TAG = 0x0A  # field 1, length-delimited
@@ -27,22 +42,44 @@ _VARINT_BYTES_MAX = 10
 
 
 class EventCodec:
-    """Encodes the events of one log."""
+    """Encodes the events of one log.
+
+    What an event has in common with the one before it is encoded once, and comes before what it says itself.
+    """
 
     def __init__(self, namespace: str, log_id: str) -> None:
         self._namespace = namespace
         self._log_id = log_id
         self._event_id_prefix = f"{log_id}/"
-        self._prefix: bytes = _EVENT(log_id=log_id, namespace=namespace).SerializeToString(deterministic=True)
+        self._log: bytes = _EVENT(log_id=log_id, namespace=namespace).SerializeToString(deterministic=True)
+        self._surroundings: tuple[Any, ...] = ()
+        self._before = b""
 
     def encode(self, event: Event) -> bytes:
         """The bytes of an event. An empty event_id is written as "<log_id>/<sequence>"."""
+        own = self._own(event)
+        return self._before + own
+
+    def framed(self, event: Event) -> bytes:
+        """The same as an element of a batch: frame(encode(event))."""
+        own = self._own(event)
+        before = self._before
+        return b"%b%b%b" % (_head(len(before) + len(own)), before, own)
+
+    def _own(self, event: Event) -> bytes:
+        """What an event says itself; what comes before it is in _before then."""
+        surroundings = _surroundings_of(event)
+        if surroundings != self._surroundings:
+            message = _EVENT()
+            _fill_surroundings(event, message)
+            self._surroundings = surroundings
+            self._before = self._log + message.SerializeToString(deterministic=True)
         message = _EVENT()
-        _fill_event(event, message)
+        _fill_own(event, message)
         if not event.event_id:
             message.event_id = f"{self._event_id_prefix}{event.sequence}"
-        encoded: bytes = self._prefix + message.SerializeToString(deterministic=True)
-        return encoded
+        own: bytes = message.SerializeToString(deterministic=True)
+        return own
 
     def check(self, encoded: bytes) -> None:
         """Raises LogCorrupt for an event of another log, LogTooNew for one with fields, at any depth, that this version
@@ -90,17 +127,18 @@ def decode_event(encoded: bytes) -> Event:
 
 def frame(encoded: bytes) -> bytes:
     """An encoded event as an element of a batch."""
-    length = len(encoded)
-    if length < 0x80:
-        return bytes((_FRAME_TAG, length)) + encoded
-    if length < 0x4000:
-        return bytes((_FRAME_TAG, length & 0x7F | 0x80, length >> 7)) + encoded
+    return _head(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=4096)
+def _head(length: int) -> bytes:
+    """What stands before an element of that length: most are of a few lengths."""
     head = bytearray((_FRAME_TAG,))
     while length >= 0x80:
         head.append(length & 0x7F | 0x80)
         length >>= 7
     head.append(length)
-    return bytes(head) + encoded
+    return bytes(head)
 
 
 def join(frames: Iterable[bytes]) -> bytes:

@@ -16,7 +16,7 @@ InvalidField.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import IntEnum
 from math import isfinite
@@ -260,6 +260,7 @@ class Mirror:
         self._messages: dict[type, type[Message]] = {}
         self._fill: dict[type, Fill] = {}
         self._read: dict[type, Read] = {}
+        self._tables: dict[type, dict[str, Column]] = {}
         self._names: dict[str, Any] = {
             "fill_json": fill_json,
             "fill_payload": fill_payload,
@@ -287,9 +288,13 @@ class Mirror:
         """The dataclass that says what a message says. Raises InvalidField."""
         return self._read[type(message)](message)
 
-    def filler(self, core_class: type) -> Fill:
-        """fill for one dataclass, where looking it up by type each time would count."""
-        return self._fill[core_class]
+    def filler(self, core_class: type, names: Collection[str]) -> Fill:
+        """fill for some fields of a dataclass, where what others say is known already."""
+        columns = self._tables[core_class]
+        scope = dict(self._names)
+        exec(_fill_source("some", [columns[name] for name in names]), scope)
+        some: Fill = scope["fill_some"]
+        return some
 
     def reader(self, message_class: type[Message]) -> Read:
         """from_proto for one message class, likewise."""
@@ -302,7 +307,7 @@ class Mirror:
         if core_class in self._fill:
             return self._fill[core_class], self._read[self._messages[core_class]]
         message_class = self._message_class(name)
-        columns = self._columns(core_class, message_class)
+        columns = self._tables[core_class] = self._columns(core_class, message_class)
         names = self._names
         names[f"class_{name}"] = core_class
         names[f"fault_{name}"] = _fault_finder(names, columns)
@@ -415,17 +420,20 @@ def _if_present(name: str, read: str) -> str:
     return f"{read} if message.HasField({name!r}) else None"
 
 
+def _fill_source(name: str, columns: Iterable[Column]) -> str:
+    writes = "\n".join(f"    {each.write}" for each in columns)
+    return f"def fill_{name}(value, message):\n{writes}"
+
+
 def _source(name: str, columns: dict[str, Column]) -> str:
     """The functions fill_<name>(value, message) and read_<name>(message).
 
     Whether a message can be read is found by reading it; which field stands in the way is looked for only
     then.
     """
-    writes = "\n".join(f"    {each.write}" for each in columns.values())
     reads = ", ".join(f"{core}={each.read}" for core, each in columns.items())
     return f"""
-def fill_{name}(value, message):
-{writes}
+{_fill_source(name, columns.values())}
 
 def read_{name}(message):
     try:

@@ -63,12 +63,12 @@ class Operation:
     def prepare(self, request: Any, scope: Scope, traceparent: str = "") -> tuple[Command, Caller]:
         """The command that a parsed request asks for, and who asks. Raises InvalidField with every fault found."""
         faults = Faults()
-        request_id = ""
-        if self.names_request and request.request_id:
-            request_id = request.request_id
-            faults.add("request_id", optional_name_fault(request_id))
+        request_id = request.request_id if self.names_request else ""
+        if request_id and (fault := optional_name_fault(request_id)):
+            faults.add("request_id", fault)
         command = self.decode(request, scope, faults)
-        faults.settle()
+        if faults:
+            faults.settle()
         return command, Caller(
             principal=scope.principal,
             session_id=scope.session_id,

@@ -31,8 +31,7 @@ def read_payload(faults: Faults, field: str, message: Any, name: str) -> bytes |
     if len(encoded) > limits.PAYLOAD_BYTES_MAX:
         faults.add(f"{field}{name}", f"has {len(encoded)} bytes, the limit is {limits.PAYLOAD_BYTES_MAX}")
         return None
-    fault = size_fault(payload.content_type, limits.CONTENT_TYPE_BYTES_MAX)
-    if fault:
+    if fault := size_fault(payload.content_type, limits.CONTENT_TYPE_BYTES_MAX):
         faults.add(f"{field}{name}.content_type", fault)
     if payload.HasField("json") and not _surely_json(encoded):
         read_value(faults, f"{field}{name}.json", payload.json)

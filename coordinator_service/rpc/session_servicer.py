@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,7 +21,7 @@ from coordinator_service.core.commands import Caller, OpenSession, ResumeSession
 from coordinator_service.core.rejections import Fault, InvalidField, Rejection, Unavailable
 from coordinator_service.core.values import NS_PER_MS
 from coordinator_service.namespaces import Namespaces
-from coordinator_service.ports import NamespacePort, Outcome, Respond
+from coordinator_service.ports import NamespacePort, Outcome
 from coordinator_service.rpc import errors, identity
 from coordinator_service.rpc.dispatch import FRAMES, fill_leases, read_agent_spec, read_keep_alive
 from coordinator_service.rpc.operation import Operation, Scope
@@ -193,20 +194,17 @@ class Conversation:
         self._in_flight += 1
         if self._in_flight >= self._limits.commands_in_flight_max:
             self._may_read.clear()
-        self._port.submit(command, caller, self._responder(correlation_id, operation))
+        self._port.submit(command, caller, partial(self._respond, correlation_id, operation))
 
-    def _responder(self, correlation_id: int, operation: Operation) -> Respond:
-        def respond(outcome: Outcome) -> None:
-            if isinstance(outcome, Waiting):
-                return
-            self._in_flight -= 1
-            self._may_read.set()
-            if isinstance(outcome, Rejection):
-                self._reply_error(correlation_id, outcome)
-            else:
-                self._reply(correlation_id, operation, outcome)
-
-        return respond
+    def _respond(self, correlation_id: int, operation: Operation, outcome: Outcome) -> None:
+        if isinstance(outcome, Waiting):
+            return
+        self._in_flight -= 1
+        self._may_read.set()
+        if isinstance(outcome, Rejection):
+            self._reply_error(correlation_id, outcome)
+        else:
+            self._reply(correlation_id, operation, outcome)
 
     def _keep_alive(self, correlation_id: int, request: Any) -> None:
         try:

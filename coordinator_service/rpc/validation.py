@@ -27,31 +27,25 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
-class Faults:
-    """What was found wrong with a request so far."""
+class Faults(list[tuple[str, str]]):
+    """What was found wrong with a request so far: paths of fields, and the fault of each."""
 
-    __slots__ = ("_found",)
-
-    def __init__(self) -> None:
-        self._found: list[tuple[str, str]] = []
+    __slots__ = ()
 
     def add(self, field: str, fault: str | None) -> None:
         """Notes a fault, if it is one."""
         if fault:
-            self._found.append((field, fault))
+            self.append((field, fault))
 
     @property
     def full(self) -> bool:
         """Whether enough has been found to stop looking."""
-        return len(self._found) >= VIOLATIONS_MAX
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
+        return len(self) >= VIOLATIONS_MAX
 
     def settle(self) -> None:
         """Raises InvalidField if anything was noted."""
-        if self._found:
-            raise InvalidField(*self._found[:VIOLATIONS_MAX])
+        if self:
+            raise InvalidField(*self[:VIOLATIONS_MAX])
 
 
 # Text.
@@ -72,9 +66,9 @@ def size_fault(text: str, bytes_max: int) -> str | None:
 
 def name_fault(text: str, bytes_max: int = limits.ID_BYTES_MAX) -> str | None:
     """A name or id: 1 to bytes_max bytes without control characters."""
-    if not text:
-        return f"must have 1 to {bytes_max} bytes"
-    return optional_name_fault(text, bytes_max)
+    if text.isascii() and text.isprintable() and 0 < len(text) <= bytes_max:
+        return None
+    return optional_name_fault(text, bytes_max) if text else f"must have 1 to {bytes_max} bytes"
 
 
 def optional_name_fault(text: str, bytes_max: int = limits.ID_BYTES_MAX) -> str | None:

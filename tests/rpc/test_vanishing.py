@@ -12,7 +12,7 @@ import pytest
 from concert.v1 import event_service_pb2, run_service_pb2
 
 from coordinator_service.server import CoordinatorServer
-from coordinator_service.subscriptions import BATCH_BYTES_MAX, Subscription
+from coordinator_service.subscriptions import BATCH_BYTES_MAX, Selector, Subscription
 
 from .peer import Peer, publish
 from .relay import relaying
@@ -123,4 +123,11 @@ async def test_a_client_that_vanishes_mid_call_is_not_waited_for(peer: Peer) -> 
 
 def test_a_subscription_has_no_queue_of_its_own() -> None:
     """E3: a subscription is a position and a filter; what is not read stays in the log."""
-    assert set(vars(Subscription(None, None, 0))) == {"_port", "_selector", "_after", "_log_id", "_since_ns"}  # type: ignore[arg-type]
+    assert set(vars(Subscription(None, Selector(), 0))) == {
+        "_port",
+        "_selector",
+        "_after",
+        "_log_id",
+        "_since_ns",
+        "_wants_all",
+    }  # type: ignore[arg-type]

@@ -24,31 +24,30 @@ from coordinator_service.rpc.validation import (
 def decode_publish(request: Any, scope: Scope, faults: Faults) -> Publish:
     """E1: only what a draft may say is taken from it; the envelope is the coordinator's."""
     drafts = request.events
-    faults.add("events", count_fault(drafts, limits.DRAFTS_PER_PUBLISH_MAX, count_min=1))
+    if fault := count_fault(drafts, limits.DRAFTS_PER_PUBLISH_MAX, count_min=1):
+        faults.add("events", fault)
     taken: list[EventDraft] = []
     for draft in drafts:
+        taken.append(_read_draft(draft, scope, faults, len(taken)))
         if faults.full:
             break
-        taken.append(_read_draft(draft, scope, faults, len(taken)))
     return Publish(drafts=tuple(taken))
 
 
 def _read_draft(draft: Any, scope: Scope, faults: Faults, number: int) -> EventDraft:
     custom = draft.custom
-    name, event_id, run_id, task_id = custom.name, draft.event_id, draft.run_id, draft.task_id
-    metadata, traceparent = draft.metadata, draft.traceparent
-    fault = name_fault(name)
-    if fault:
+    name = custom.name
+    if fault := name_fault(name):
         faults.add(f"events[{number}].custom.name", fault)
-    if event_id:
+    if event_id := draft.event_id:
         faults.add(f"events[{number}].event_id", _event_id_fault(event_id, scope))
-    if run_id:
+    if run_id := draft.run_id:
         faults.add(f"events[{number}].run_id", optional_name_fault(run_id))
-    if task_id:
+    if task_id := draft.task_id:
         faults.add(f"events[{number}].task_id", optional_name_fault(task_id))
-    if traceparent:
+    if traceparent := draft.traceparent:
         faults.add(f"events[{number}].traceparent", traceparent_fault(traceparent))
-    if metadata:
+    if metadata := draft.metadata:
         check_metadata(faults, f"events[{number}].metadata", metadata)
     return EventDraft(
         name=name,
