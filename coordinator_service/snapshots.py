@@ -237,9 +237,11 @@ class Snapshotter:
             fold.recent = self._recent
             saved = fold.state.sequence
             due = self._limits.snapshot_events
+            until = saved
             while True:
-                until = min(fold.state.sequence + LAG_EVENTS, saved + due)
-                reached = reached or asyncio.ensure_future(self._committed(until))
+                if reached is None:
+                    until = min(fold.state.sequence + LAG_EVENTS, saved + due)
+                    reached = asyncio.ensure_future(self._committed(until))
                 await self._wait(reached)
                 if self._asked:
                     await self._show(fold)
