@@ -15,13 +15,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coordinator_service.core.limits import Limits
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
 from coordinator_service.namespaces import ShellLimits
+from coordinator_service.retention import RetentionLimits
 from coordinator_service.rpc.limits import contract_limits
 from coordinator_service.rpc.validation import name_fault
 from coordinator_service.sequencer import SequencerLimits
@@ -35,6 +36,7 @@ SQLITE_FILE = "events.sqlite"
 _CORE = Limits()
 _SHELL = ShellLimits()
 _SESSION = SessionLimits()
+_RETENTION = _SHELL.retention
 
 
 class ConfigError(Exception):
@@ -53,6 +55,14 @@ def _replica_id(text: str) -> str:
     if fault:
         raise ValueError(fault)
     return text
+
+
+def _covers_requests(retention_ms: int, given: ValidationInfo) -> int:
+    """D5: the window of repeated requests is at most the retention, since their first answers are read from the log."""
+    window_ms = given.data.get("request_window_ms", 0)
+    if retention_ms and retention_ms < window_ms:
+        raise ValueError(f"must be 0 or at least request_window_ms, {window_ms}")
+    return retention_ms
 
 
 def _setting(default: Any, description: str, *, also: str = "", group: str = "", **bounds: Any) -> Any:
@@ -154,13 +164,37 @@ class Settings(BaseSettings):
         _CORE.reserve_after_ms, "how long a ready task waits for busy agents before it holds up others at its locks"
     )
     request_window_ms: PositiveInt = _limit(_CORE.request_window_ms, "how long a repeated request is recognised")
+    requests_max: PositiveInt = _limit(_CORE.requests_max, "requests remembered at once for that")
     run_retention_ms: PositiveInt = _limit(_CORE.run_retention_ms, "how long a finished run is kept in memory")
     agent_retention_ms: PositiveInt = _limit(_CORE.agent_retention_ms, "how long a gone agent is kept in memory")
+    evicted_retention_ms: PositiveInt = _limit(
+        _CORE.evicted_retention_ms, "how long a run that is gone from memory is still known"
+    )
+    evicted_runs_max: PositiveInt = _limit(_CORE.evicted_runs_max, "such runs that are known at once")
+    roles_max: PositiveInt = _limit(_CORE.roles_max, "names of agents known that are all gone")
     reattach_grace_ms: PositiveInt = _limit(
         _CORE.reattach_grace_ms, "how long sessions and waiting calls have to come back to a new owner"
     )
     reattach_hold_ms: PositiveInt = _limit(
         _CORE.reattach_hold_ms, "how long those that have not come back still keep others waiting"
+    )
+
+    log_retention_ms: Annotated[NonNegativeInt, AfterValidator(_covers_requests)] = _limit(
+        _RETENTION.log_retention_ms, "events older than this are dropped; 0 keeps all", group="memory and log"
+    )
+    log_events_max: NonNegativeInt = _limit(
+        _RETENTION.log_events_max, "older events than so many newest are dropped; 0 keeps all", group="memory and log"
+    )
+    log_bytes_max: NonNegativeInt = _limit(
+        _RETENTION.log_bytes_max, "the oldest events beyond this are dropped; 0 keeps all", group="memory and log"
+    )
+    subscription_hold_events_max: NonNegativeInt = _limit(
+        _RETENTION.subscription_hold_events_max,
+        "events that named subscriptions may hold beyond that",
+        group="memory and log",
+    )
+    trim_interval_ms: PositiveInt = _limit(
+        _RETENTION.trim_interval_ms, "how often is looked for events to drop", group="memory and log"
     )
 
     @property
@@ -185,6 +219,9 @@ class Settings(BaseSettings):
             ),
             snapshots=SnapshotLimits(snapshot_events=self.snapshot_events),
             named_subscriptions=NamedSubscriptionLimits(subscriptions_max=self.subscriptions_max),
+            retention=RetentionLimits(
+                **{each.name: getattr(self, each.name) for each in fields(RetentionLimits)},
+            ),
         )
 
     def session_limits(self) -> SessionLimits:
@@ -197,8 +234,8 @@ class Settings(BaseSettings):
         )
 
     def reported_limits(self) -> dict[str, int]:
-        """Every limit by name, for GetServerInfo and Welcome."""
-        own = {name: value for name, value in self.model_dump().items() if type(value) is int}
+        """Every limit by name, for GetServerInfo and Welcome. One that is 0, which is none, is left out."""
+        own = {name: value for name, value in self.model_dump().items() if type(value) is int and value}
         return {**own, **self.core_limits().as_mapping(), **contract_limits()}
 
 

@@ -30,6 +30,7 @@ from coordinator_service.core.figures import HealthStatus, HealthWindowView, Met
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.reasons import LEASE_EXPIRED
+from coordinator_service.core.references import oldest_needed
 from coordinator_service.core.rejections import (
     CursorCompacted,
     CursorInFuture,
@@ -44,6 +45,7 @@ from coordinator_service.log.base import Cursor, EventLog, LogCorrupt, LogEnds, 
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
 from coordinator_service.ports import Committed, Outcome, Respond
+from coordinator_service.retention import Retention, RetentionLimits
 from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
 from coordinator_service.snapshots import SnapshotLimits, Snapshotter, recover
 from coordinator_service.tail import Tail, TailFollower
@@ -62,6 +64,7 @@ class ShellLimits:
     sequencer: SequencerLimits = field(default_factory=SequencerLimits)
     snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
     named_subscriptions: NamedSubscriptionLimits = field(default_factory=NamedSubscriptionLimits)
+    retention: RetentionLimits = field(default_factory=RetentionLimits)
 
 
 _LEASED = frozenset((ResourceAcquired, ResourceReleased, AgentRegistered, AgentDisconnected))
@@ -111,6 +114,15 @@ class LocalNamespace:
             now_ns=self._time.now_ns,
             failed=self.drop,
         )
+        self.retention = Retention(
+            log,
+            epoch,
+            limits.retention,
+            now_ns=self._time.now_ns,
+            needed=lambda: oldest_needed(state),
+            acknowledged=self._subscriptions.oldest,
+        )
+        self._spawn(self.retention.follow())
         for agent in state.agents.values():
             if agent.session_id:
                 self._leases.grant(("session", agent.session_id), agent.lease_ns)

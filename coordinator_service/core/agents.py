@@ -29,7 +29,7 @@ from coordinator_service.core.rejections import (
     PermissionDenied,
     SessionOver,
 )
-from coordinator_service.core.specs import AgentSpec
+from coordinator_service.core.specs import AgentSpec, TaskTarget
 from coordinator_service.core.state import AgentRow, NamespaceState, WaiterRow
 from coordinator_service.core.values import NS_PER_MS
 
@@ -271,6 +271,7 @@ def forget_old(state: NamespaceState) -> None:
         agent = state.agents.get(agent_id)
         if agent is not None and not agent.session_id and agent.disconnected_at_ns == since_ns:
             del state.agents[agent_id]
+            _forget_role(state, agent.spec.agent_name)
     if ages:
         state.forget_at(ages[0][0] + retention_ns)
 
@@ -278,6 +279,16 @@ def forget_old(state: NamespaceState) -> None:
 def _remember_role(state: NamespaceState, spec: AgentSpec) -> None:
     if spec.capabilities:
         state.roles[spec.agent_name] = spec
+
+
+def _forget_role(state: NamespaceState, name: str) -> None:
+    """D8: a role whose last agent is gone stays while there are not too many such, so that names made up for each agent
+    do not pile up for ever."""
+    if len(state.roles) <= state.limits.roles_max:
+        return
+    pool = state.index.pools.get(capacity.pool_name(TaskTarget(agent_name=name)))
+    if pool is None or not pool.members:
+        state.roles.pop(name, None)
 
 
 def _waiters(state: NamespaceState, agent: AgentRow) -> list[WaiterRow]:

@@ -28,10 +28,11 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
             guards.add(state, grant, path)
     state.index.keys = SortedKeys(state.entries)
     for key, row in state.requests.items():
-        state.index.request_ages.append((row.time_ns, key))
+        state.index.request_ages.append((row.time_ns, key, row.first_sequence))
         if row.outcome:
             state.index.acquires[row.first_sequence] = row
-    state.index.published_ages.extend((row.time_ns, event_id) for event_id, row in state.published.items())
+    state.index.published_ages.extend((row.time_ns, key, row.sequence) for key, row in state.published.items())
+    state.index.evicted_ages.extend((row.finished_at_ns, run_id) for run_id, row in state.evicted.items())
     deadlines.rebuild(state)
     return state
 

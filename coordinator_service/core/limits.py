@@ -29,10 +29,18 @@ class Limits:
     """How long a ready task waits for busy agents before it holds up others in the queues of its locks (R7)."""
     request_window_ms: int = 600_000
     """How long a repeated request is recognised (D5)."""
+    requests_max: int = 1_000_000
+    """Requests, and ids of published events, that are remembered at once: beyond it the oldest go before their time."""
     run_retention_ms: int = 3_600_000
     """How long a finished run is kept in memory (D8)."""
     agent_retention_ms: int = 3_600_000
     """How long a disconnected agent is kept in memory."""
+    evicted_retention_ms: int = 604_800_000
+    """How long after its end a run that is gone from memory is still known, and told from the log (D8)."""
+    evicted_runs_max: int = 100_000
+    """Such runs that are known at once: beyond it the oldest go before their time."""
+    roles_max: int = 10_000
+    """Agent names that are known although no agent of the name is (R2): beyond it they go with their last agent."""
     reattach_grace_ms: int = 15_000
     """How long a call-bound waiter may take to come back after an owner change (D6)."""
     reattach_hold_ms: int = 5_000

@@ -44,7 +44,9 @@ def apply_request(state: NamespaceState, event: Event) -> None:
         forget(state, key)
     row = RequestRow(digest=record.digest, first_sequence=event.sequence, count=record.count, time_ns=event.time_ns)
     state.requests[key] = row
-    state.index.request_ages.append((event.time_ns, key))
+    state.index.request_ages.append((event.time_ns, key, event.sequence))
+    if len(state.requests) > state.limits.requests_max:
+        _forget_oldest(state)
     state.forget_at(event.time_ns + state.limits.request_window_ms * NS_PER_MS)
     if isinstance(event.payload, ResourceRequested):
         row.outcome = WAITING
@@ -64,7 +66,9 @@ def apply_published(state: NamespaceState, event: Event) -> None:
     if event.event_id:
         state.published.pop(event.event_id, None)
         state.published[event.event_id] = PublishedRow(sequence=event.sequence, time_ns=event.time_ns)
-        state.index.published_ages.append((event.time_ns, event.event_id))
+        state.index.published_ages.append((event.time_ns, event.event_id, event.sequence))
+        while len(state.published) > state.limits.requests_max:
+            _forget_published(state)
         state.forget_at(event.time_ns + state.limits.request_window_ms * NS_PER_MS)
 
 
@@ -72,17 +76,36 @@ def forget_old(state: NamespaceState) -> None:
     """D8: what is older than the window goes, by event time."""
     window_ns = state.limits.request_window_ms * NS_PER_MS
     until_ns = state.time_ns - window_ns
-    for ages in (state.index.request_ages, state.index.published_ages):
-        while ages and ages[0][0] <= until_ns:
-            time_ns, key = ages.popleft()
-            if ages is state.index.request_ages:
-                row = state.requests.get(key)
-                if row is not None and row.time_ns == time_ns:
-                    forget(state, key)
-            elif (known := state.published.get(key)) is not None and known.time_ns == time_ns:
-                del state.published[key]
-        if ages:
-            state.forget_at(ages[0][0] + window_ns)
+    ages = state.index.request_ages
+    while ages and ages[0][0] <= until_ns:
+        _forget_next(state)
+    if ages:
+        state.forget_at(ages[0][0] + window_ns)
+    ages = state.index.published_ages
+    while ages and ages[0][0] <= until_ns:
+        _forget_published(state)
+    if ages:
+        state.forget_at(ages[0][0] + window_ns)
+
+
+def _forget_oldest(state: NamespaceState) -> None:
+    """There are more than may be: the oldest go (the limit may have been lowered by a new owner)."""
+    while len(state.requests) > state.limits.requests_max:
+        _forget_next(state)
+
+
+def _forget_next(state: NamespaceState) -> None:
+    _, key, sequence = state.index.request_ages.popleft()
+    row = state.requests.get(key)
+    if row is not None and row.first_sequence == sequence:
+        forget(state, key)
+
+
+def _forget_published(state: NamespaceState) -> None:
+    _, event_id, sequence = state.index.published_ages.popleft()
+    row = state.published.get(event_id)
+    if row is not None and row.sequence == sequence:
+        del state.published[event_id]
 
 
 def forget(state: NamespaceState, key: str) -> None:

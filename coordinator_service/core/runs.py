@@ -342,14 +342,31 @@ def finish_task(state: NamespaceState, run: RunRow, task: TaskRow, status: TaskS
 
 
 def forget_old(state: NamespaceState) -> None:
-    """D8: runs that ended long ago go, by event time. The log still has them."""
+    """D8: runs that ended long ago go, by event time. The log still has them, and where is known for a while."""
     retention_ns = state.limits.run_retention_ms * NS_PER_MS
     finished = state.index.finished_runs
     while finished and finished[0][0] + retention_ns <= state.time_ns:
         run = state.runs.pop(finished.popleft()[1], None)
         if run is not None:
-            state.evicted[run.run_id] = EvictedRow(
-                first_sequence=run.sequence, last_sequence=run.completed_sequence, status=run.status
-            )
+            _remember_evicted(state, run)
     if finished:
         state.forget_at(finished[0][0] + retention_ns)
+    retention_ns = state.limits.evicted_retention_ms * NS_PER_MS
+    ages = state.index.evicted_ages
+    while ages and (ages[0][0] + retention_ns <= state.time_ns or len(state.evicted) > state.limits.evicted_runs_max):
+        finished_at_ns, run_id = ages.popleft()
+        row = state.evicted.get(run_id)
+        if row is not None and row.finished_at_ns == finished_at_ns:
+            del state.evicted[run_id]
+    if ages:
+        state.forget_at(ages[0][0] + retention_ns)
+
+
+def _remember_evicted(state: NamespaceState, run: RunRow) -> None:
+    state.evicted[run.run_id] = EvictedRow(
+        first_sequence=run.sequence,
+        last_sequence=run.completed_sequence,
+        status=run.status,
+        finished_at_ns=run.finished_at_ns,
+    )
+    state.index.evicted_ages.append((run.finished_at_ns, run.run_id))

@@ -315,6 +315,7 @@ class EvictedRow:
     first_sequence: int
     last_sequence: int
     status: RunStatus
+    finished_at_ns: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -426,12 +427,14 @@ class Index:
     deadlines_tidy_at: int = 1000
     acquires: dict[int, RequestRow] = field(default_factory=dict)
     """Remembered acquires by the sequence of their request."""
-    request_ages: deque[tuple[int, str]] = field(default_factory=deque)
-    published_ages: deque[tuple[int, str]] = field(default_factory=deque)
+    request_ages: deque[tuple[int, str, int]] = field(default_factory=deque)
+    """Time, key and sequence, the oldest first; an entry whose row has another sequence stands for nothing."""
+    published_ages: deque[tuple[int, str, int]] = field(default_factory=deque)
     finished_runs: deque[tuple[int, str]] = field(default_factory=deque)
+    evicted_ages: deque[tuple[int, str]] = field(default_factory=deque)
     disconnected: deque[tuple[int, str]] = field(default_factory=deque)
     forget_at_ns: int = 0
-    """When the oldest of those four has to go (D8)."""
+    """When the oldest of those five has to go (D8)."""
 
 
 class NamespaceState(Tables):

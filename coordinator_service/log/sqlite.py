@@ -38,7 +38,7 @@ from coordinator_service.log.sqlite_writer import Writer, read_tail
 SNAPSHOTS_KEPT = 2
 SNAPSHOT_PART_BYTES = 256 * 1024
 SNAPSHOT_PARTS_DROPPED_AT_ONCE = 32
-TRIM_BATCHES_AT_ONCE = 256
+TRIM_BATCHES_AT_ONCE = 64
 TRIM_BYTES_AT_ONCE = 8 * 1024 * 1024
 ZLIB_LEVEL = 1
 DIGEST_BYTES = 32
@@ -185,9 +185,13 @@ class SqliteLog:
 
     async def trim(self, below: int, epoch: int) -> int:
         """Drops whole batches that end below a sequence, never past the older of two snapshots."""
+        loop = asyncio.get_running_loop()
         async with self._tidying:
+            began = loop.time()
             while await self._fenced(epoch, lambda connection: _trim_some(connection, self._row, below)):
-                pass
+                # There is no hurry: the writer is free as long as each step took.
+                await asyncio.sleep(loop.time() - began)
+                began = loop.time()
         return (await self.ends()).oldest_sequence
 
     async def measure(self, after: int, until: int) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from coordinator_service.core import commands
-from coordinator_service.core.answers import FromLog
+from coordinator_service.core.answers import FromLog, Recall
 from coordinator_service.core.apply import apply
 from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.fold import restored
 from coordinator_service.core.limits import Limits
+from coordinator_service.core.references import oldest_needed
 from coordinator_service.core.rejections import AlreadyExists, NotFound, RunOver
 from coordinator_service.core.specs import RunSpec
 from coordinator_service.core.state import NamespaceState
 from tests.core.conftest import OpenNamespace
-from tests.core.driver import Namespace, copied, encoded, task
+from tests.core.driver import Namespace, caller, copied, encoded, task, updating
 
 LIMITS = Limits(run_retention_ms=1000, agent_retention_ms=2000, request_window_ms=500)
 
@@ -124,3 +125,76 @@ def test_apply_takes_the_next_event_and_no_other(namespace: Namespace) -> None:
     for event in (first, namespace.events[2]):
         with pytest.raises(ValueError, match="does not follow"):
             apply(state, event)
+
+
+def test_what_is_known_of_evicted_runs_is_bounded(open_namespace: OpenNamespace) -> None:
+    """D8: by time and by number, the oldest first; then the id is free and the run unknown."""
+    limits = Limits(run_retention_ms=1000, evicted_retention_ms=60_000, evicted_runs_max=3)
+    namespace = open_namespace(limits)
+    namespace.open("a", "work")
+    for number in range(6):
+        namespace.submit(task("t"), run_id=f"run-{number}")
+        namespace.complete("t", f"run-{number}")
+        namespace.advance(2)
+    namespace.update("k", 1, writer="w")
+    assert list(namespace.state.evicted) == ["run-3", "run-4", "run-5"]
+    namespace.refuse(NotFound, commands.GetRun(run_id="run-2"))
+    namespace.submit(task("t"), run_id="run-2")
+    namespace.complete("t", "run-2")
+    namespace.advance(57)
+    namespace.update("k", 2, writer="w")
+    assert list(namespace.state.evicted) == ["run-5", "run-2"]
+    namespace.advance(60)
+    namespace.update("k", 3, writer="w")
+    assert list(namespace.state.evicted) == []
+
+
+def test_remembered_requests_are_bounded(open_namespace: OpenNamespace) -> None:
+    """D5, D8: beyond requests_max the oldest go first; those that stay are answered as before."""
+    namespace = open_namespace(Limits(requests_max=3))
+    callers = [caller("p", f"r{number}", digest=b"d") for number in range(5)]
+    revisions = [namespace.update(f"k/{number}", number, each) for number, each in enumerate(callers)]
+    assert len(namespace.state.requests) == 3
+    last = namespace.state.sequence
+    for number in (2, 3, 4):
+        recall = namespace.do(updating(f"k/{number}", number), callers[number])
+        assert (type(recall), recall.first_sequence) == (Recall, revisions[number])
+    assert namespace.state.sequence == last
+    for number in range(5):
+        draft = commands.EventDraft(name="n", event_id=f"e{number}")
+        namespace.do(commands.Publish(drafts=(draft,)))
+    assert list(namespace.state.published) == ["e2", "e3", "e4"]
+
+
+def test_names_made_up_for_each_agent_do_not_pile_up(open_namespace: OpenNamespace) -> None:
+    """D8, R2: beyond roles_max a role goes with its last agent; one that still has an agent stays, and so do others."""
+    namespace = open_namespace(Limits(agent_retention_ms=1000, roles_max=2))
+    namespace.open("stays", "work")
+    namespace.open("shared-1", "work", name="shared")
+    for number in range(5):
+        namespace.end(namespace.open(f"temporary-{number}", "work"))
+        namespace.end(namespace.open(f"shared-{number + 2}", "work", name="shared"))
+        namespace.advance(2)
+        namespace.update("k", number, writer="w")
+    assert set(namespace.state.roles) == {"stays", "shared"}
+
+
+def test_what_the_log_is_needed_for(open_namespace: OpenNamespace) -> None:
+    """D8, R15, D5: everything from the oldest run in memory and the oldest remembered request on."""
+    namespace = open_namespace(LIMITS)
+    namespace.open("a", "work")
+    namespace.advance(5)
+    namespace.update("k", 0, writer="w")
+    assert oldest_needed(namespace.state) == namespace.state.sequence + 1
+    namespace.submit(task("t"))
+    submitted = namespace.run().sequence
+    namespace.update("k", 1, caller("p", "r", digest=b"d"), writer="w")
+    assert oldest_needed(namespace.state) == submitted
+    namespace.complete("t")
+    namespace.advance(0.2)
+    request = namespace.update("k", 2, caller("p", "s", digest=b"d"), writer="w")
+    namespace.advance(0.4)
+    assert oldest_needed(namespace.state) == submitted
+    namespace.advance(0.5)
+    namespace.update("k", 3, caller("p", "u", digest=b"d"), writer="w")
+    assert oldest_needed(namespace.state) > request
