@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from coordinator_service.core.commands import GetRun, GetTaskResult
+from coordinator_service.core.commands import Explain, GetRun, GetTaskResult
 from coordinator_service.core.events import (
     AgentRegistered,
     ConflictDetected,
@@ -17,6 +17,7 @@ from coordinator_service.core.events import (
     RunSubmitted,
     StateUpdated,
 )
+from coordinator_service.core.explanations import ExplanationView
 from coordinator_service.core.rejections import Rejection, StateConflict
 from coordinator_service.core.specs import (
     AgentTaskView,
@@ -101,7 +102,7 @@ class Recall:
 class FromLog:
     """What was asked for is no longer in memory: read these events and give them to an EvictedRun."""
 
-    command: GetRun | GetTaskResult
+    command: GetRun | GetTaskResult | Explain
     first_sequence: int
     last_sequence: int
     sequence: int
@@ -194,6 +195,14 @@ class LocksRead:
 
 
 @value
+class Explained:
+    """Why something is as it is; the chain of causes begins with the event `about`, 0 where there is none."""
+
+    explanation: ExplanationView
+    about: int
+
+
+@value
 class SummaryRead:
     """A namespace in three numbers, true at sequence."""
 
@@ -222,6 +231,7 @@ Answer: TypeAlias = (
     | LockRead
     | LocksRead
     | SummaryRead
+    | Explained
 )
 
 

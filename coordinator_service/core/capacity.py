@@ -168,6 +168,17 @@ def closed_limit(state: NamespaceState, run: RunRow, policy_name: str) -> str:
     return ""
 
 
+def limits_in_force(state: NamespaceState, run: RunRow, policy_name: str) -> Iterator[tuple[str, int, int]]:
+    """All that closed_limit looks at, for whoever has to be told: what it is called, what it allows, what is in use."""
+    yield "agents_running_max of the namespace", state.limits.agents_running_max, len(state.attempts)
+    if run.spec.running_max:
+        yield f"running_max of run {run.run_id}", run.spec.running_max, run.running
+    policy = policy_of(state, policy_name)
+    if policy.running_max:
+        running = state.index.policy_running.get(policy_name, 0)
+        yield f"running_max of policy {policy_name}", policy.running_max, running
+
+
 def _pool(state: NamespaceState, name: str) -> Pool:
     pool = state.index.pools.get(name)
     if pool is None:

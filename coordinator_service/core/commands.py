@@ -312,6 +312,20 @@ class ListLocks:
 
 
 @value
+class Explain:
+    """Say why something is as it is: a run, a task of it, a lock, an agent, or what a sequence stands for (X1).
+
+    For a sequence, run_id and task_id are those of its event.
+    """
+
+    run_id: str = ""
+    task_id: str = ""
+    resource: str = ""
+    agent_id: str = ""
+    sequence: int = 0
+
+
+@value
 class GetSummary:
     """Read how far the namespace is and who is there."""
 
@@ -355,4 +369,5 @@ Command: TypeAlias = (
     | ListLocks
     | GetEnds
     | GetSummary
+    | Explain
 )

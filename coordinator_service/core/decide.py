@@ -11,6 +11,7 @@ from coordinator_service.core import (
     commands,
     custom_events,
     deadlines,
+    explain,
     locks,
     ownership,
     policies,
@@ -70,6 +71,7 @@ _DECIDERS: dict[type, Callable[[Deciding, Any], Answer]] = {
     commands.ListLocks: views.list_locks,
     commands.GetEnds: views.get_ends,
     commands.GetSummary: views.get_summary,
+    commands.Explain: explain.explain,
 }
 
 _FENCED = (commands.Publish, commands.SubmitRun, commands.Acquire, commands.UpdateState)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from coordinator_service.core import attempts, events, runs, scheduler, views
-from coordinator_service.core.answers import FromLog, ResultRead, RunRead
-from coordinator_service.core.commands import GetRun
+from coordinator_service.core import attempts, events, explain, runs, scheduler, views
+from coordinator_service.core.answers import Explained, FromLog, ResultRead, RunRead
+from coordinator_service.core.commands import Explain, GetRun
 from coordinator_service.core.rejections import NotFound, Rejection
 from coordinator_service.core.specs import AgentSpec
 from coordinator_service.core.state import AgentRow, NamespaceState
@@ -46,7 +47,7 @@ class EvictedRun:
                 self._state.agents.setdefault(event.agent_id, _stand_in(event))
             applier(self._state, event, event.payload)
 
-    def answer(self) -> RunRead | ResultRead | Rejection:
+    def answer(self) -> RunRead | ResultRead | Explained | Rejection:
         """What was asked, once every event up to the run's last was taken."""
         command = self._asked.command
         run = self._state.runs.get(command.run_id)
@@ -55,6 +56,10 @@ class EvictedRun:
         if isinstance(command, GetRun):
             return RunRead(run=views.view_run(run, with_tasks=True), sequence=self._asked.sequence)
         try:
+            if isinstance(command, Explain):
+                present = explain.Present.of(self._state, run.finished_at_ns)
+                found = present.run_or_task(run.run_id, command.task_id)
+                return replace(found, explanation=replace(found.explanation, sequence=self._asked.sequence))
             return views.view_result(run, command)
         except NotFound as nothing:
             return nothing

@@ -26,6 +26,7 @@ from typing import Any
 from concert.v1 import (  # noqa: F401 (they register their messages)
     agent_pb2,
     event_pb2,
+    explanation_pb2,
     lock_pb2,
     metrics_pb2,
     payload_pb2,
@@ -38,7 +39,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from coordinator_service.core import events, figures, specs, values
+from coordinator_service.core import events, explanations, figures, specs, values
 from coordinator_service.core.values import NS_PER_SECOND, JsonValue
 
 PACKAGE = "concert.v1"
@@ -189,7 +190,7 @@ _PAYLOAD = f"{PACKAGE}.Payload"
 
 
 _LOGGED = (specs, events)
-_SHOWN = (figures,)
+_SHOWN = (figures, explanations)
 """Modules of what is only ever shown: the log does not know their messages."""
 
 

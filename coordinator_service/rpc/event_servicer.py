@@ -9,10 +9,10 @@ from typing import Any, cast
 import grpc
 from concert.v1 import event_service_pb2 as pb
 
-from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, InvalidField, NotFound
-from coordinator_service.ports import Committed, NamespacePort
+from coordinator_service.core.rejections import InvalidField, NotFound
+from coordinator_service.ports import NamespacePort
 from coordinator_service.rpc.calls import Calls, Context
-from coordinator_service.rpc.history import Page, read_page, read_query
+from coordinator_service.rpc.history import Page, read_one, read_page, read_query
 from coordinator_service.rpc.named_subscriptions import NamedSubscriptionCalls
 from coordinator_service.rpc.operations.events import PUBLISH
 from coordinator_service.rpc.selectors import read_selector
@@ -78,20 +78,4 @@ class EventServicer:
         port = await self._calls.port_if_any(request.namespace)
         if port is None:
             raise NotFound("event", str(sequence))
-        return (await _read_one(port, sequence)).frame  # an element of GetEventResponse too: field 1, a message
-
-
-async def _read_one(port: NamespacePort, sequence: int) -> Committed:
-    ends = await port.ends()
-    if sequence > ends.last_sequence:
-        raise NotFound("event", str(sequence))
-    if sequence < ends.oldest_sequence:
-        raise CursorCompacted(ends.log_id, ends.oldest_sequence, ends.last_sequence)
-    try:
-        follower = await port.follow(sequence - 1)
-    except CursorInFuture:
-        raise NotFound("event", str(sequence)) from None
-    try:
-        return (await follower.read(events_max=1))[0]
-    finally:
-        follower.close()
+        return (await read_one(port, sequence)).frame  # an element of GetEventResponse too: field 1, a message

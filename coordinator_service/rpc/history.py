@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from coordinator_service.core.rejections import CursorCompacted, LogMismatch
+from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, LogMismatch, NotFound
 from coordinator_service.ports import Committed, NamespacePort
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.page_tokens import page_size, read_token, write_token
@@ -188,6 +188,23 @@ async def _last_before(port: NamespacePort, time_ns: int, after: int, until: int
     finally:
         follower.close()
     return until
+
+
+async def read_one(port: NamespacePort, sequence: int) -> Committed:
+    """The event of a sequence. Raises NotFound beyond the end, CursorCompacted below the oldest kept."""
+    ends = await port.ends()
+    if sequence > ends.last_sequence:
+        raise NotFound("event", str(sequence))
+    if sequence < ends.oldest_sequence:
+        raise CursorCompacted(ends.log_id, ends.oldest_sequence, ends.last_sequence)
+    try:
+        follower = await port.follow(sequence - 1)
+    except CursorInFuture:
+        raise NotFound("event", str(sequence)) from None
+    try:
+        return (await follower.read(events_max=1))[0]
+    finally:
+        follower.close()
 
 
 def _write_token(left: Token) -> str:

@@ -21,6 +21,7 @@ from coordinator_service.log.mirror import fill as mirror_fill
 from coordinator_service.log.mirror import fill_timestamp
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.calls import Calls, Context
+from coordinator_service.rpc.explaining import explain, not_there, read_explain
 from coordinator_service.rpc.page_tokens import page_size, read_token, write_token
 from coordinator_service.rpc.validation import Faults, optional_name_fault
 
@@ -73,6 +74,7 @@ class MonitorServicer:
                 "GetServerInfo": unary(pb.GetServerInfoRequest, self._get_server_info),
                 "GetHealth": unary(pb.GetHealthRequest, self._get_health),
                 "GetMetrics": unary(pb.GetMetricsRequest, self._get_metrics),
+                "Explain": unary(pb.ExplainRequest, self._explain),
                 "ListNamespaces": unary(pb.ListNamespacesRequest, self._list_namespaces),
             },
         )
@@ -118,6 +120,17 @@ class MonitorServicer:
             view = MetricsView()
         response = pb.GetMetricsResponse()
         mirror_fill(view, response.metrics)
+        encoded: bytes = response.SerializeToString()
+        return encoded
+
+    async def _explain(self, request: Any, _context: Context) -> bytes:
+        """X1."""
+        asked = read_explain(request)
+        port = await self._calls.port_if_any(request.namespace)
+        if port is None:
+            raise not_there(asked)
+        response = pb.ExplainResponse()
+        mirror_fill(await explain(port, asked), response.explanation)
         encoded: bytes = response.SerializeToString()
         return encoded
 

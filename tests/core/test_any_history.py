@@ -19,6 +19,7 @@ from coordinator_service.core.rejections import Rejection
 from coordinator_service.core.specs import AgentSpec, Capability, LockRequest, Policy, TaskLock
 from coordinator_service.core.values import LockMode, MergeStrategy
 from tests.core.driver import LEASE_NS, Namespace, changing, encoded, seconds, task
+from tests.core.explained import check_everything_is_explained
 
 AGENT_IDS = st.sampled_from(["", "a", "b", "c"])
 CAPABILITIES = st.lists(st.sampled_from(["work", "paint"]), unique=True, max_size=2)
@@ -102,12 +103,15 @@ class AnyHistory(RuleBasedStateMachine):
     def ask(self, command: Command, caller: Caller = COORDINATOR) -> None:
         """Decides it; a refusal without events has to leave everything as it was."""
         before = encoded(self.namespace.state.tables())
+        before_sequence = self.namespace.state.sequence
         decision = self.namespace.decide(command, caller)
         if not decision.events:
             assert encoded(self.namespace.state.tables()) == before
         if isinstance(decision.answer, Recall):
             first = decision.answer.first_sequence
             recalled(self.namespace.events[first - 1 : first - 1 + decision.answer.count])
+        if decision.events and before_sequence % 3 == 0:
+            check_everything_is_explained(self.namespace.state, self.namespace.now_ns)
         self.tokens.extend(event.sequence for event in decision.events[:2])
         del self.tokens[1:-20]
 
@@ -347,7 +351,7 @@ AnyHistory.TestCase.settings = settings(
 
 
 class TestAnyHistory(AnyHistory.TestCase):  # type: ignore[misc, name-defined]
-    """D1, D5, D6, D7, D8, R6, R8, L1, L2, L6, S3: invariants after every step; folds and copies equal at the end."""
+    """D1, D5, D6, D7, D8, R6, R8, L1, L2, L6, S3, X1: invariants at every step; folds and copies equal at the end."""
 
 
 def test_a_refusal_is_an_answer() -> None:
@@ -461,7 +465,7 @@ class Walk:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_long_histories(seed: int) -> None:
-    """D1, D5, D8, R6, R8, L2, L3, L6: a thousand steps, restored copies on the way, everything over in the end."""
+    """D1, D5, D8, R6, R8, L2, L3, L6, X1: a thousand steps, restored copies on the way, everything over in the end."""
     walk = Walk(seed)
     walk.steps(1000)
     types = {event.type for event in walk.history.namespace.events}

@@ -25,6 +25,7 @@ from coordinator_service.core.state import NamespaceState
 from coordinator_service.namespaces import LocalNamespace, Namespaces
 from coordinator_service.ports import Outcome
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionStream
+from tests.core.explained import check_everything_is_explained
 from tests.simulation.store import FaultyStore
 from tests.simulation.stuck import check_nobody_stuck
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NAMESPACE = "simulated"
+EXPLAINED_EVERY = 50
+"""Decisions between two at which everything that waits is asked what for: that costs more than they do."""
 
 
 class Lost(Exception):  # noqa: N818 (it says what happened)
@@ -164,6 +167,8 @@ class Coordinator:
             world.decisions += 1
             check_invariants(state)
             check_nobody_stuck(state)
+            if world.decisions % EXPLAINED_EVERY == 0:
+                check_everything_is_explained(state, state.time_ns)
             if isinstance(command, StartOwner):
                 world.check_recovered(state, decision.events)
         except BaseException as broken:

@@ -8,6 +8,7 @@ This module is the public face; agents are in `concert.agent`, the contract's me
 
 from concert._client import Client, Session, connect
 from concert._events import Events, draft
+from concert._explanation import Explanation
 from concert._lock import Lock, Locks, LockScope
 from concert._named_subscription import NamedSubscription, Subscriptions
 from concert._payload import from_payload, to_payload
@@ -69,6 +70,7 @@ __all__ = [
     "Event",
     "EventType",
     "Events",
+    "Explanation",
     "FailedPrecondition",
     "InternalError",
     "InvalidArgument",

@@ -85,6 +85,7 @@ GET_STATE = _rpc(state_service_pb2, "StateService", "GetState", "get_state")
 GET_SERVER_INFO = _rpc(monitor_service_pb2, "MonitorService", "GetServerInfo")
 GET_HEALTH = _rpc(monitor_service_pb2, "MonitorService", "GetHealth")
 GET_METRICS = _rpc(monitor_service_pb2, "MonitorService", "GetMetrics")
+EXPLAIN = _rpc(monitor_service_pb2, "MonitorService", "Explain")
 LIST_NAMESPACES = _rpc(monitor_service_pb2, "MonitorService", "ListNamespaces")
 
 TASK_STARTED = _report("TaskStarted", "task_started")

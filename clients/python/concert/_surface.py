@@ -11,6 +11,7 @@ from typing import Any
 from concert._agents import Agents
 from concert._caller import Origin
 from concert._events import Events, draft, publish
+from concert._explanation import Explain, Explanation
 from concert._lock import Locks, LockScope, Mode
 from concert._methods import GET_SERVER_INFO
 from concert._monitor import Monitor
@@ -203,6 +204,18 @@ class Surface:
     def run(self, run_id: str) -> RunHandle:
         """A handle on a run that there is already."""
         return self.runs.get(run_id)
+
+    async def explain(
+        self, sequence: int = 0, *, run: str = "", task: str = "", lock: str = "", agent: str = ""
+    ) -> Explanation:
+        """Why something is as it is, and what it waits for: `explain(run="nightly", task="upload")`,
+        `explain(lock="door")`, `explain(agent="painter-1")`, or `explain(1234)` for an event and what it stands
+        for (an attempt token, a fencing token, a session id, a revision, a lock request). `print` it.
+
+        Raises NotFound for what does not exist, CursorInFuture for a sequence beyond the end of the log,
+        CursorCompacted for one below the oldest event kept.
+        """
+        return await Explain(self._origin).ask(sequence, run, task, lock, agent)
 
     async def server_info(self) -> Any:
         """Version, features and limits of the coordinator, as GetServerInfoResponse."""

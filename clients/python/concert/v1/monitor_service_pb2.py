@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from concert.v1 import explanation_pb2 as concert_dot_v1_dot_explanation__pb2
 from concert.v1 import metrics_pb2 as concert_dot_v1_dot_metrics__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n concert/v1/monitor_service.proto\x12\nconcert.v1\x1a\x18\x63oncert/v1/metrics.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xcb\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nreplica_id\x18\x02 \x01(\t\x12\x15\n\rfeature_level\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12=\n\x06limits\x18\x05 \x03(\x0b\x32-.concert.v1.GetServerInfoResponse.LimitsEntry\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_store\x18\x07 \x01(\t\x12\x31\n\x0bpolicy_file\x18\x08 \x01(\x0b\x32\x1c.concert.v1.PolicyFileStatus\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x93\x01\n\x10PolicyFileStatus\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12-\n\tloaded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x31\n\rfailing_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x10GetHealthRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"\x98\x01\n\x11GetHealthResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.concert.v1.HealthStatus\x12(\n\x06window\x18\x02 \x01(\x0b\x32\x18.concert.v1.HealthWindow\x12/\n\ncomponents\x18\x03 \x03(\x0b\x32\x1b.concert.v1.ComponentHealth\"\x8b\x01\n\x0f\x43omponentHealth\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.concert.v1.HealthStatus\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x31\n\rfailing_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x11GetMetricsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nagents_max\x18\x02 \x01(\r\x12\x15\n\rresources_max\x18\x03 \x01(\r\x12\x10\n\x08runs_max\x18\x04 \x01(\r\x12\x0e\n\x06run_id\x18\x05 \x01(\t\":\n\x12GetMetricsResponse\x12$\n\x07metrics\x18\x01 \x01(\x0b\x32\x13.concert.v1.Metrics\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x16ListNamespacesResponse\x12\x30\n\nnamespaces\x18\x01 \x03(\x0b\x32\x1c.concert.v1.NamespaceSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x82\x01\n\x10NamespaceSummary\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x15\n\rlast_sequence\x18\x03 \x01(\x04\x12\x13\n\x0bruns_active\x18\x04 \x01(\r\x12\x10\n\x08sessions\x18\x05 \x01(\r\x12\r\n\x05\x66\x61ult\x18\x06 \x01(\t2\xd6\x02\n\x0eMonitorService\x12T\n\rGetServerInfo\x12 .concert.v1.GetServerInfoRequest\x1a!.concert.v1.GetServerInfoResponse\x12H\n\tGetHealth\x12\x1c.concert.v1.GetHealthRequest\x1a\x1d.concert.v1.GetHealthResponse\x12K\n\nGetMetrics\x12\x1d.concert.v1.GetMetricsRequest\x1a\x1e.concert.v1.GetMetricsResponse\x12W\n\x0eListNamespaces\x12!.concert.v1.ListNamespacesRequest\x1a\".concert.v1.ListNamespacesResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n concert/v1/monitor_service.proto\x12\nconcert.v1\x1a\x1c\x63oncert/v1/explanation.proto\x1a\x18\x63oncert/v1/metrics.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xcb\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nreplica_id\x18\x02 \x01(\t\x12\x15\n\rfeature_level\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12=\n\x06limits\x18\x05 \x03(\x0b\x32-.concert.v1.GetServerInfoResponse.LimitsEntry\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_store\x18\x07 \x01(\t\x12\x31\n\x0bpolicy_file\x18\x08 \x01(\x0b\x32\x1c.concert.v1.PolicyFileStatus\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x93\x01\n\x10PolicyFileStatus\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12-\n\tloaded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x31\n\rfailing_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x10GetHealthRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"\x98\x01\n\x11GetHealthResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.concert.v1.HealthStatus\x12(\n\x06window\x18\x02 \x01(\x0b\x32\x18.concert.v1.HealthWindow\x12/\n\ncomponents\x18\x03 \x03(\x0b\x32\x1b.concert.v1.ComponentHealth\"\x8b\x01\n\x0f\x43omponentHealth\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.concert.v1.HealthStatus\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x31\n\rfailing_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x11GetMetricsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nagents_max\x18\x02 \x01(\r\x12\x15\n\rresources_max\x18\x03 \x01(\r\x12\x10\n\x08runs_max\x18\x04 \x01(\r\x12\x0e\n\x06run_id\x18\x05 \x01(\t\":\n\x12GetMetricsResponse\x12$\n\x07metrics\x18\x01 \x01(\x0b\x32\x13.concert.v1.Metrics\"\xa1\x01\n\x0e\x45xplainRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x08sequence\x18\x02 \x01(\x04H\x00\x12\x10\n\x06run_id\x18\x03 \x01(\tH\x00\x12#\n\x04task\x18\x04 \x01(\x0b\x32\x13.concert.v1.TaskRefH\x00\x12\x12\n\x08resource\x18\x05 \x01(\tH\x00\x12\x12\n\x08\x61gent_id\x18\x06 \x01(\tH\x00\x42\t\n\x07subject\"?\n\x0f\x45xplainResponse\x12,\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.concert.v1.Explanation\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x16ListNamespacesResponse\x12\x30\n\nnamespaces\x18\x01 \x03(\x0b\x32\x1c.concert.v1.NamespaceSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x82\x01\n\x10NamespaceSummary\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x15\n\rlast_sequence\x18\x03 \x01(\x04\x12\x13\n\x0bruns_active\x18\x04 \x01(\r\x12\x10\n\x08sessions\x18\x05 \x01(\r\x12\r\n\x05\x66\x61ult\x18\x06 \x01(\t2\x9a\x03\n\x0eMonitorService\x12T\n\rGetServerInfo\x12 .concert.v1.GetServerInfoRequest\x1a!.concert.v1.GetServerInfoResponse\x12H\n\tGetHealth\x12\x1c.concert.v1.GetHealthRequest\x1a\x1d.concert.v1.GetHealthResponse\x12K\n\nGetMetrics\x12\x1d.concert.v1.GetMetricsRequest\x1a\x1e.concert.v1.GetMetricsResponse\x12\x42\n\x07\x45xplain\x12\x1a.concert.v1.ExplainRequest\x1a\x1b.concert.v1.ExplainResponse\x12W\n\x0eListNamespaces\x12!.concert.v1.ListNamespacesRequest\x1a\".concert.v1.ListNamespacesResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_options = b'8\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=107
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=129
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=132
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=463
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=418
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=463
-  _globals['_POLICYFILESTATUS']._serialized_start=466
-  _globals['_POLICYFILESTATUS']._serialized_end=613
-  _globals['_GETHEALTHREQUEST']._serialized_start=615
-  _globals['_GETHEALTHREQUEST']._serialized_end=652
-  _globals['_GETHEALTHRESPONSE']._serialized_start=655
-  _globals['_GETHEALTHRESPONSE']._serialized_end=807
-  _globals['_COMPONENTHEALTH']._serialized_start=810
-  _globals['_COMPONENTHEALTH']._serialized_end=949
-  _globals['_GETMETRICSREQUEST']._serialized_start=951
-  _globals['_GETMETRICSREQUEST']._serialized_end=1066
-  _globals['_GETMETRICSRESPONSE']._serialized_start=1068
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1126
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1128
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1190
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1192
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1291
-  _globals['_NAMESPACESUMMARY']._serialized_start=1294
-  _globals['_NAMESPACESUMMARY']._serialized_end=1424
-  _globals['_MONITORSERVICE']._serialized_start=1427
-  _globals['_MONITORSERVICE']._serialized_end=1769
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=137
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=159
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=162
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=493
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=448
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=493
+  _globals['_POLICYFILESTATUS']._serialized_start=496
+  _globals['_POLICYFILESTATUS']._serialized_end=643
+  _globals['_GETHEALTHREQUEST']._serialized_start=645
+  _globals['_GETHEALTHREQUEST']._serialized_end=682
+  _globals['_GETHEALTHRESPONSE']._serialized_start=685
+  _globals['_GETHEALTHRESPONSE']._serialized_end=837
+  _globals['_COMPONENTHEALTH']._serialized_start=840
+  _globals['_COMPONENTHEALTH']._serialized_end=979
+  _globals['_GETMETRICSREQUEST']._serialized_start=981
+  _globals['_GETMETRICSREQUEST']._serialized_end=1096
+  _globals['_GETMETRICSRESPONSE']._serialized_start=1098
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1156
+  _globals['_EXPLAINREQUEST']._serialized_start=1159
+  _globals['_EXPLAINREQUEST']._serialized_end=1320
+  _globals['_EXPLAINRESPONSE']._serialized_start=1322
+  _globals['_EXPLAINRESPONSE']._serialized_end=1385
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1387
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1449
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1451
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1550
+  _globals['_NAMESPACESUMMARY']._serialized_start=1553
+  _globals['_NAMESPACESUMMARY']._serialized_end=1683
+  _globals['_MONITORSERVICE']._serialized_start=1686
+  _globals['_MONITORSERVICE']._serialized_end=2096
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from concert.v1 import explanation_pb2 as _explanation_pb2
 from concert.v1 import metrics_pb2 as _metrics_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -100,6 +101,28 @@ class GetMetricsResponse(_message.Message):
     METRICS_FIELD_NUMBER: _ClassVar[int]
     metrics: _metrics_pb2.Metrics
     def __init__(self, metrics: _Optional[_Union[_metrics_pb2.Metrics, _Mapping]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("namespace", "sequence", "run_id", "task", "resource", "agent_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    sequence: int
+    run_id: str
+    task: _explanation_pb2.TaskRef
+    resource: str
+    agent_id: str
+    def __init__(self, namespace: _Optional[str] = ..., sequence: _Optional[int] = ..., run_id: _Optional[str] = ..., task: _Optional[_Union[_explanation_pb2.TaskRef, _Mapping]] = ..., resource: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: _explanation_pb2.Explanation
+    def __init__(self, explanation: _Optional[_Union[_explanation_pb2.Explanation, _Mapping]] = ...) -> None: ...
 
 class ListNamespacesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

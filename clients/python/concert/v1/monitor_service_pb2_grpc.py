@@ -50,6 +50,11 @@ class MonitorServiceStub(object):
                 request_serializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsRequest.SerializeToString,
                 response_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/concert.v1.MonitorService/Explain',
+                request_serializer=concert_dot_v1_dot_monitor__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_monitor__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.ListNamespaces = channel.unary_unary(
                 '/concert.v1.MonitorService/ListNamespaces',
                 request_serializer=concert_dot_v1_dot_monitor__service__pb2.ListNamespacesRequest.SerializeToString,
@@ -83,6 +88,15 @@ class MonitorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Why something is as it is: the chain of causes that led to it, and what it waits for now, with the agents that were
+        passed over. A run that is over and no longer in memory is answered from the log. Errors: NOT_FOUND for what does not
+        exist, INVALID_ARGUMENT for a sequence beyond the end of the log, OUT_OF_RANGE for one below the oldest event kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListNamespaces(self, request, context):
         """The namespaces there are, by name.
         """
@@ -107,6 +121,11 @@ def add_MonitorServiceServicer_to_server(servicer, server):
                     servicer.GetMetrics,
                     request_deserializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsRequest.FromString,
                     response_serializer=concert_dot_v1_dot_monitor__service__pb2.GetMetricsResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=concert_dot_v1_dot_monitor__service__pb2.ExplainRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_monitor__service__pb2.ExplainResponse.SerializeToString,
             ),
             'ListNamespaces': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNamespaces,
@@ -196,6 +215,33 @@ class MonitorService(object):
             '/concert.v1.MonitorService/GetMetrics',
             concert_dot_v1_dot_monitor__service__pb2.GetMetricsRequest.SerializeToString,
             concert_dot_v1_dot_monitor__service__pb2.GetMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.MonitorService/Explain',
+            concert_dot_v1_dot_monitor__service__pb2.ExplainRequest.SerializeToString,
+            concert_dot_v1_dot_monitor__service__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,
