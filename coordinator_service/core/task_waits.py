@@ -22,8 +22,8 @@ from coordinator_service.core.explanations import (
 )
 from coordinator_service.core.lock_waits import NAMED_MAX, LockWaits, in_seconds, in_words, listed
 from coordinator_service.core.specs import TaskTarget
-from coordinator_service.core.state import AgentRow, NamespaceState, RunRow, TaskRow
-from coordinator_service.core.values import TaskStatus
+from coordinator_service.core.state import AgentRow, CircuitRow, NamespaceState, RunRow, TaskRow
+from coordinator_service.core.values import CircuitStatus, TaskStatus
 
 CANDIDATES_MAX: Final = 50
 """Agents that a task is told of."""
@@ -144,34 +144,64 @@ class TaskWaits:
     def _look_at(self, pool_name: str, target: TaskTarget) -> _Staff:
         pool = self.state.index.pools.get(pool_name)
         members = [] if pool is None else [self.state.agents[agent_id] for agent_id in pool.members]
-        verdicts: dict[CandidateVerdict, list[AgentRow]] = {}
-        for agent in members:
-            verdicts.setdefault(_verdict(agent), []).append(agent)
         gone = [] if members else self._gone(pool_name)
-        nearest = heapq.nsmallest(CANDIDATES_MAX, members or gone, key=_nearness)
-        candidates = tuple(_candidate(agent) for agent in nearest)
+        judged = [(_verdict(agent, target.capability), agent) for agent in members or gone]
+        verdicts: dict[CandidateVerdict, list[AgentRow]] = {}
+        for verdict, agent in judged:
+            verdicts.setdefault(verdict, []).append(agent)
+        nearest = heapq.nsmallest(CANDIDATES_MAX, judged, key=_nearness)
+        candidates = tuple(self._candidate(verdict, agent, target.capability) for verdict, agent in nearest)
         if CandidateVerdict.AVAILABLE in verdicts:
             return _Staff(candidates, [])
         if not members:
             return _Staff(candidates, [_no_agent(target, gone)])
-        return _Staff(candidates, [self._passed_over(verdict, verdicts[verdict]) for verdict in sorted(verdicts)])
+        passed_over = [self._passed_over(each, verdicts[each], target.capability) for each in sorted(verdicts)]
+        return _Staff(candidates, passed_over)
 
     def _gone(self, pool_name: str) -> list[AgentRow]:
         """Agents without a session that answered to a target, of those that went last."""
         last = islice(reversed(self.state.agents.values()), _GONE_LOOKED_AT_MAX)
         return [agent for agent in last if not agent.session_id and pool_name in capacity.pools_of(agent.spec)]
 
-    def _passed_over(self, verdict: CandidateVerdict, agents: list[AgentRow]) -> BlockerView:
+    def _passed_over(self, verdict: CandidateVerdict, agents: list[AgentRow], capability: str) -> BlockerView:
         kind, words = _KINDS[verdict]
         busy = verdict is CandidateVerdict.NO_SLOT
         tokens = [token for agent in agents[:NAMED_MAX] for token in agent.attempts] if busy else []
         attempts = [self.state.attempts[token] for token in tokens[:NAMED_MAX]]
+        broken = verdict is CandidateVerdict.CIRCUIT_OPEN
+        circuits = [agent.circuits[capability] for agent in agents] if broken else []
         return BlockerView(
             kind=kind,
+            until_ns=min((each.until_ns for each in circuits), default=0),
+            sequence=circuits[0].opened_sequence if circuits else 0,
             text=words.format(listed([_of_agent(agent) for agent in agents])),
             agents=tuple(agent.spec.agent_id for agent in agents[:NAMED_MAX]),
             tasks=tuple(TaskRefView(run_id=each.run_id, task_id=each.task_id) for each in attempts),
         )
+
+    def _candidate(self, verdict: CandidateVerdict, agent: AgentRow, capability: str) -> CandidateView:
+        words = {
+            CandidateVerdict.AVAILABLE: "could take it",
+            CandidateVerdict.NO_SLOT: f"has no free slot: {len(agent.attempts)} of {agent.spec.slots} are taken",
+            CandidateVerdict.DETACHED: "lost its stream",
+            CandidateVerdict.DRAINING: "is draining",
+            CandidateVerdict.DISCONNECTED: "has no session",
+        }
+        broken = verdict is CandidateVerdict.CIRCUIT_OPEN
+        return CandidateView(
+            agent_id=agent.spec.agent_id,
+            agent_name=agent.spec.agent_name,
+            verdict=verdict,
+            text=self._circuit(agent.circuits[capability]) if broken else words[verdict],
+            slots=agent.spec.slots,
+            attempts_running=len(agent.attempts),
+        )
+
+    def _circuit(self, circuit: CircuitRow) -> str:
+        if circuit.status is CircuitStatus.HALF_OPEN:
+            return f"its circuit is half-open: attempt {circuit.trial_token} is the trial"
+        left = in_seconds(circuit.until_ns - self.now_ns)
+        return f"its circuit is open for another {left}, since event {circuit.opened_sequence}"
 
 
 def _since_ns(run: RunRow, task: TaskRow) -> int:
@@ -206,34 +236,18 @@ def _of_agent(agent: AgentRow) -> str:
     return f"{agent.spec.agent_id} ({len(agent.attempts)} of {agent.spec.slots})"
 
 
-def _verdict(agent: AgentRow) -> CandidateVerdict:
+def _verdict(agent: AgentRow, capability: str) -> CandidateVerdict:
     if not agent.session_id:
         return CandidateVerdict.DISCONNECTED
     if not agent.attached:
         return CandidateVerdict.DETACHED
     if agent.draining:
         return CandidateVerdict.DRAINING
+    if not capacity.admits(agent, capability):
+        return CandidateVerdict.CIRCUIT_OPEN
     return CandidateVerdict.AVAILABLE if capacity.takes_tasks(agent) else CandidateVerdict.NO_SLOT
 
 
-def _nearness(agent: AgentRow) -> tuple[int, int, str]:
-    return _verdict(agent), len(agent.attempts), agent.spec.agent_id
-
-
-def _candidate(agent: AgentRow) -> CandidateView:
-    verdict = _verdict(agent)
-    words = {
-        CandidateVerdict.AVAILABLE: "could take it",
-        CandidateVerdict.NO_SLOT: f"has no free slot: {len(agent.attempts)} of {agent.spec.slots} are taken",
-        CandidateVerdict.DETACHED: "lost its stream",
-        CandidateVerdict.DRAINING: "is draining",
-        CandidateVerdict.DISCONNECTED: "has no session",
-    }
-    return CandidateView(
-        agent_id=agent.spec.agent_id,
-        agent_name=agent.spec.agent_name,
-        verdict=verdict,
-        text=words[verdict],
-        slots=agent.spec.slots,
-        attempts_running=len(agent.attempts),
-    )
+def _nearness(judged: tuple[CandidateVerdict, AgentRow]) -> tuple[int, int, str]:
+    verdict, agent = judged
+    return verdict, len(agent.attempts), agent.spec.agent_id

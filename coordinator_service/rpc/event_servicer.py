@@ -10,7 +10,6 @@ import grpc
 from concert.v1 import event_service_pb2 as pb
 
 from coordinator_service.core.rejections import InvalidField, NotFound
-from coordinator_service.ports import NamespacePort
 from coordinator_service.rpc.calls import Calls, Context
 from coordinator_service.rpc.history import Page, read_one, read_page, read_query
 from coordinator_service.rpc.named_subscriptions import NamedSubscriptionCalls

@@ -18,7 +18,7 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.specs import TaskTarget
 from coordinator_service.core.state import AgentRow, NamespaceState, RunRow, TaskRow, WaiterRow
-from coordinator_service.core.values import LockMode, TaskStatus
+from coordinator_service.core.values import CircuitStatus, LockMode, TaskStatus
 
 AGENT_KINDS = {
     WaitKind.NO_AGENT,
@@ -123,7 +123,12 @@ def _check_ready(state: NamespaceState, now_ns: int, run: RunRow, task: TaskRow,
     kinds = _kinds(waiting)
     candidates = [agent for agent in state.agents.values() if _answers_to(agent, task.spec.target)]
     live = [agent for agent in candidates if agent.session_id]
-    free = [agent for agent in live if agent.attached and not agent.draining and len(agent.attempts) < agent.spec.slots]
+    there = [agent for agent in live if agent.attached and not agent.draining]
+    admitted = [agent for agent in there if not _is_broken(agent, task.spec.target.capability)]
+    free = [agent for agent in admitted if len(agent.attempts) < agent.spec.slots]
+    broken = {agent.spec.agent_id for agent in there if agent not in admitted}
+    named = {name for each in waiting.blockers if each.kind is WaitKind.CIRCUIT for name in each.agents}
+    _require(named == (broken if not free else set()), f"{waiting.text}: circuits of {broken} are open")
     _require(bool(kinds & AGENT_KINDS) != bool(free), f"{waiting.text}: {len(free)} agents are free")
     _require((WaitKind.NO_AGENT in kinds) == (not live), f"{waiting.text}: {len(live)} agents are connected")
     _require(
@@ -134,8 +139,8 @@ def _check_ready(state: NamespaceState, now_ns: int, run: RunRow, task: TaskRow,
     for lock in task.spec.locks:
         row = state.locks.get(lock.resource)
         held = row is not None and LockMode.EXCLUSIVE in (lock.mode, row.mode)
-        named = {each.resource for each in waiting.blockers if each.kind is WaitKind.LOCK}
-        _require((lock.resource in named) == held, f"{waiting.text}: {lock.resource} held: {held}")
+        held_ones = {each.resource for each in waiting.blockers if each.kind is WaitKind.LOCK}
+        _require((lock.resource in held_ones) == held, f"{waiting.text}: {lock.resource} held: {held}")
 
 
 _CHECKS: dict[TaskStatus, Callable[[NamespaceState, int, RunRow, TaskRow, WaitingView], None]] = {
@@ -154,6 +159,13 @@ def _answers_to(agent: AgentRow, target: TaskTarget) -> bool:
     if target.agent_name:
         return bool(spec.capabilities) and spec.agent_name == target.agent_name
     return any(capability.name == target.capability for capability in spec.capabilities)
+
+
+def _is_broken(agent: AgentRow, capability: str) -> bool:
+    circuit = agent.circuits.get(capability)
+    if circuit is None or circuit.status is CircuitStatus.CLOSED:
+        return False
+    return circuit.status is CircuitStatus.OPEN or bool(circuit.trial_token)
 
 
 def _is_limited(state: NamespaceState, run: RunRow, task: TaskRow) -> bool:

@@ -11,6 +11,7 @@ from coordinator_service.core import commands, lock_waits, task_waits
 from coordinator_service.core.answers import Explained
 from coordinator_service.core.causes import describe, step
 from coordinator_service.core.commands import Explain
+from coordinator_service.core.events import EventType
 from coordinator_service.core.explanations import (
     BlockerView,
     CandidateVerdict,
@@ -21,7 +22,7 @@ from coordinator_service.core.explanations import (
 from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import NotFound
-from coordinator_service.core.specs import Policy, RetryPolicy, TaskLock, TaskTarget
+from coordinator_service.core.specs import CircuitPolicy, Policy, RetryPolicy, TaskLock, TaskTarget
 from coordinator_service.core.values import LockMode
 from tests.core.driver import Namespace, asking, seconds, task
 from tests.core.explained import check_everything_is_explained
@@ -104,6 +105,27 @@ def test_each_candidate_says_why_it_was_passed_over() -> None:
     assert "busy (1 of 1)" in slots.text
     assert busy.session_id
     assert draining.session_id
+
+
+def test_an_open_circuit_is_named_with_its_time_and_a_trial_with_its_attempt() -> None:
+    """X1, R14: the agent is there and free, and given nothing of this capability for a while."""
+    namespace = Namespace()
+    circuit = CircuitPolicy(failures_max=1, cool_down_ns=seconds(60))
+    once = RetryPolicy(attempts_max=1)
+    namespace.do(commands.ChangePolicies(policies=(Policy(name="default", circuit=circuit, retry=once),)))
+    namespace.open("a", "work", slots=2)
+    namespace.submit_one("bad", run_id="before")
+    namespace.fail("bad", run_id="before")
+    namespace.submit(task("t"), task("u"))
+    waiting = of_task(namespace, "t")
+    found = blocker(waiting, WaitKind.CIRCUIT)
+    assert (found.agents, found.until_ns) == (("a",), namespace.now_ns + seconds(60))
+    assert namespace.events[found.sequence - 1].type is EventType.CIRCUIT_OPENED
+    assert verdicts(waiting) == {"a": "CIRCUIT_OPEN"}
+    assert waiting.candidates[0].text == f"its circuit is open for another 60 s, since event {found.sequence}"
+    namespace.advance(61)
+    trial = of_task(namespace, "u").candidates[0]
+    assert trial.text == f"its circuit is half-open: attempt {namespace.token('t')} is the trial"
 
 
 def test_every_limit_that_leaves_no_room_is_named() -> None:
