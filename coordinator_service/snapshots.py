@@ -47,9 +47,9 @@ T = TypeVar("T")
 FORMAT = 2
 """Version of the encoded tables. A snapshot of another version is passed over: the log has everything."""
 _HEAD_BYTES = 33
-FOLD_EVENTS_PER_TURN = 200
+FOLD_EVENTS_PER_TURN = 50
 """Events folded before others on the loop get their turn."""
-LAG_EVENTS = 10_000
+LAG_EVENTS = 2_000
 """So many events are folded at a time: a crowd costs less than one by one, and they are still in memory."""
 SNAPSHOT_BYTES_PER_EVENT = 64
 """A snapshot waits for as many events as the one before has bytes, divided by this: however large the state, writing it
