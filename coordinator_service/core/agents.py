@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator_service.core import attempts, capacity, circuits, lock_queues, locks, policies, reasons, subjects
+from coordinator_service.core.ages import take_due
 from coordinator_service.core.answers import Done, SessionOpened
 from coordinator_service.core.events import (
     AgentAttached,
@@ -266,8 +267,7 @@ def forget_old(state: NamespaceState) -> None:
     """D8: agents that disconnected long ago go, by event time. Their role's latest description stays (R2)."""
     retention_ns = state.limits.agent_retention_ms * NS_PER_MS
     ages = state.index.disconnected
-    while ages and ages[0][0] + retention_ns <= state.time_ns:
-        since_ns, agent_id = ages.popleft()
+    for since_ns, agent_id in take_due(ages, state.time_ns - retention_ns):
         agent = state.agents.get(agent_id)
         if agent is not None and not agent.session_id and agent.disconnected_at_ns == since_ns:
             del state.agents[agent_id]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from coordinator_service.core.ages import take_due
 from coordinator_service.core.events import Event, ResourceRequested
 from coordinator_service.core.rejections import RequestIdReused
 from coordinator_service.core.state import NamespaceState, PublishedRow, RequestRow
@@ -68,7 +69,8 @@ def apply_published(state: NamespaceState, event: Event) -> None:
         state.published[event.event_id] = PublishedRow(sequence=event.sequence, time_ns=event.time_ns)
         state.index.published_ages.append((event.time_ns, event.event_id, event.sequence))
         while len(state.published) > state.limits.requests_max:
-            _forget_published(state)
+            _, event_id, sequence = state.index.published_ages.popleft()
+            _forget_published(state, event_id, sequence)
         state.forget_at(event.time_ns + state.limits.request_window_ms * NS_PER_MS)
 
 
@@ -77,13 +79,13 @@ def forget_old(state: NamespaceState) -> None:
     window_ns = state.limits.request_window_ms * NS_PER_MS
     until_ns = state.time_ns - window_ns
     ages = state.index.request_ages
-    while ages and ages[0][0] <= until_ns:
-        _forget_next(state)
+    for _, key, sequence in take_due(ages, until_ns):
+        _forget_request(state, key, sequence)
     if ages:
         state.forget_at(ages[0][0] + window_ns)
     ages = state.index.published_ages
-    while ages and ages[0][0] <= until_ns:
-        _forget_published(state)
+    for _, event_id, sequence in take_due(ages, until_ns):
+        _forget_published(state, event_id, sequence)
     if ages:
         state.forget_at(ages[0][0] + window_ns)
 
@@ -91,18 +93,17 @@ def forget_old(state: NamespaceState) -> None:
 def _forget_oldest(state: NamespaceState) -> None:
     """There are more than may be: the oldest go (the limit may have been lowered by a new owner)."""
     while len(state.requests) > state.limits.requests_max:
-        _forget_next(state)
+        _, key, sequence = state.index.request_ages.popleft()
+        _forget_request(state, key, sequence)
 
 
-def _forget_next(state: NamespaceState) -> None:
-    _, key, sequence = state.index.request_ages.popleft()
+def _forget_request(state: NamespaceState, key: str, sequence: int) -> None:
     row = state.requests.get(key)
     if row is not None and row.first_sequence == sequence:
         forget(state, key)
 
 
-def _forget_published(state: NamespaceState) -> None:
-    _, event_id, sequence = state.index.published_ages.popleft()
+def _forget_published(state: NamespaceState, event_id: str, sequence: int) -> None:
     row = state.published.get(event_id)
     if row is not None and row.sequence == sequence:
         del state.published[event_id]

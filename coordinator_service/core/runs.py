@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator_service.core import attempts, capacity, claims, graph, reasons, scheduler, subjects
+from coordinator_service.core.ages import take_due
 from coordinator_service.core.answers import Done, Planned, RunAccepted
 from coordinator_service.core.events import (
     Event,
@@ -345,21 +346,27 @@ def forget_old(state: NamespaceState) -> None:
     """D8: runs that ended long ago go, by event time. The log still has them, and where is known for a while."""
     retention_ns = state.limits.run_retention_ms * NS_PER_MS
     finished = state.index.finished_runs
-    while finished and finished[0][0] + retention_ns <= state.time_ns:
-        run = state.runs.pop(finished.popleft()[1], None)
+    for _, run_id in take_due(finished, state.time_ns - retention_ns):
+        run = state.runs.pop(run_id, None)
         if run is not None:
             _remember_evicted(state, run)
     if finished:
         state.forget_at(finished[0][0] + retention_ns)
     retention_ns = state.limits.evicted_retention_ms * NS_PER_MS
     ages = state.index.evicted_ages
-    while ages and (ages[0][0] + retention_ns <= state.time_ns or len(state.evicted) > state.limits.evicted_runs_max):
+    for finished_at_ns, run_id in take_due(ages, state.time_ns - retention_ns):
+        _forget_evicted(state, run_id, finished_at_ns)
+    while len(state.evicted) > state.limits.evicted_runs_max:
         finished_at_ns, run_id = ages.popleft()
-        row = state.evicted.get(run_id)
-        if row is not None and row.finished_at_ns == finished_at_ns:
-            del state.evicted[run_id]
+        _forget_evicted(state, run_id, finished_at_ns)
     if ages:
         state.forget_at(ages[0][0] + retention_ns)
+
+
+def _forget_evicted(state: NamespaceState, run_id: str, finished_at_ns: int) -> None:
+    row = state.evicted.get(run_id)
+    if row is not None and row.finished_at_ns == finished_at_ns:
+        del state.evicted[run_id]
 
 
 def _remember_evicted(state: NamespaceState, run: RunRow) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from coordinator_service.core import commands, specs
+from coordinator_service.core.ages import FORGOTTEN_AT_ONCE
 from coordinator_service.core.answers import Acquired, Done, Published, Recall, RunAccepted, SessionOpened, recalled
 from coordinator_service.core.commands import Caller
 from coordinator_service.core.events import EventType
@@ -270,3 +271,31 @@ def test_a_refused_request_is_not_remembered_for_somebody_elses_assignment(names
     """D5: only events of its own decision make a request known."""
     namespace.refuse(InvalidField, commands.SubmitRun(spec=specs.RunSpec()), asker("r"))
     assert namespace.state.requests == {}
+
+
+def test_no_event_pays_for_all_that_grew_old_in_a_pause(open_namespace: OpenNamespace) -> None:
+    """D8: eviction is spread over the events that follow; what is too old is unknown at once all the same (D5)."""
+    namespace = open_namespace(Limits(request_window_ms=1000))
+    for number in range(2 * FORGOTTEN_AT_ONCE + 10):
+        namespace.do(drafts(f"e{number}"), asker(f"r{number}"))
+    namespace.advance(2)
+    left = []
+    for number in range(4):
+        namespace.do(drafts(f"later-{number}"))
+        left.append((len(namespace.state.requests), len(namespace.state.published) - number - 1))
+    assert left == [(FORGOTTEN_AT_ONCE + 10, FORGOTTEN_AT_ONCE + 10), (10, 10), (0, 0), (0, 0)]
+    last = f"e{2 * FORGOTTEN_AT_ONCE + 9}"
+    namespace.do(drafts("other"), asker("r0"))
+    assert namespace.do(drafts(last)).sequences == (namespace.state.sequence,)
+
+
+def test_a_request_that_is_too_old_is_unknown_before_it_is_forgotten(open_namespace: OpenNamespace) -> None:
+    """D5: the window ends by the clock, whether or not eviction has come that far."""
+    namespace = open_namespace(Limits(request_window_ms=1000))
+    for number in range(2 * FORGOTTEN_AT_ONCE):
+        namespace.do(drafts(f"e{number}"), asker(f"r{number}"))
+    namespace.advance(2)
+    youngest = 2 * FORGOTTEN_AT_ONCE - 1
+    answer = namespace.do(drafts(f"e{youngest}"), asker(f"r{youngest}"))
+    assert (answer.replayed, answer.sequences) == (False, (namespace.state.sequence,))
+    assert f"r{youngest}" in "".join(namespace.state.requests)
