@@ -23,10 +23,19 @@ from coordinator_service.core.decide import Decision, decide
 from coordinator_service.core.events import (
     Event,
     ResourceAcquired,
+    ResourceRequestRefused,
     ResourceRequestTimedOut,
     ResourceRequestWithdrawn,
 )
-from coordinator_service.core.rejections import Fault, LimitReached, LockLost, LockTimeout, Rejection, Unavailable
+from coordinator_service.core.rejections import (
+    Deadlock,
+    Fault,
+    LimitReached,
+    LockLost,
+    LockTimeout,
+    Rejection,
+    Unavailable,
+)
 from coordinator_service.core.specs import LockGrant
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_SECOND
@@ -235,6 +244,8 @@ class Sequencer:
             elif isinstance(payload, ResourceRequestTimedOut):
                 refusal = LockTimeout(payload.request_sequence, payload.holders, payload.position)
                 self._end_wait(payload.request_sequence, refusal)
+            elif isinstance(payload, ResourceRequestRefused):
+                self._end_wait(payload.request_sequence, Deadlock(payload.request_sequence, payload.cycle))
             elif isinstance(payload, ResourceRequestWithdrawn):
                 self._end_wait(payload.request_sequence, LockTimeout(payload.request_sequence, (), 0))
         for sequence, grants in granted.items():

@@ -92,7 +92,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
         cause=agent.session_id,
         about=subjects.of_agent(agent),
     )
-    locks.grant_returned(d, _waiters(state, agent))
+    locks.take_up(d, _waiters(state, agent), reasons.SESSION_RESUMED, attached.sequence)
     named = set(command.attempt_tokens)
     return SessionOpened(
         session_id=agent.session_id,
@@ -226,17 +226,14 @@ def apply_detached(state: NamespaceState, event: Event, _payload: AgentDetached)
     agent.attached = False
     capacity.reconsider(state, agent)
     for waiter in _waiters(state, agent):
-        waiter.attached = False
+        lock_queues.detach(state, waiter)
 
 
 def apply_attached(state: NamespaceState, event: Event, _payload: AgentAttached) -> None:
-    """The session has a stream again."""
+    """The session has a stream again. Its waiters are taken up by events of their own."""
     agent = state.agents[event.agent_id]
     agent.attached = True
     agent.attached_sequence = event.sequence
-    for waiter in _waiters(state, agent):
-        if not waiter.attached:
-            lock_queues.attach(state, waiter)
     capacity.offer_agent(state, agent)
 
 

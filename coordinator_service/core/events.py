@@ -16,6 +16,7 @@ from coordinator_service.core.specs import (
     ConflictingKey,
     LockGrant,
     LockRequest,
+    LockWait,
     Policy,
     Progress,
     RunSpec,
@@ -128,6 +129,8 @@ class ResourceRequested:
     attempt_token: int = 0
     deadline_ns: int = 0
     priority: int = 0
+    passes: tuple[int, ...] = ()
+    passed_by: tuple[int, ...] = ()
 
 
 @value
@@ -169,12 +172,13 @@ class ResourceRequestTimedOut:
 
 @value
 class ResourceRequestRefused:
-    """A lock request was refused at once."""
+    """A lock request was refused, at once or when it was taken up again."""
 
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_REFUSED
     request_sequence: int
     resource: str = ""
     holders: tuple[LockGrant, ...] = ()
+    cycle: tuple[LockWait, ...] = ()
 
 
 @value
@@ -191,6 +195,8 @@ class ResourceRequestReattached:
 
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_REATTACHED
     request_sequence: int
+    passes: tuple[int, ...] = ()
+    passed_by: tuple[int, ...] = ()
 
 
 @value

@@ -21,8 +21,7 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
     state.index.disconnected.extend(sorted(gone))
     _restore_runs(state)
     claims.note_all(state)
-    for waiter in state.waiters.values():
-        lock_queues.enqueue(state, waiter)
+    lock_queues.restore(state)
     for grant in state.grants.values():
         for path in guards.paths(grant):
             guards.add(state, grant, path)

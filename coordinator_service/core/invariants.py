@@ -22,6 +22,7 @@ def check_invariants(state: NamespaceState) -> None:
     for run in state.runs.values():
         _check_run(state, run)
     _check_waiters(state)
+    _check_no_cycle(state)
     _check_nothing_overlooked(state)
     _check_shared_state(state)
 
@@ -109,9 +110,30 @@ def _check_waiters(state: NamespaceState) -> None:
             _require(waiter.session_id in state.index.sessions, 8, f"waiter {sequence} outlived its session")
         for request in waiter.requests:
             queue = state.index.lock_queues.get(request.resource)
-            queued = queue is not None and any(entry[1] == sequence for entry in queue.every)
+            line = set() if queue is None else {each for _, each in lock_queues.in_order(queue)}
             aside = queue is not None and not waiter.attached and sequence in queue.aside
-            _require(queued or aside, 8, f"waiter {sequence} is in no queue of {request.resource}")
+            _require((sequence in line) is not aside, 8, f"waiter {sequence} is in no queue of {request.resource}")
+
+
+def _check_no_cycle(state: NamespaceState) -> None:
+    """L4: nobody waits for itself, over whatever holders and places. Those who are detached do not count."""
+    waits: dict[str, set[str]] = {}
+    places = [state.index.places[each.request_sequence] for each in state.waiters.values() if each.attached]
+    for place in places:
+        ahead = waits.setdefault(place.holder, set())
+        for resource, mode in place.wants.items():
+            row = state.locks.get(resource)
+            if row is not None and LockMode.EXCLUSIVE in (mode, row.mode):
+                ahead.update(row.holders)
+            for other in places:
+                if lock_queues.waits_for(place, other, resource):
+                    ahead.add(other.holder)
+        ahead.discard(place.holder)
+    while waits:
+        free = [holder for holder, ahead in waits.items() if not ahead & waits.keys()]
+        _require(bool(free), 8, f"these wait for each other: {sorted(waits)}")
+        for holder in free:
+            del waits[holder]
 
 
 def _check_nothing_overlooked(state: NamespaceState) -> None:
@@ -124,12 +146,8 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
     ):
         return
     for sequence, waiter in state.waiters.items():
-        free = waiter.attached and not any(
-            lock_queues.is_obstructed(
-                state, request.resource, request.mode, waiter.holder, waiter.queue_key, state.time_ns
-            )
-            for request in waiter.requests
-        )
+        place = state.index.places[sequence]
+        free = waiter.attached and not lock_queues.is_blocked(state, place, state.time_ns)
         _require(not free, 8, f"waiter {sequence} was overlooked")
     for run in state.runs.values():
         for task_id, task in run.tasks.items():

@@ -1,77 +1,121 @@
 """Lock queues: who waits for which lock, in the order of their turn, and who stands in whose way (L2, L6).
 
-Each resource has its waiters in heaps by the key that was fixed when they were queued, so that whether somebody stands
-in the way is one look at the first of them. Entries of those who are gone stay until they come up.
+Everybody who waits has a place, in the queues of all the resources that it wants, by the key that was fixed when it was
+queued. Of two places of different holders that conflict, exactly one waits for the other: the later for the earlier,
+unless it passes it, because the earlier one waits for its holder already (wait_for.py). Then the earlier waits for the
+later, so that no grant ever closes a cycle. Whether somebody stands in the way is one look at the first in the queue.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
 from coordinator_service.core import claims
-from coordinator_service.core.state import LockQueue, NamespaceState, QueueKey, WaiterRow
+from coordinator_service.core.sorted_keys import SortedKeys
+from coordinator_service.core.state import LockQueue, NamespaceState, Place, QueueKey, WaiterRow
 from coordinator_service.core.values import NS_PER_MS, LockMode
 
+NOBODY: frozenset[int] = frozenset()
+
 # Looking.
+
+
+def place_of(waiter: WaiterRow) -> Place:
+    """The place that a waiting request takes."""
+    return Place(
+        sequence=waiter.request_sequence,
+        key=waiter.queue_key,
+        holder=waiter.holder,
+        wants={request.resource: request.mode for request in waiter.requests},
+        passes=frozenset(waiter.passes) if waiter.passes else NOBODY,
+    )
 
 
 def is_obstructed(
     state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, now_ns: int
 ) -> bool:
-    """Whether a conflicting holder, or a conflicting waiter or claim of an earlier turn, stands in the way (L2, R7).
+    """Whether a conflicting holder, or a conflicting waiter or claim of an earlier turn, stands in the way (L2, R7)."""
+    wants = {resource: mode}
+    return is_blocked(state, Place(sequence=0, key=key, holder=holder, wants=wants), now_ns)
 
-    A holder's own requests never conflict with each other (L5).
-    """
+
+def is_blocked(state: NamespaceState, place: Place, now_ns: int) -> bool:
+    """Whether anybody stands in the way of a place, in the queues already or about to enter them."""
+    if state.index.holding_back:
+        end_holding_back(state, now_ns)
+    return any(_is_blocked_on(state, place, resource, mode, now_ns) for resource, mode in place.wants.items())
+
+
+def _is_blocked_on(state: NamespaceState, place: Place, resource: str, mode: LockMode, now_ns: int) -> bool:
     row = state.locks.get(resource)
     if row is not None:
-        if holder in row.holders:
+        if place.holder in row.holders:
             return mode is LockMode.EXCLUSIVE and row.mode is LockMode.SHARED
         if mode is LockMode.EXCLUSIVE or row.mode is LockMode.EXCLUSIVE:
             return True
-    return _is_behind(state, resource, mode, holder, key, now_ns) or claims.is_held_up(
-        state, resource, mode, holder, key, now_ns
-    )
-
-
-def _is_behind(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, now_ns: int) -> bool:
-    """Whether a conflicting waiter of an earlier turn stands in the way."""
     queue = state.index.lock_queues.get(resource)
-    if queue is None:
-        return False
-    heap = queue.every if mode is LockMode.EXCLUSIVE else queue.exclusive
-    first = head(state, queue, heap, now_ns)
-    if first is None or first.queue_key >= key:
-        return False
-    return first.holder != holder or _is_behind_others(state, heap, holder, key, now_ns)
+    if queue is not None and _is_blocked_in(state, queue, place, resource, mode):
+        return True
+    return claims.is_held_up(state, resource, mode, place.holder, place.key, now_ns)
 
 
-def _is_behind_others(
-    state: NamespaceState, heap: list[tuple[QueueKey, int]], holder: str, key: QueueKey, now_ns: int
-) -> bool:
-    """Whether somebody besides the holder waits before a key."""
-    for entry_key, sequence in heap:
-        waiter = state.waiters.get(sequence)
-        if waiter is not None and entry_key < key and waiter.holder != holder and blocks(state, waiter, now_ns):
+def _is_blocked_in(state: NamespaceState, queue: LockQueue, place: Place, resource: str, mode: LockMode) -> bool:
+    if _is_behind(state, queue.exclusive, place):
+        return True
+    if mode is LockMode.EXCLUSIVE and queue.shared and _is_behind(state, queue.shared, place):
+        return True
+    return any(conflicts(state.index.places[each], place, resource) for each in _passed_by(state, place))
+
+
+def _is_behind(state: NamespaceState, line: SortedKeys[tuple[QueueKey, int]], place: Place) -> bool:
+    """Whether anybody of another holder stands before a place whom it does not pass."""
+    key = place.key
+    for entry_key, sequence in line:
+        if entry_key >= key:
+            return False
+        if sequence not in place.passes and state.index.places[sequence].holder != place.holder:
             return True
     return False
 
 
-def head(state: NamespaceState, queue: LockQueue, heap: list[tuple[QueueKey, int]], now_ns: int) -> WaiterRow | None:
-    """The first waiter that still stands and blocks. Detached ones are set aside, those that are gone dropped."""
-    while heap:
-        sequence = heap[0][1]
-        waiter = state.waiters.get(sequence)
-        if waiter is not None:
-            if blocks(state, waiter, now_ns):
-                return waiter
-            queue.aside[sequence] = None
-        heapq.heappop(heap)
-    return None
+def _passed_by(state: NamespaceState, place: Place) -> Iterator[int]:
+    """Those who pass a place and still stand in its way."""
+    for sequence in place.passed_by:
+        other = state.index.places.get(sequence)
+        if other is not None and other.blocks:
+            yield sequence
 
 
-def blocks(state: NamespaceState, waiter: WaiterRow, now_ns: int) -> bool:
-    """A detached waiter blocks nobody, except for reattach_hold after an owner change (L6)."""
-    return waiter.attached or now_ns < hold_until_ns(state)
+def conflicts(one: Place, other: Place, resource: str) -> bool:
+    """Whether two places of different holders cannot both have a resource."""
+    mine, theirs = one.wants.get(resource), other.wants.get(resource)
+    if mine is None or theirs is None or one.holder == other.holder:
+        return False
+    return mine is LockMode.EXCLUSIVE or theirs is LockMode.EXCLUSIVE
+
+
+def waits_for(one: Place, other: Place, resource: str) -> bool:
+    """Whether a place waits for another one, of the two places that conflict."""
+    if not other.blocks or not conflicts(one, other, resource):
+        return False
+    return one.sequence in other.passes or (other.key < one.key and other.sequence not in one.passes)
+
+
+def in_order(queue: LockQueue) -> Iterator[tuple[QueueKey, int]]:
+    """Everybody who stands in others' way, in the order of their turn. They must not change meanwhile."""
+    return heapq.merge(queue.exclusive, queue.shared) if queue.shared else iter(queue.exclusive)
+
+
+def first(state: NamespaceState, resource: str, now_ns: int) -> Place | None:
+    """Whose turn it is."""
+    if state.index.holding_back:
+        end_holding_back(state, now_ns)
+    queue = state.index.lock_queues.get(resource)
+    if queue is None:
+        return None
+    heads = [entry for entry in (queue.exclusive.first(), queue.shared.first()) if entry is not None]
+    return state.index.places[min(heads)[1]] if heads else None
 
 
 def hold_until_ns(state: NamespaceState) -> int:
@@ -79,32 +123,25 @@ def hold_until_ns(state: NamespaceState) -> int:
     return state.owner_since_ns + state.limits.reattach_hold_ms * NS_PER_MS
 
 
-def mode_of(waiter: WaiterRow, resource: str) -> LockMode | None:
-    """How a waiter wants a resource; None when it does not."""
-    for request in waiter.requests:
-        if request.resource == resource:
-            return request.mode
-    return None
-
-
-def waiting_for(state: NamespaceState, resource: str) -> list[WaiterRow]:
-    """Those who wait for a resource, in the order of their turn, detached ones among them."""
+def waiting_for(state: NamespaceState, resource: str) -> list[Place]:
+    """Those who wait for a resource, in the order of their turn, those set aside among them."""
     queue = state.index.lock_queues.get(resource)
     if queue is None:
         return []
-    sequences = dict.fromkeys([*(sequence for _, sequence in queue.every), *queue.aside])
-    rows = (state.waiters.get(sequence) for sequence in sequences)
-    return sorted((row for row in rows if row is not None), key=lambda row: row.queue_key)
+    places = state.index.places
+    aside = [(places[sequence].key, sequence) for sequence in queue.aside]
+    return [places[sequence] for _, sequence in (sorted([*in_order(queue), *aside]) if aside else in_order(queue))]
 
 
-def position(state: NamespaceState, waiter: WaiterRow, now_ns: int) -> int:
-    """The waiter's place in the longest of its queues, from 1; detached ones that block nobody do not count."""
-    places = [1]
-    for request in waiter.requests:
-        queue = waiting_for(state, request.resource)
-        earlier = [each for each in queue if each.queue_key < waiter.queue_key and blocks(state, each, now_ns)]
-        places.append(1 + len(earlier))
-    return max(places)
+def position(state: NamespaceState, place: Place) -> int:
+    """A place in the longest of its queues, from 1; those who block nobody do not count."""
+    most = 0
+    for resource in place.wants:
+        queue = state.index.lock_queues.get(resource)
+        if queue is not None:
+            entry = (place.key, place.sequence)
+            most = max(most, queue.exclusive.count_before(entry) + queue.shared.count_before(entry))
+    return 1 + most
 
 
 def gate(resource: str, mode: LockMode) -> str:
@@ -119,47 +156,210 @@ def gate(resource: str, mode: LockMode) -> str:
 # What apply calls to keep queues in step.
 
 
-def requeue_all(state: NamespaceState) -> None:
-    """Puts every waiter back into its queues: those set aside as detached block others again for a while (L6)."""
-    state.index.lock_queues.clear()
-    state.index.waiting.clear()
-    for waiter in state.waiters.values():
-        enqueue(state, waiter)
-
-
-def enqueue(state: NamespaceState, waiter: WaiterRow) -> None:
-    """Puts a waiter into the queues of its resources."""
-    for request in waiter.requests:
-        state.index.waiting.setdefault((request.resource, waiter.holder), {})[waiter.request_sequence] = None
-        queue = state.index.lock_queues.get(request.resource)
+def enter(state: NamespaceState, place: Place) -> None:
+    """Puts a place into the queues of what it wants; set aside if it blocks nobody."""
+    index = state.index
+    index.places[place.sequence] = place
+    index.waits_of.setdefault(place.holder, {})[place.sequence] = None
+    for resource in place.wants:
+        index.waiting.setdefault((resource, place.holder), {})[place.sequence] = None
+        queue = index.lock_queues.get(resource)
         if queue is None:
-            queue = state.index.lock_queues[request.resource] = LockQueue()
-        queue.aside.pop(waiter.request_sequence, None)
-        entry = (waiter.queue_key, waiter.request_sequence)
-        heapq.heappush(queue.every, entry)
-        if request.mode is LockMode.EXCLUSIVE:
-            heapq.heappush(queue.exclusive, entry)
+            queue = index.lock_queues[resource] = LockQueue()
+        if not place.blocks:
+            queue.aside[place.sequence] = None
+        else:
+            _line(queue, place, resource).add((place.key, place.sequence))
+    if place.passes:
+        _note_passing(state, place)
+    note_ties(state, place.holder)
 
 
-def attach(state: NamespaceState, waiter: WaiterRow) -> None:
+def leave(state: NamespaceState, sequence: int) -> None:
+    """Takes a place out of all its queues."""
+    index = state.index
+    place = index.places.pop(sequence)
+    _forget(index.waits_of, place.holder, sequence)
+    for resource in place.wants:
+        _forget(index.waiting, (resource, place.holder), sequence)
+        queue = index.lock_queues[resource]
+        queue.passing.pop(sequence, None)
+        if place.blocks:
+            entry = (place.key, sequence)
+            _line(queue, place, resource).remove(entry)
+            if place.entangled:
+                queue.entangled.remove(entry)
+        else:
+            del queue.aside[sequence]
+        if not (queue.exclusive or queue.shared or queue.aside):
+            del index.lock_queues[resource]
+    note_ties(state, place.holder)
+
+
+def set_aside(state: NamespaceState, place: Place) -> None:
+    """The place blocks nobody from now on, and is kept."""
+    if not place.blocks:
+        return
+    place.blocks = False
+    entry = (place.key, place.sequence)
+    for resource in place.wants:
+        queue = state.index.lock_queues[resource]
+        _line(queue, place, resource).remove(entry)
+        if place.entangled:
+            queue.entangled.remove(entry)
+        queue.aside[place.sequence] = None
+
+
+def bring_back(state: NamespaceState, place: Place) -> None:
+    """The place blocks others again."""
+    if place.blocks:
+        return
+    place.blocks = True
+    entry = (place.key, place.sequence)
+    for resource in place.wants:
+        queue = state.index.lock_queues[resource]
+        del queue.aside[place.sequence]
+        _line(queue, place, resource).add(entry)
+        if place.entangled:
+            queue.entangled.add(entry)
+
+
+def let_pass(state: NamespaceState, waiter: WaiterRow, passed: int) -> None:
+    """A waiter passes a place that has just come in before it."""
+    waiter.passes = (*waiter.passes, passed)
+    place = state.index.places[waiter.request_sequence]
+    place.passes |= {passed}
+    _note_passing(state, place)
+    note_ties(state, place.holder)
+
+
+def start_over(state: NamespaceState, waiter: WaiterRow) -> None:
+    """Forgets whom a waiter passes and who passes it: it is about to come back."""
+    place = state.index.places[waiter.request_sequence]
+    for sequence in place.passes:
+        other = state.index.places.get(sequence)
+        if other is not None:
+            other.passed_by -= {place.sequence}
+            note_ties(state, other.holder)
+    for sequence in place.passed_by:
+        row = state.waiters.get(sequence)
+        if row is not None:
+            row.passes = tuple(each for each in row.passes if each != place.sequence)
+            other = state.index.places[sequence]
+            other.passes -= {place.sequence}
+            note_ties(state, other.holder)
+    waiter.passes = ()
+    place.passes = place.passed_by = NOBODY
+    note_ties(state, place.holder)
+
+
+def detach(state: NamespaceState, waiter: WaiterRow) -> None:
+    """The waiter's caller is gone: it blocks nobody, unless detached ones do for a while (L6)."""
+    waiter.attached = False
+    if not state.index.holding_back:
+        set_aside(state, state.index.places[waiter.request_sequence])
+
+
+def attach(state: NamespaceState, waiter: WaiterRow, passes: tuple[int, ...]) -> None:
     """The waiter may be granted again, in its old place."""
     waiter.attached = True
     waiter.grace_until_ns = 0
-    enqueue(state, waiter)
+    waiter.passes = passes
+    place = state.index.places[waiter.request_sequence]
+    bring_back(state, place)
+    if passes:
+        place.passes = frozenset(passes)
+        _note_passing(state, place)
 
 
-def dequeue(state: NamespaceState, waiter: WaiterRow) -> None:
-    """The waiter, which is in the tables no more, leaves its queues; entries of it are dropped when they come up."""
-    sequence = waiter.request_sequence
-    for request in waiter.requests:
-        of_holder = state.index.waiting[request.resource, waiter.holder]
-        del of_holder[sequence]
-        if not of_holder:
-            del state.index.waiting[request.resource, waiter.holder]
-        queue = state.index.lock_queues[request.resource]
-        queue.aside.pop(sequence, None)
-        for heap in (queue.every, queue.exclusive):
-            while heap and heap[0][1] not in state.waiters:
-                heapq.heappop(heap)
-        if not queue.every and not queue.aside:
-            del state.index.lock_queues[request.resource]
+def hold_back(state: NamespaceState) -> None:
+    """L6: an owner begins: for a while those who are detached block others too."""
+    state.index.holding_back = True
+    for waiter in state.waiters.values():
+        waiter.attached = False
+        bring_back(state, state.index.places[waiter.request_sequence])
+
+
+def end_holding_back(state: NamespaceState, now_ns: int) -> None:
+    """From the end of the hold on, those who are detached block nobody."""
+    if now_ns >= hold_until_ns(state):
+        state.index.holding_back = False
+        for waiter in state.waiters.values():
+            if not waiter.attached:
+                set_aside(state, state.index.places[waiter.request_sequence])
+
+
+def restore(state: NamespaceState) -> None:
+    """Puts everybody into the queues again, from the tables."""
+    for token, grant in state.grants.items():
+        state.index.grants_of.setdefault(grant.holder, {})[token] = None
+    state.index.holding_back = state.time_ns < hold_until_ns(state)
+    for waiter in state.waiters.values():
+        place = place_of(waiter)
+        place.blocks = waiter.attached or state.index.holding_back
+        enter(state, place)
+    for place in state.index.places.values():
+        if place.passes:
+            _note_passing(state, place)
+
+
+def note_granted(state: NamespaceState, holder: str, token: int) -> None:
+    """The holder has one lock more."""
+    state.index.grants_of.setdefault(holder, {})[token] = None
+    if holder in state.index.waits_of:
+        note_ties(state, holder)
+
+
+def note_released(state: NamespaceState, holder: str, token: int) -> None:
+    """The holder has one lock less."""
+    _forget(state.index.grants_of, holder, token)
+    if holder in state.index.waits_of:
+        note_ties(state, holder)
+
+
+def note_ties(state: NamespaceState, holder: str, *, one_more: bool = False) -> None:
+    """Marks the places of a holder that became entangled, or no longer are: a look at two of them tells. one_more
+    is for a holder that is about to have another place.
+    """
+    sequences = state.index.waits_of.get(holder)
+    if not sequences:
+        return
+    several = one_more or len(sequences) > 1
+    if len(sequences) > 2:
+        sequences = {next(reversed(sequences)): None}
+    for sequence in sequences:
+        place = state.index.places[sequence]
+        out_of_order = bool(place.passes or place.passed_by)
+        entangled = several or out_of_order or len(place.wants) > 1 or holder in state.index.grants_of
+        if entangled is place.entangled:
+            continue
+        place.entangled = entangled
+        if not place.blocks:
+            continue
+        for resource in place.wants:
+            line = state.index.lock_queues[resource].entangled
+            if entangled:
+                line.add((place.key, sequence))
+            else:
+                line.remove((place.key, sequence))
+
+
+def _note_passing(state: NamespaceState, place: Place) -> None:
+    for resource in place.wants:
+        state.index.lock_queues[resource].passing[place.sequence] = None
+    for sequence in place.passes:
+        passed = state.index.places.get(sequence)
+        if passed is not None and place.sequence not in passed.passed_by:
+            passed.passed_by |= {place.sequence}
+            note_ties(state, passed.holder)
+
+
+def _line(queue: LockQueue, place: Place, resource: str) -> SortedKeys[tuple[QueueKey, int]]:
+    return queue.exclusive if place.wants[resource] is LockMode.EXCLUSIVE else queue.shared
+
+
+def _forget(table: dict, key: object, member: int) -> None:  # type: ignore[type-arg]
+    members = table[key]
+    del members[member]
+    if not members:
+        del table[key]

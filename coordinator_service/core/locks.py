@@ -2,15 +2,16 @@
 
 A request for several resources is granted whole or not at all (L3). It is obstructed by a conflicting holder, or by a
 conflicting waiter whose turn is earlier; so nobody overtakes, and a shared request does not slip past an exclusive one
-(L2). The fencing token is the sequence of the RESOURCE_ACQUIRED event (L8): after M. Burrows, "The Chubby lock service"
-(2006), where it is called a sequencer.
+(L2). Only who waits for the request's holder already is passed, and a request that would close a cycle of waiting is
+refused (L4): wait_for.py finds out. The fencing token is the sequence of the RESOURCE_ACQUIRED event (L8): after
+M. Burrows, "The Chubby lock service" (2006), where it is called a sequencer.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import guards, lock_queues, reasons, subjects
+from coordinator_service.core import lock_queues, lock_tables, reasons, subjects, wait_for
 from coordinator_service.core.answers import Acquired, Done, Waiting
 from coordinator_service.core.events import (
     Event,
@@ -24,6 +25,7 @@ from coordinator_service.core.events import (
 )
 from coordinator_service.core.policies import policy_of_caller
 from coordinator_service.core.rejections import (
+    Deadlock,
     InvalidField,
     LimitReached,
     LockLost,
@@ -31,18 +33,16 @@ from coordinator_service.core.rejections import (
     LockUpgrade,
     NotHolder,
 )
-from coordinator_service.core.requests import forget, request_key
 from coordinator_service.core.specs import LockGrant, LockRequest, TaskLock
 from coordinator_service.core.state import (
     GrantRow,
-    LockQueue,
-    LockRow,
     NamespaceState,
+    Place,
     QueueKey,
     RequestRow,
     WaiterRow,
 )
-from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, LockMode
+from coordinator_service.core.values import NS_PER_SECOND, LockMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,13 +70,14 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
     holder = _holder(d, requests[0].holder, sequence)
     policy = policy_of_caller(d, attempt)
     priority = max((r.priority for r in requests if r.priority is not None), default=policy.priority)
-    key = _key(state, priority, d.now_ns, sequence)
+    key = lock_tables.queue_key(state, priority, d.now_ns, sequence)
 
-    refusal: LockUpgrade | LockTimeout | None = _upgrade_refused(state, requests, holder)
-    obstructed = refusal is None and any(_is_obstructed(d, r, holder, key) for r in requests)
+    refusal: Deadlock | LockUpgrade | LockTimeout | None = _upgrade_refused(state, requests, holder)
+    place = None if refusal is not None or _is_free(state, requests, holder) else _place(requests, holder, key)
+    ahead = wait_for.FREE if place is None else wait_for.look_ahead(state, place, d.now_ns)
     wait_ns = min((r.wait_timeout_ns for r in requests if r.wait_timeout_ns is not None), default=None)
     wait_ns = policy.resource_timeout_ns if wait_ns is None else wait_ns
-    waits = obstructed and bool(wait_ns)
+    waits = ahead.obstructed and bool(wait_ns) and not ahead.cycle
     if waits and len(state.waiters) >= state.limits.lock_waiters_max:
         raise LimitReached("lock_waiters_max", state.limits.lock_waiters_max)
 
@@ -88,26 +89,20 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
             attempt_token=caller.attempt_token,
             deadline_ns=d.now_ns + (wait_ns or 0) if waits else 0,
             priority=priority,
+            passes=tuple(sorted(ahead.passes)) if waits else (),
+            passed_by=tuple(sorted(ahead.passed_by)) if waits else (),
         ),
         reason=reasons.CALLER,
         about=subjects.of_holder(state, session_id, caller.attempt_token),
     )
     if waits:
         return Waiting(request_sequence=sequence)
-    if obstructed:
+    if place is not None and ahead.cycle and wait_ns:
+        refusal = Deadlock(sequence, wait_for.waits(state, ahead.cycle, place))
+    elif ahead.obstructed:
         refusal = LockTimeout(sequence, _in_the_way(state, requests, holder), 1)
     if refusal is not None:
-        upgrade = isinstance(refusal, LockUpgrade)
-        d.emit(
-            ResourceRequestRefused(
-                request_sequence=sequence,
-                resource=refusal.resource if isinstance(refusal, LockUpgrade) else requests[0].resource,
-                holders=_in_the_way(state, requests, holder),
-            ),
-            reason=reasons.LOCK_UPGRADE if upgrade else reasons.LOCK_TIMEOUT,
-            cause=sequence,
-            about=subjects.of_event(requested),
-        )
+        _record_refusal(d, refusal, requests, holder, requested)
         raise refusal
     acquired = _grant(d, requests, holder, session_id, caller.attempt_token, reasons.LOCK_FREE, requested)
     _grant_others_of(d, requests, holder)
@@ -120,17 +115,17 @@ def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
     waiter = d.state.waiters.get(sequence)
     if waiter is not None:
         if not waiter.attached:
-            d.emit(ResourceRequestReattached(request_sequence=sequence), reason=reasons.CALLER_RETURNED, cause=sequence)
-            grant_returned(d, [waiter])
-            if sequence not in d.state.waiters:
-                return Acquired(grants=_grants_of(d.state, row.tokens), request_sequence=sequence, replayed=True)
-        return Waiting(request_sequence=sequence, replayed=True)
+            take_up(d, [waiter], reasons.CALLER_RETURNED, sequence)
+        if sequence in d.state.waiters:
+            return Waiting(request_sequence=sequence, replayed=True)
     if row.outcome == "granted":
         if not all(token in d.state.grants for token in row.tokens):
             raise LockLost(sequence)
         return Acquired(grants=_grants_of(d.state, row.tokens), request_sequence=sequence, replayed=True)
     if row.outcome.startswith(reasons.LOCK_UPGRADE):
         raise LockUpgrade(row.outcome.partition(":")[2], 0)
+    if row.outcome.startswith(reasons.DEADLOCK):
+        raise Deadlock(sequence, ())
     raise LockTimeout(sequence, (), 0)
 
 
@@ -176,7 +171,7 @@ def time_out(d: Deciding, waiter: WaiterRow) -> None:
         ResourceRequestTimedOut(
             request_sequence=waiter.request_sequence,
             holders=_in_the_way(d.state, waiter.requests, waiter.holder),
-            position=lock_queues.position(d.state, waiter, d.now_ns),
+            position=lock_queues.position(d.state, d.state.index.places[waiter.request_sequence]),
         ),
         reason=reasons.WAIT_TIMED_OUT,
         cause=waiter.request_sequence,
@@ -231,12 +226,37 @@ def grant_task_locks(d: Deciding, task_locks: tuple[TaskLock, ...], assigned: Ev
         )
 
 
-def grant_returned(d: Deciding, returned: list[WaiterRow]) -> None:
-    """Grants what is free to waiters that have just become attached again."""
-    pump(d, [request.resource for waiter in returned for request in waiter.requests])
+def take_up(d: Deciding, waiters: list[WaiterRow], reason: str, cause: int) -> None:
+    """Detached waiters are there again, in their old places; who would close a cycle by that is refused (L4, L6)."""
+    state = d.state
+    returned, freed = [], []
+    for waiter in waiters:
+        if waiter.attached:
+            continue
+        place = state.index.places[waiter.request_sequence]
+        ahead = wait_for.look_ahead(state, place, d.now_ns)
+        about = subjects.of_holder(state, waiter.session_id, waiter.attempt_token, waiter.traceparent)
+        if ahead.cycle:
+            payload = ResourceRequestRefused(
+                request_sequence=waiter.request_sequence,
+                resource=waiter.requests[0].resource,
+                holders=_in_the_way(state, waiter.requests, waiter.holder),
+                cycle=wait_for.waits(state, ahead.cycle, place),
+            )
+            d.emit(payload, reason=reasons.DEADLOCK, cause=cause, about=about)
+            freed += [request.resource for request in waiter.requests]
+            continue
+        reattached = ResourceRequestReattached(
+            request_sequence=waiter.request_sequence,
+            passes=tuple(sorted(ahead.passes)),
+            passed_by=tuple(sorted(ahead.passed_by)),
+        )
+        d.emit(reattached, reason=reason, cause=cause, about=about)
+        returned.append(waiter)
+    pump(d, [*freed, *(request.resource for waiter in returned for request in waiter.requests)])
     for waiter in returned:
         # What its holder has by now is free to it wherever it stands in the queue (L5).
-        if waiter.request_sequence in d.state.waiters:
+        if waiter.request_sequence in state.waiters:
             _grant_if_free(d, waiter)
 
 
@@ -244,37 +264,46 @@ def pump(d: Deciding, resources: Iterable[str]) -> None:
     """Grants to those whose turn it is on resources where something changed."""
     state = d.state
     for resource in dict.fromkeys(resources):
-        queue = state.index.lock_queues.get(resource)
-        if queue is not None:
-            _pump_one(d, resource, queue)
+        if resource in state.index.lock_queues:
+            _pump_one(d, resource)
         if state.index.parked:
             state.open_gate(lock_queues.gate(resource, LockMode.SHARED))
             state.open_gate(lock_queues.gate(resource, LockMode.EXCLUSIVE))
 
 
-def _pump_one(d: Deciding, resource: str, queue: LockQueue) -> None:
+def _pump_one(d: Deciding, resource: str) -> None:
     state = d.state
-    while (first := lock_queues.head(state, queue, queue.every, d.now_ns)) is not None:
-        if not (first.attached and _grant_if_free(d, first)):
+    while (first := lock_queues.first(state, resource, d.now_ns)) is not None:
+        waiter = state.waiters[first.sequence]
+        if not (waiter.attached and _grant_if_free(d, waiter)):
             break
     row = state.locks.get(resource)
     if first is None or (row is not None and row.mode is LockMode.EXCLUSIVE):
         return
     # The first in line has to wait. Others may go on before it only where they do not conflict with it (L2, L5): up to
-    # the first that wants the lock for itself alone, and behind that one the requests of the same holder.
-    exclusively = lock_queues.mode_of(first, resource) is LockMode.EXCLUSIVE
-    for waiter in [first] if exclusively else lock_queues.waiting_for(state, resource):
-        if waiter.request_sequence not in state.waiters or (waiter.attached and _grant_if_free(d, waiter)):
-            continue
-        if lock_queues.mode_of(waiter, resource) is LockMode.EXCLUSIVE and lock_queues.blocks(state, waiter, d.now_ns):
-            _grant_own(d, resource, waiter.holder)
-            return
+    # the first that wants the lock for itself alone, and behind that one the requests of the same holder; and those who
+    # pass others.
+    exclusively = first.wants[resource] is LockMode.EXCLUSIVE
+    for place in [first] if exclusively else lock_queues.waiting_for(state, resource):
+        _grant_place(d, place.sequence)
+        if place.wants[resource] is LockMode.EXCLUSIVE and place.blocks and place.sequence in state.waiters:
+            _grant_own(d, resource, place.holder)
+            break
+    queue = state.index.lock_queues.get(resource)
+    if queue is not None and queue.passing:
+        for sequence in sorted(queue.passing, key=lambda each: state.index.places[each].key):
+            _grant_place(d, sequence)
+
+
+def _grant_place(d: Deciding, sequence: int) -> None:
+    waiter = d.state.waiters.get(sequence)
+    if waiter is not None and waiter.attached:
+        _grant_if_free(d, waiter)
 
 
 def _grant_if_free(d: Deciding, waiter: WaiterRow) -> bool:
-    for request in waiter.requests:
-        if _is_obstructed(d, request, waiter.holder, waiter.queue_key):
-            return False
+    if lock_queues.is_blocked(d.state, d.state.index.places[waiter.request_sequence], d.now_ns):
+        return False
     _grant(d, waiter.requests, waiter.holder, waiter.session_id, waiter.attempt_token, reasons.NEXT_IN_LINE, waiter)
     _grant_others_of(d, waiter.requests, waiter.holder)
     return True
@@ -290,10 +319,9 @@ def _grant_others_of(d: Deciding, requests: tuple[LockRequest, ...], holder: str
 
 def _grant_own(d: Deciding, resource: str, holder: str) -> None:
     """What a holder waits for on a resource, as far as it is free."""
-    for sequence in list(d.state.index.waiting.get((resource, holder), ())):
-        own = d.state.waiters.get(sequence)
-        if own is not None and own.attached:
-            _grant_if_free(d, own)
+    places = d.state.index.places
+    for sequence in sorted(d.state.index.waiting.get((resource, holder), ()), key=lambda each: places[each].key):
+        _grant_place(d, sequence)
 
 
 def _grant(
@@ -351,6 +379,29 @@ def _release(d: Deciding, grant: GrantRow, reason: str, *, whole: bool = False) 
     return grant.resource
 
 
+def _record_refusal(
+    d: Deciding,
+    refusal: Deadlock | LockUpgrade | LockTimeout,
+    requests: tuple[LockRequest, ...],
+    holder: str,
+    requested: Event,
+) -> None:
+    reason = reasons.LOCK_TIMEOUT
+    if not isinstance(refusal, LockTimeout):
+        reason = reasons.LOCK_UPGRADE if isinstance(refusal, LockUpgrade) else reasons.DEADLOCK
+    d.emit(
+        ResourceRequestRefused(
+            request_sequence=requested.sequence,
+            resource=refusal.resource if isinstance(refusal, LockUpgrade) else requests[0].resource,
+            holders=_in_the_way(d.state, requests, holder),
+            cycle=refusal.cycle if isinstance(refusal, Deadlock) else (),
+        ),
+        reason=reason,
+        cause=requested.sequence,
+        about=subjects.of_event(requested),
+    )
+
+
 def _check_request(state: NamespaceState, requests: tuple[LockRequest, ...]) -> None:
     holder = requests[0].holder
     if len(requests) > 1:
@@ -394,8 +445,20 @@ def _upgrade_refused(state: NamespaceState, requests: tuple[LockRequest, ...], h
 # Looking.
 
 
-def _is_obstructed(d: Deciding, request: LockRequest, holder: str, key: QueueKey) -> bool:
-    return lock_queues.is_obstructed(d.state, request.resource, request.mode, holder, key, d.now_ns)
+def _is_free(state: NamespaceState, requests: tuple[LockRequest, ...], holder: str) -> bool:
+    """Whether it is plain that nobody is in the way."""
+    for request in requests:
+        row = state.locks.get(request.resource)
+        if row is not None and holder not in row.holders and LockMode.EXCLUSIVE in (request.mode, row.mode):
+            return False
+        if request.resource in state.index.lock_queues or request.resource in state.index.claims:
+            return False
+    return True
+
+
+def _place(requests: tuple[LockRequest, ...], holder: str, key: QueueKey) -> Place:
+    wants = {request.resource: request.mode for request in requests}
+    return Place(sequence=key[2], key=key, holder=holder, wants=wants)
 
 
 def as_grant(row: GrantRow) -> LockGrant:
@@ -424,143 +487,3 @@ def _in_the_way(state: NamespaceState, requests: tuple[LockRequest, ...], holder
         if len(found) >= HOLDERS_NAMED_MAX:
             break
     return tuple(found[:HOLDERS_NAMED_MAX])
-
-
-def _key(state: NamespaceState, priority: int, ready_at_ns: int, sequence: int) -> QueueKey:
-    step_ns = state.limits.ageing_step_ms * NS_PER_MS
-    return ((ready_at_ns - priority * step_ns) // step_ns, 0, sequence)
-
-
-# Applying.
-
-
-def apply_requested(state: NamespaceState, event: Event, payload: ResourceRequested) -> None:
-    """A request with a deadline waits; one without is answered by the events that follow."""
-    if not payload.deadline_ns:
-        return
-    waiter = WaiterRow(
-        request_sequence=event.sequence,
-        requests=payload.requests,
-        holder=payload.holder,
-        principal=event.principal,
-        session_id=payload.session_id,
-        attempt_token=payload.attempt_token,
-        deadline_ns=payload.deadline_ns,
-        queue_key=_key(state, payload.priority, event.time_ns, event.sequence),
-        since_ns=event.time_ns,
-        request_key=""
-        if event.request is None
-        else request_key(event.principal, event.request.method, event.request.request_id),
-        traceparent=event.traceparent,
-    )
-    state.waiters[event.sequence] = waiter
-    lock_queues.enqueue(state, waiter)
-    state.add_deadline(waiter.deadline_ns, "wait", event.sequence)
-    _, waiters = _belongings(state, payload.session_id, payload.attempt_token)
-    if waiters is not None:
-        waiters[event.sequence] = None
-
-
-def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquired) -> None:
-    """The holder has the lock; its event's sequence is the fencing token."""
-    waiter = state.waiters.get(payload.request_sequence)
-    if waiter is not None and payload.resource == waiter.requests[-1].resource:
-        _drop_waiter(state, waiter)
-    if payload.existing_token:
-        grant = state.grants[payload.existing_token]
-        grant.count += 1
-        if payload.guards and payload.guards not in guards.paths(grant):
-            grant.guards_also = (*grant.guards_also, payload.guards)
-            guards.add(state, grant, payload.guards)
-    else:
-        row = state.locks.get(payload.resource)
-        if row is None:
-            row = state.locks[payload.resource] = LockRow(mode=payload.mode)
-        row.holders[payload.holder] = event.sequence
-        grant = state.grants[event.sequence] = GrantRow(
-            token=event.sequence,
-            request_sequence=payload.request_sequence,
-            resource=payload.resource,
-            mode=payload.mode,
-            holder=payload.holder,
-            principal=event.principal if waiter is None else waiter.principal,
-            lease_ns=payload.lease_ns or 0,
-            session_id=payload.session_id,
-            attempt_token=payload.attempt_token,
-            guards=payload.guards,
-        )
-        if payload.guards:
-            guards.add(state, grant, payload.guards)
-        grants, _ = _belongings(state, payload.session_id, payload.attempt_token)
-        if grants is not None:
-            grants[event.sequence] = None
-    _note_outcome(state, payload.request_sequence, "granted", payload.existing_token or event.sequence)
-
-
-def apply_released(state: NamespaceState, _event: Event, payload: ResourceReleased) -> None:
-    """The lock is gone, or stands on one request less."""
-    if payload.remaining:
-        state.grants[payload.fencing_token].count = payload.remaining
-        return
-    grant = state.grants.pop(payload.fencing_token)
-    row = state.locks[grant.resource]
-    del row.holders[grant.holder]
-    if grant.guards or grant.guards_also:
-        guards.drop(state, grant)
-    if not row.holders:
-        del state.locks[grant.resource]
-    grants, _ = _belongings(state, grant.session_id, grant.attempt_token)
-    if grants is not None:
-        grants.pop(grant.token, None)
-
-
-def apply_timed_out(state: NamespaceState, _event: Event, payload: ResourceRequestTimedOut) -> None:
-    """The request waits no more."""
-    _note_outcome(state, payload.request_sequence, "timed_out")
-    _drop_waiter(state, state.waiters[payload.request_sequence])
-
-
-def apply_refused(state: NamespaceState, event: Event, payload: ResourceRequestRefused) -> None:
-    """The request was answered at once."""
-    _note_outcome(state, payload.request_sequence, f"{event.reason}:{payload.resource}")
-
-
-def apply_withdrawn(state: NamespaceState, _event: Event, payload: ResourceRequestWithdrawn) -> None:
-    """The request waits no more. It was never answered, so it is decided afresh should it come again."""
-    waiter = state.waiters[payload.request_sequence]
-    row = state.requests.get(waiter.request_key)
-    if row is not None and row.first_sequence == waiter.request_sequence:
-        forget(state, waiter.request_key)
-    _drop_waiter(state, waiter)
-
-
-def apply_reattached(state: NamespaceState, _event: Event, payload: ResourceRequestReattached) -> None:
-    """The request's caller is there again."""
-    lock_queues.attach(state, state.waiters[payload.request_sequence])
-
-
-def _drop_waiter(state: NamespaceState, waiter: WaiterRow) -> None:
-    del state.waiters[waiter.request_sequence]
-    _, waiters = _belongings(state, waiter.session_id, waiter.attempt_token)
-    if waiters is not None:
-        waiters.pop(waiter.request_sequence, None)
-    lock_queues.dequeue(state, waiter)
-
-
-def _belongings(
-    state: NamespaceState, session_id: int, attempt_token: int
-) -> tuple[dict[int, None] | None, dict[int, None] | None]:
-    """Where the grants and waits of an attempt, else of a session, are listed."""
-    attempt = state.attempts.get(attempt_token) if attempt_token else None
-    if attempt is not None:
-        return attempt.grants, attempt.waiters
-    agent = state.agent_of_session(session_id) if session_id and not attempt_token else None
-    return (None, None) if agent is None else (agent.grants, agent.waiters)
-
-
-def _note_outcome(state: NamespaceState, request_sequence: int, outcome: str, token: int = 0) -> None:
-    row = state.index.acquires.get(request_sequence)
-    if row is not None:
-        row.outcome = outcome
-        if token:
-            row.tokens = (*row.tokens, token)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from coordinator_service.core import critical_path
+from coordinator_service.core import critical_path, lock_queues
 from coordinator_service.core.events import EventType
 from coordinator_service.core.figures import (
     AgentMetricsView,
@@ -222,8 +222,6 @@ def _resources(metrics: Metrics, state: NamespaceState, count_max: int) -> tuple
 
 def _resource(name: str, counts: ResourceCounts, state: NamespaceState) -> ResourceMetricsView:
     row = state.locks.get(name)
-    queue = state.index.lock_queues.get(name)
-    waiting = () if queue is None else dict.fromkeys((*(sequence for _, sequence in queue.every), *queue.aside))
     return ResourceMetricsView(
         resource=name,
         last_seen_ns=counts.last_ns,
@@ -233,7 +231,7 @@ def _resource(name: str, counts: ResourceCounts, state: NamespaceState) -> Resou
         waited=times(counts.waited),
         held=times(counts.held),
         holders=() if row is None else tuple(itertools.islice(row.holders, HOLDERS_NAMED_MAX)),
-        queue_length=sum(sequence in state.waiters for sequence in waiting),
+        queue_length=len(lock_queues.waiting_for(state, name)),
     )
 
 

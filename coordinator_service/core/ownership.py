@@ -56,11 +56,10 @@ def apply_owner_started(state: NamespaceState, event: Event, payload: OwnerStart
         agent.attached = False
     grace_until_ns = event.time_ns + state.limits.reattach_grace_ms * NS_PER_MS
     for waiter in state.waiters.values():
-        waiter.attached = False
         if not waiter.session_id:
             waiter.grace_until_ns = grace_until_ns
             state.add_deadline(grace_until_ns, "reattach", waiter.request_sequence)
-    lock_queues.requeue_all(state)
+    lock_queues.hold_back(state)
     claims.sort_again(state)
     state.add_deadline(lock_queues.hold_until_ns(state), "hold")
     state.open_gates()

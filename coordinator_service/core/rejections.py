@@ -11,6 +11,8 @@
     ├── AlreadyExists        ALREADY_EXISTS       ALREADY_EXISTS
     ├── StateConflict        ABORTED              STATE_CONFLICT
     ├── StaleAttempt         ABORTED              STALE_ATTEMPT
+    ├── Deadlock             ABORTED              DEADLOCK
+    ├── StaleFence           ABORTED              STALE_FENCE
     ├── NotHolder            FAILED_PRECONDITION  NOT_HOLDER
     ├── LockUpgrade          FAILED_PRECONDITION  LOCK_UPGRADE
     ├── LockLost             FAILED_PRECONDITION  LOCK_LOST
@@ -33,7 +35,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from coordinator_service.core.specs import ConflictingKey, LockGrant
+from coordinator_service.core.specs import ConflictingKey, LockGrant, LockWait
 
 
 class Rejection(Exception):  # noqa: N818 (a refusal is an answer, not an error)
@@ -142,6 +144,34 @@ class StaleAttempt(Rejection):
 
     def __init__(self, token: int, current: int = 0) -> None:
         super().__init__(f"attempt {token} is not current" + (f", {current} is" if current else ""))
+        self.token = token
+        self.current = current
+
+
+class Deadlock(Rejection):
+    """The request would have closed a cycle of waiting (L4). cycle is empty when the request was made again."""
+
+    code = "ABORTED"
+    reason = "DEADLOCK"
+
+    def __init__(self, request_sequence: int, cycle: tuple[LockWait, ...]) -> None:
+        steps = [f"{each.holder} for {each.resource}" for each in cycle]
+        super().__init__(f"waiting would never end: {', '.join(steps[:10])}" if steps else "waiting would never end")
+        self.request_sequence = request_sequence
+        self.cycle = cycle
+
+
+class StaleFence(Rejection):
+    """A lock that the command relies on is no longer held under that token (L8). current is the newest token that the
+    resource is held under; 0 when it is held by nobody.
+    """
+
+    code = "ABORTED"
+    reason = "STALE_FENCE"
+
+    def __init__(self, resource: str, token: int, current: int = 0) -> None:
+        super().__init__(f"{resource} is not held under {token}" + (f" but under {current}" if current else ""))
+        self.resource = resource
         self.token = token
         self.current = current
 

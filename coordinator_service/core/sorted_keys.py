@@ -16,7 +16,7 @@ CHUNK_KEYS_MAX = 512
 
 
 class SortedKeys(Generic[K]):
-    """Distinct strings, or whatever else has an order, in that order."""
+    """Distinct strings, or whatever else has an order, in that order. They must not change while they are walked."""
 
     __slots__ = ("_chunks", "_lasts")
 
@@ -30,28 +30,40 @@ class SortedKeys(Generic[K]):
         for chunk in self._chunks:
             yield from chunk
 
+    def __bool__(self) -> bool:
+        return bool(self._chunks)
+
+    def __contains__(self, key: K) -> bool:
+        return next(self.starting_at(key), None) == key
+
     def first(self) -> K | None:
-        """The first of all; None when there is none."""
+        """The smallest key; None when there is none."""
         return self._chunks[0][0] if self._chunks else None
+
+    def last(self) -> K | None:
+        """The largest key; None when there is none."""
+        return self._lasts[-1] if self._lasts else None
 
     def add(self, key: K) -> None:
         """Puts in a key that is not there."""
-        if not self._chunks:
-            self._chunks.append([])
+        chunks = self._chunks
+        if not chunks:
+            chunks.append([key])
             self._lasts.append(key)
-        at = min(bisect_left(self._lasts, key), len(self._lasts) - 1)
-        chunk = self._chunks[at]
+            return
+        at = 0 if len(chunks) == 1 else min(bisect_left(self._lasts, key), len(self._lasts) - 1)
+        chunk = chunks[at]
         insort(chunk, key)
         if len(chunk) > CHUNK_KEYS_MAX:
             half = len(chunk) // 2
-            self._chunks.insert(at + 1, chunk[half:])
+            chunks.insert(at + 1, chunk[half:])
             self._lasts.insert(at + 1, chunk[-1])
             del chunk[half:]
         self._lasts[at] = chunk[-1]
 
     def remove(self, key: K) -> None:
         """Takes out a key that is there."""
-        at = bisect_left(self._lasts, key)
+        at = 0 if len(self._chunks) == 1 else bisect_left(self._lasts, key)
         chunk = self._chunks[at]
         del chunk[bisect_left(chunk, key)]
         if chunk:
@@ -60,10 +72,25 @@ class SortedKeys(Generic[K]):
             del self._chunks[at], self._lasts[at]
 
     def starting_at(self, key: K) -> Iterator[K]:
-        """The keys that are not before one, in order. They must not change while this is walked."""
+        """The keys that are not before one, in order."""
         at = bisect_left(self._lasts, key)
         for number in range(at, len(self._chunks)):
             chunk = self._chunks[number]
             first = bisect_left(chunk, key) if number == at else 0
             for position in range(first, len(chunk)):
                 yield chunk[position]
+
+    def before(self, key: K) -> Iterator[K]:
+        """The keys before one, the nearest first."""
+        at = bisect_left(self._lasts, key)
+        for number in range(min(at, len(self._chunks) - 1), -1, -1):
+            chunk = self._chunks[number]
+            end = bisect_left(chunk, key) if number == at else len(chunk)
+            for position in range(end - 1, -1, -1):
+                yield chunk[position]
+
+    def count_before(self, key: K) -> int:
+        """How many keys there are before one."""
+        at = bisect_left(self._lasts, key)
+        count = sum(len(chunk) for chunk in self._chunks[:at])
+        return count + bisect_left(self._chunks[at], key) if at < len(self._chunks) else count

@@ -200,6 +200,18 @@ class LockGrant:
 
 
 @value
+class LockWait:
+    """One step of a cycle of waiting: who waits, by which request, for what. The next one in the cycle holds it under
+    fencing_token; 0 when the next one waits too, and comes before.
+    """
+
+    holder: str
+    request_sequence: int
+    resource: str
+    fencing_token: int = 0
+
+
+@value
 class Fence:
     """A lock that a command relies on (L8)."""
 

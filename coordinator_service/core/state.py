@@ -232,6 +232,8 @@ class WaiterRow:
     traceparent: str
     attached: bool = True
     grace_until_ns: int = 0
+    passes: tuple[int, ...] = ()
+    """Sequences of the earlier waiters that wait for this one instead of it for them (L2)."""
 
 
 @row
@@ -365,17 +367,39 @@ class Pool:
     """Ids of the agents that are connected and declare the target."""
 
 
-@dataclass(slots=True)
-class LockQueue:
-    """Waiters of one resource in the order of their turn: all of them, and those who want it exclusively.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Place:
+    """A waiter as the lock queues and the wait-for graph see it.
 
-    Heaps with entries that may no longer stand.
+    passes are the earlier waiters that have to wait for this one instead of it for them, passed_by those that it has to
+    wait for though they come later (L2).
     """
 
-    every: list[tuple[QueueKey, int]] = field(default_factory=list)
-    exclusive: list[tuple[QueueKey, int]] = field(default_factory=list)
+    sequence: int
+    key: QueueKey
+    holder: str
+    wants: dict[str, LockMode]
+    blocks: bool = True
+    """Whether it stands in the way of others. Otherwise it is set aside (L6)."""
+    entangled: bool = False
+    """Whether a way through the wait-for graph may lead through it and leave its queue: its holder holds locks or has
+    other places too, or it is out of its order."""
+    passes: frozenset[int] = frozenset()
+    passed_by: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class LockQueue:
+    """Who waits for one resource, in the order of their turn."""
+
+    exclusive: SortedKeys[tuple[QueueKey, int]] = field(default_factory=SortedKeys)
+    shared: SortedKeys[tuple[QueueKey, int]] = field(default_factory=SortedKeys)
+    entangled: SortedKeys[tuple[QueueKey, int]] = field(default_factory=SortedKeys)
+    """Those of both that are entangled."""
     aside: dict[int, None] = field(default_factory=dict)
-    """Detached waiters that neither are granted nor block anybody, until they come back (L6)."""
+    """Those that neither are granted nor block anybody, until they come back (L6)."""
+    passing: dict[int, None] = field(default_factory=dict)
+    """Those that pass others."""
 
 
 @dataclass(slots=True)
@@ -408,8 +432,16 @@ class Index:
     dependents: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """(run, task) to the ids of the tasks that wait for it."""
     lock_queues: dict[str, LockQueue] = field(default_factory=dict)
+    places: dict[int, Place] = field(default_factory=dict)
+    """Everybody in the lock queues, by sequence."""
     waiting: dict[tuple[str, str], dict[int, None]] = field(default_factory=dict)
-    """Sequences of the lock requests that wait, by resource and holder."""
+    """Their sequences by resource and holder."""
+    waits_of: dict[str, dict[int, None]] = field(default_factory=dict)
+    """Their sequences by holder."""
+    grants_of: dict[str, dict[int, None]] = field(default_factory=dict)
+    """Fencing tokens by holder."""
+    holding_back: bool = False
+    """Whether detached waiters may still be in the queues, to block others for a while after an owner change (L6)."""
     guarded: dict[str, dict[int, None]] = field(default_factory=dict)
     """Guarded paths to the fencing tokens of the locks that guard them (S6)."""
     guarded_within: dict[str, dict[int, None]] = field(default_factory=dict)

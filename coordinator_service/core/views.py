@@ -306,6 +306,6 @@ def _view_lock(state: NamespaceState, resource: str) -> LockView:
                 detached=not waiter.attached,
                 since_ns=waiter.since_ns,
             )
-            for waiter in lock_queues.waiting_for(state, resource)
+            for waiter in (state.waiters[place.sequence] for place in lock_queues.waiting_for(state, resource))
         ),
     )

@@ -148,6 +148,21 @@ def _stale_attempt(rejection: core.StaleAttempt, _left: int) -> Iterable[Message
     yield error_pb2.StaleToken(token=rejection.token, current=rejection.current)
 
 
+def _stale_fence(rejection: core.StaleFence, _left: int) -> Iterable[Message]:
+    resource = _cut(rejection.resource, NAMES_BYTES_MAX)
+    yield error_pb2.StaleToken(token=rejection.token, current=rejection.current, resource=resource)
+
+
+def _deadlock(rejection: core.Deadlock, left: int) -> Iterable[Message]:
+    detail = error_pb2.Deadlock(request_sequence=rejection.request_sequence, length=len(rejection.cycle))
+    for step in rejection.cycle:
+        fill(step, detail.cycle.add())
+        if detail.ByteSize() > left:
+            del detail.cycle[-1]
+            break
+    yield detail
+
+
 def _precondition(rejection: core.Rejection, _left: int) -> Iterable[Message]:
     detail = error_details_pb2.PreconditionFailure()
     detail.violations.add(
@@ -219,6 +234,8 @@ _DETAILS: dict[type, Callable[[Any, int], Iterable[Message]]] = {
     core.AlreadyExists: _resource,
     core.StateConflict: _state_conflict,
     core.StaleAttempt: _stale_attempt,
+    core.StaleFence: _stale_fence,
+    core.Deadlock: _deadlock,
     core.NotHolder: _precondition,
     core.LockUpgrade: _precondition,
     core.LockLost: _precondition,

@@ -98,6 +98,33 @@ DETAILED = [
         {"token": 4, "current_token": 9},
     ),
     (
+        10,
+        "STALE_FENCE",
+        error_pb2.StaleToken(token=4, current=9, resource="bucket"),
+        concert.StaleFence,
+        {"token": 4, "current_token": 9, "resource": "bucket"},
+    ),
+    (
+        10,
+        "DEADLOCK",
+        error_pb2.Deadlock(
+            request_sequence=7,
+            cycle=[
+                lock_pb2.LockWait(holder="session/3", resource="b", request_sequence=7, fencing_token=5),
+                lock_pb2.LockWait(holder="session/4", resource="a", request_sequence=6),
+            ],
+            length=2,
+        ),
+        concert.Deadlock,
+        {
+            "request_sequence": 7,
+            "cycle": [
+                {"holder": "session/3", "resource": "b", "request_sequence": 7, "fencing_token": 5},
+                {"holder": "session/4", "resource": "a", "request_sequence": 6, "fencing_token": 0},
+            ],
+        },
+    ),
+    (
         4,
         "LOCK_TIMEOUT",
         error_pb2.LockContention(

@@ -8,8 +8,8 @@ import concert.agent
 
 SURFACE = """
 Aborted AlreadyExists Cancelled Client ConcertError Cursor CursorBehind CursorCompacted CursorInFuture
-DeadlineExceeded DependencyCycleError DependencyUnknown Event EventType Events Explanation FailedPrecondition
-InternalError InvalidArgument InvalidPayload LimitReached Lock LockLost LockScope LockTimeout LockUpgrade
+DeadlineExceeded Deadlock DependencyCycleError DependencyUnknown Event EventType Events Explanation
+FailedPrecondition InternalError InvalidArgument InvalidPayload LimitReached Lock LockLost LockScope LockTimeout LockUpgrade
 Locks LogMismatch Modified NamedSubscription NoSession NotFound NotHolder Payload PermissionDenied
 RequestIdReused Run RunHandle RunOver RunPlan RunStatus RunUpdate Runs Session SessionOver StaleAttempt
 StaleFence State StateConflictError StateEntry Subscription Subscriptions Task TaskStatus Unauthenticated

@@ -264,13 +264,18 @@ def test_a_holder_passes_its_own_waiting_requests_when_the_lock_comes_free(names
     assert namespace.holders("door") == [f"session/{session.session_id}"]
 
 
-def test_a_holder_does_not_pass_others_behind_its_own_request(namespace: Namespace) -> None:
-    """L5, L2: its own earlier request lends it no place before those who came in between."""
+def test_a_holder_passes_those_who_wait_behind_its_own_request(namespace: Namespace) -> None:
+    """L2, L5: they wait for this holder already; to wait for them would be to wait for itself."""
     session = namespace.open("a")
     named(namespace, "window", "x")
+    named(namespace, "roof", "y")
     namespace.acquire(session, "door", "window")
     named(namespace, "door", "between")
-    assert isinstance(namespace.acquire(session, "door"), Waiting)
+    waiting = namespace.acquire(session, "door", "roof")
+    between, own = list(namespace.state.waiters)[1:]
+    assert waiting.request_sequence == own
+    assert namespace.state.waiters[own].passes == (between,)
+    assert isinstance(namespace.acquire(session, "door"), Acquired)
 
 
 def test_a_wait_ends_by_policy(namespace: Namespace) -> None:

@@ -26,4 +26,9 @@ def test_keys_are_those_of_a_sorted_list(initial: list[str], toggled: list[str],
                 keys.add(key)
                 expected = sorted([*expected, key])
             assert list(keys) == expected
+        earlier = [key for key in expected if key < start]
         assert list(keys.starting_at(start)) == [key for key in expected if key >= start]
+        assert list(keys.before(start)) == earlier[::-1]
+        assert keys.count_before(start) == len(earlier)
+        assert (start in keys, bool(keys)) == (start in expected, bool(expected))
+        assert (keys.first(), keys.last()) == ((expected[0], expected[-1]) if expected else (None, None))

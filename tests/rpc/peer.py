@@ -37,6 +37,7 @@ _DETAILS = (
     error_pb2.DependencyCycle,
     error_pb2.StateConflict,
     error_pb2.StaleToken,
+    error_pb2.Deadlock,
     error_pb2.LockContention,
     error_pb2.LogPosition,
 )

@@ -9,7 +9,7 @@ from concert.v1 import error_pb2
 from google.rpc import code_pb2, error_details_pb2
 
 from coordinator_service.core import rejections as core
-from coordinator_service.core.specs import ConflictingKey, LockGrant
+from coordinator_service.core.specs import ConflictingKey, LockGrant, LockWait
 from coordinator_service.core.values import JsonValue, LockMode
 from coordinator_service.rpc.errors import DETAILS_BYTES_MAX, TEXT_BYTES_MAX, to_status
 
@@ -51,6 +51,10 @@ REJECTIONS = [
     conflict(3, {"text": "x" * 3000}),
     conflict(100, ["x" * 60_000]),
     core.StaleAttempt(5, 9),
+    core.StaleFence("bucket/blog", 5, 9),
+    core.StaleFence(LONG * 100, 5),
+    core.Deadlock(5, tuple(LockWait(holder=name, request_sequence=5, resource="b", fencing_token=3) for name in "xy")),
+    core.Deadlock(5, tuple(LockWait(holder=LONG, request_sequence=5, resource=LONG * 4) for _ in range(100))),
     core.NotHolder(5),
     core.LockUpgrade("bucket/blog", 5),
     core.LockLost(5),

@@ -43,6 +43,24 @@ async def test_a_lock_not_granted_in_time_names_its_holders(peer: Peer) -> None:
         assert (contention.holders[0].holder, contention.position) == ("content-1", 1)
 
 
+async def test_a_request_that_would_close_a_cycle_is_refused_with_the_cycle(peer: Peer) -> None:
+    """L4: ABORTED, naming who waits for whom; recorded as an event; whoever was in it before waits on."""
+    tokens = [(await peer.acquire(name, holder=name)).grants[0].fencing_token for name in "ab"]
+    waiting = asyncio.ensure_future(peer.acquire("b", holder="a", wait_seconds=30))
+    first = await event_of(peer, REQUESTED, tokens[1])
+    refusal = await refused(peer.acquire("a", holder="b", wait_seconds=30))
+    assert (refusal.code, refusal.reason) == ("ABORTED", "DEADLOCK")
+    deadlock = refusal.details["Deadlock"]
+    steps = [(each.holder, each.resource, each.request_sequence, each.fencing_token) for each in deadlock.cycle]
+    assert steps == [("b", "a", deadlock.request_sequence, tokens[0]), ("a", "b", first.sequence, tokens[1])]
+    assert deadlock.length == 2
+    recorded = await event_of(peer, event_pb2.EVENT_TYPE_RESOURCE_REQUEST_REFUSED, first.sequence)
+    assert recorded.reason == "DEADLOCK"
+    assert list(recorded.resource_request_refused.cycle) == list(deadlock.cycle)
+    await peer.locks.Release(lock_service_pb2.ReleaseRequest(fencing_tokens=[tokens[1]]))
+    assert (await waiting).grants[0].holder == "a"
+
+
 async def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(peer: Peer) -> None:
     """L6: a cancelled call withdraws its request, so that nobody waits behind it."""
     held = (await peer.acquire("bucket/blog")).grants[0]

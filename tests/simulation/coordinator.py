@@ -20,7 +20,7 @@ from coordinator_service.core.answers import (
 from coordinator_service.core.commands import COORDINATOR, Caller, Command, StartOwner
 from coordinator_service.core.decide import Decision
 from coordinator_service.core.invariants import InvariantBroken, check_invariants
-from coordinator_service.core.rejections import Fault, LimitReached, LockTimeout, StateConflict, Unavailable
+from coordinator_service.core.rejections import Deadlock, Fault, LimitReached, LockTimeout, StateConflict, Unavailable
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.namespaces import LocalNamespace, Namespaces
 from coordinator_service.ports import Outcome
@@ -231,7 +231,7 @@ def _claims(outcome: Outcome) -> Iterator[int]:
         yield from (grant.fencing_token for grant in outcome.grants)
     elif isinstance(outcome, Done | RunAccepted | StateRead):
         yield outcome.sequence
-    elif isinstance(outcome, Waiting | LockTimeout):
+    elif isinstance(outcome, Waiting | LockTimeout | Deadlock):
         yield outcome.request_sequence
     elif isinstance(outcome, StateConflict):
         yield outcome.conflict_sequence

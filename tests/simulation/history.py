@@ -245,6 +245,10 @@ class History:
         if not payload.remaining:
             del holders[payload.holder]
 
+    def _ResourceRequestRefused(self, _event: Event, payload: e.ResourceRequestRefused) -> None:  # noqa: N802
+        if payload.request_sequence in self._waiters:
+            self._end_waits((payload.request_sequence,))
+
     def _ResourceRequestTimedOut(self, _event: Event, payload: e.ResourceRequestTimedOut) -> None:  # noqa: N802
         self._end_waits((payload.request_sequence,))
 

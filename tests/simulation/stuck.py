@@ -17,7 +17,7 @@ def check_nobody_stuck(state: NamespaceState) -> None:
     """Raises InvariantBroken when a waiter could be granted, or a ready task assigned."""
     for waiter in state.waiters.values():
         if waiter.attached and all(
-            _is_free(state, request.resource, request.mode, waiter.holder, waiter.queue_key)
+            _is_free(state, request.resource, request.mode, waiter.holder, waiter.queue_key, waiter.passes)
             for request in waiter.requests
         ):
             raise InvariantBroken(f"8: waiter {waiter.request_sequence} waits for what is free")
@@ -33,7 +33,9 @@ def check_nobody_stuck(state: NamespaceState) -> None:
                         )
 
 
-def _is_free(state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey) -> bool:
+def _is_free(
+    state: NamespaceState, resource: str, mode: LockMode, holder: str, key: QueueKey, passes: tuple[int, ...] = ()
+) -> bool:
     row = state.locks.get(resource)
     if row is not None:
         others = [name for name in row.holders if name != holder]
@@ -44,7 +46,9 @@ def _is_free(state: NamespaceState, resource: str, mode: LockMode, holder: str, 
     # The detached block others until the end of the hold is decided (L6).
     held = any(kind == "hold" for _, kind, *_ in state.index.deadlines)
     for other in state.waiters.values():
-        if other.queue_key >= key or other.holder == holder:
+        # Of two that conflict the later waits for the earlier, unless it passes it (L2).
+        first = other.queue_key < key and other.request_sequence not in passes
+        if other.holder == holder or not (first or key[2] in other.passes):
             continue
         if not other.attached and not held:
             continue

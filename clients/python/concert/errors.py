@@ -12,8 +12,9 @@ ConcertError                        .code .reason .message .details
 ├── AlreadyExists                   the id is taken                        .resource
 ├── Aborted
 │   ├── StateConflictError          a state conflict was lost              .keys .current_revision
+│   ├── Deadlock                    waiting for the lock would never end   .cycle
 │   ├── StaleAttempt                the attempt is not the current one     .token .current_token
-│   └── StaleFence                  a lock relied on is gone               .token .current_token
+│   └── StaleFence                  a lock relied on is gone               .token .current_token .resource
 ├── FailedPrecondition
 │   ├── NotHolder                   the lock is not held by the caller
 │   ├── LockUpgrade                 held in a weaker mode: release first
@@ -48,6 +49,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from concert._lock_details import LockHolder, LockWait, lock_holder, lock_wait
 from concert._value import from_value
 from concert.v1 import error_pb2
 
@@ -62,6 +64,7 @@ _DETAIL_TYPES: tuple[Any, ...] = (
     error_pb2.DependencyCycle,
     error_pb2.StateConflict,
     error_pb2.StaleToken,
+    error_pb2.Deadlock,
     error_pb2.LockContention,
     error_pb2.LogPosition,
 )
@@ -259,9 +262,35 @@ class StaleAttempt(_StaleToken):
 
 
 class StaleFence(_StaleToken):
-    """A lock that the command relies on is gone."""
+    """A lock that the command relies on is gone: nothing was done."""
 
     reason = "STALE_FENCE"
+
+    @property
+    def resource(self) -> str:
+        """What was locked."""
+        stale = self.detail(error_pb2.StaleToken)
+        return "" if stale is None else str(stale.resource)
+
+
+class Deadlock(Aborted):
+    """The request would have closed a cycle of waiting: give back what is held, and ask again."""
+
+    reason = "DEADLOCK"
+
+    @property
+    def cycle(self) -> list[LockWait]:
+        """Who waits for whom: each for the next one, the last for the first, which is the refused request.
+        Cut short where it is too long to be sent along.
+        """
+        deadlock = self.detail(error_pb2.Deadlock)
+        return [] if deadlock is None else [lock_wait(step) for step in deadlock.cycle]
+
+    @property
+    def request_sequence(self) -> int:
+        """Sequence of the refused request's RESOURCE_REQUESTED event."""
+        deadlock = self.detail(error_pb2.Deadlock)
+        return 0 if deadlock is None else int(deadlock.request_sequence)
 
 
 class FailedPrecondition(ConcertError):
@@ -314,15 +343,6 @@ class DeadlineExceeded(ConcertError):
     code = "DEADLINE_EXCEEDED"
 
 
-class LockHolder(TypedDict):
-    """Who stands in the way of a lock."""
-
-    resource: str
-    holder: str
-    mode: str
-    fencing_token: int
-
-
 class LockTimeout(DeadlineExceeded):
     """The lock was not granted in time."""
 
@@ -332,7 +352,7 @@ class LockTimeout(DeadlineExceeded):
     def holders(self) -> list[LockHolder]:
         """Who stood in the way."""
         contention = self.detail(error_pb2.LockContention)
-        return [] if contention is None else [_lock_holder(grant) for grant in contention.holders]
+        return [] if contention is None else [lock_holder(grant) for grant in contention.holders]
 
     @property
     def position(self) -> int:
@@ -449,6 +469,7 @@ _BY_REASON: Mapping[str, type[ConcertError]] = {
         StateConflictError,
         StaleAttempt,
         StaleFence,
+        Deadlock,
         NotHolder,
         LockUpgrade,
         LockLost,
@@ -550,13 +571,3 @@ def _conflict_key(key: Any) -> ConflictKey:
 def _optional_value(key: Any, field: str) -> Any:
     value: struct_pb2.Value = getattr(key, field)
     return from_value(value) if key.HasField(field) else None
-
-
-def _lock_holder(grant: Any) -> LockHolder:
-    mode = "shared" if grant.mode == 2 else "exclusive"
-    return {
-        "resource": grant.resource,
-        "holder": grant.holder,
-        "mode": mode,
-        "fencing_token": grant.fencing_token,
-    }

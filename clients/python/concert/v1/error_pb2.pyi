@@ -37,6 +37,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_SESSION_OVER: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_CURSOR_BEHIND: _ClassVar[ErrorReason]
+    ERROR_REASON_DEADLOCK: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_DEPENDENCY_CYCLE: ErrorReason
@@ -63,6 +64,7 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason
 ERROR_REASON_SESSION_OVER: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_CURSOR_BEHIND: ErrorReason
+ERROR_REASON_DEADLOCK: ErrorReason
 
 class DependencyCycle(_message.Message):
     __slots__ = ("task_ids",)
@@ -81,12 +83,14 @@ class StateConflict(_message.Message):
     def __init__(self, conflict_sequence: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[_state_pb2.ConflictingKey, _Mapping]]] = ..., current_revision: _Optional[int] = ...) -> None: ...
 
 class StaleToken(_message.Message):
-    __slots__ = ("token", "current")
+    __slots__ = ("token", "current", "resource")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     CURRENT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
     token: int
     current: int
-    def __init__(self, token: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
+    resource: str
+    def __init__(self, token: _Optional[int] = ..., current: _Optional[int] = ..., resource: _Optional[str] = ...) -> None: ...
 
 class LockContention(_message.Message):
     __slots__ = ("request_sequence", "holders", "position")
@@ -97,6 +101,16 @@ class LockContention(_message.Message):
     holders: _containers.RepeatedCompositeFieldContainer[_lock_pb2.LockGrant]
     position: int
     def __init__(self, request_sequence: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[_lock_pb2.LockGrant, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
+
+class Deadlock(_message.Message):
+    __slots__ = ("request_sequence", "cycle", "length")
+    REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    request_sequence: int
+    cycle: _containers.RepeatedCompositeFieldContainer[_lock_pb2.LockWait]
+    length: int
+    def __init__(self, request_sequence: _Optional[int] = ..., cycle: _Optional[_Iterable[_Union[_lock_pb2.LockWait, _Mapping]]] = ..., length: _Optional[int] = ...) -> None: ...
 
 class LogPosition(_message.Message):
     __slots__ = ("log_id", "requested_log_id", "oldest_sequence", "last_sequence")

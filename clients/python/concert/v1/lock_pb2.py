@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63oncert/v1/lock.proto\x12\nconcert.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n\x0bLockRequest\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwait_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08priority\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06guards\x18\x07 \x01(\t\x12\x37\n\x08metadata\x18\x08 \x03(\x0b\x32%.concert.v1.LockRequest.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_priority\"\x92\x01\n\tLockGrant\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\x05\x46\x65nce\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\"\x97\x01\n\nLockWaiter\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x10\n\x08\x64\x65tached\x18\x04 \x01(\x08\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x04Lock\x12\x10\n\x08resource\x18\x01 \x01(\t\x12&\n\x07holders\x18\x02 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\'\n\x07waiters\x18\x03 \x03(\x0b\x32\x16.concert.v1.LockWaiter\"\xb9\x01\n\x11ResourceRequested\x12)\n\x08requests\x18\x01 \x03(\x0b\x32\x17.concert.v1.LockRequest\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\x04\x12\x15\n\rattempt_token\x18\x04 \x01(\x04\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08priority\x18\x06 \x01(\r\"\xef\x01\n\x10ResourceAcquired\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\x04\x12\x15\n\rattempt_token\x18\x07 \x01(\x04\x12\x0e\n\x06guards\x18\x08 \x01(\t\x12\x16\n\x0e\x65xisting_token\x18\t \x01(\x04\"^\n\x10ResourceReleased\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x15\n\rfencing_token\x18\x03 \x01(\x04\x12\x11\n\tremaining\x18\x04 \x01(\r\"m\n\x17ResourceRequestTimedOut\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12&\n\x07holders\x18\x02 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\x10\n\x08position\x18\x03 \x01(\r\"l\n\x16ResourceRequestRefused\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x10\n\x08resource\x18\x02 \x01(\t\x12&\n\x07holders\x18\x03 \x03(\x0b\x32\x15.concert.v1.LockGrant\"4\n\x18ResourceRequestWithdrawn\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\"5\n\x19ResourceRequestReattached\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04*T\n\x08LockMode\x12\x19\n\x15LOCK_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13LOCK_MODE_EXCLUSIVE\x10\x01\x12\x14\n\x10LOCK_MODE_SHARED\x10\x02\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63oncert/v1/lock.proto\x12\nconcert.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n\x0bLockRequest\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwait_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08priority\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06guards\x18\x07 \x01(\t\x12\x37\n\x08metadata\x18\x08 \x03(\x0b\x32%.concert.v1.LockRequest.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_priority\"\x92\x01\n\tLockGrant\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"]\n\x08LockWait\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x18\n\x10request_sequence\x18\x02 \x01(\x04\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x04\"0\n\x05\x46\x65nce\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x04\"\x97\x01\n\nLockWaiter\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x10\n\x08\x64\x65tached\x18\x04 \x01(\x08\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x04Lock\x12\x10\n\x08resource\x18\x01 \x01(\t\x12&\n\x07holders\x18\x02 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\'\n\x07waiters\x18\x03 \x03(\x0b\x32\x16.concert.v1.LockWaiter\"\xdc\x01\n\x11ResourceRequested\x12)\n\x08requests\x18\x01 \x03(\x0b\x32\x17.concert.v1.LockRequest\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\x04\x12\x15\n\rattempt_token\x18\x04 \x01(\x04\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08priority\x18\x06 \x01(\r\x12\x0e\n\x06passes\x18\x07 \x03(\x04\x12\x11\n\tpassed_by\x18\x08 \x03(\x04\"\xef\x01\n\x10ResourceAcquired\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.concert.v1.LockMode\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\x04\x12\x15\n\rattempt_token\x18\x07 \x01(\x04\x12\x0e\n\x06guards\x18\x08 \x01(\t\x12\x16\n\x0e\x65xisting_token\x18\t \x01(\x04\"^\n\x10ResourceReleased\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x15\n\rfencing_token\x18\x03 \x01(\x04\x12\x11\n\tremaining\x18\x04 \x01(\r\"m\n\x17ResourceRequestTimedOut\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12&\n\x07holders\x18\x02 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\x10\n\x08position\x18\x03 \x01(\r\"\x91\x01\n\x16ResourceRequestRefused\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x10\n\x08resource\x18\x02 \x01(\t\x12&\n\x07holders\x18\x03 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12#\n\x05\x63ycle\x18\x04 \x03(\x0b\x32\x14.concert.v1.LockWait\"4\n\x18ResourceRequestWithdrawn\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\"X\n\x19ResourceRequestReattached\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06passes\x18\x02 \x03(\x04\x12\x11\n\tpassed_by\x18\x03 \x03(\x04*T\n\x08LockMode\x12\x19\n\x15LOCK_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13LOCK_MODE_EXCLUSIVE\x10\x01\x12\x14\n\x10LOCK_MODE_SHARED\x10\x02\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,32 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
   _globals['_LOCKREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_LOCKREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_LOCKMODE']._serialized_start=1753
-  _globals['_LOCKMODE']._serialized_end=1837
+  _globals['_LOCKMODE']._serialized_start=1956
+  _globals['_LOCKMODE']._serialized_end=2040
   _globals['_LOCKREQUEST']._serialized_start=103
   _globals['_LOCKREQUEST']._serialized_end=435
   _globals['_LOCKREQUEST_METADATAENTRY']._serialized_start=375
   _globals['_LOCKREQUEST_METADATAENTRY']._serialized_end=422
   _globals['_LOCKGRANT']._serialized_start=438
   _globals['_LOCKGRANT']._serialized_end=584
-  _globals['_FENCE']._serialized_start=586
-  _globals['_FENCE']._serialized_end=634
-  _globals['_LOCKWAITER']._serialized_start=637
-  _globals['_LOCKWAITER']._serialized_end=788
-  _globals['_LOCK']._serialized_start=790
-  _globals['_LOCK']._serialized_end=895
-  _globals['_RESOURCEREQUESTED']._serialized_start=898
-  _globals['_RESOURCEREQUESTED']._serialized_end=1083
-  _globals['_RESOURCEACQUIRED']._serialized_start=1086
-  _globals['_RESOURCEACQUIRED']._serialized_end=1325
-  _globals['_RESOURCERELEASED']._serialized_start=1327
-  _globals['_RESOURCERELEASED']._serialized_end=1421
-  _globals['_RESOURCEREQUESTTIMEDOUT']._serialized_start=1423
-  _globals['_RESOURCEREQUESTTIMEDOUT']._serialized_end=1532
-  _globals['_RESOURCEREQUESTREFUSED']._serialized_start=1534
-  _globals['_RESOURCEREQUESTREFUSED']._serialized_end=1642
-  _globals['_RESOURCEREQUESTWITHDRAWN']._serialized_start=1644
-  _globals['_RESOURCEREQUESTWITHDRAWN']._serialized_end=1696
-  _globals['_RESOURCEREQUESTREATTACHED']._serialized_start=1698
-  _globals['_RESOURCEREQUESTREATTACHED']._serialized_end=1751
+  _globals['_LOCKWAIT']._serialized_start=586
+  _globals['_LOCKWAIT']._serialized_end=679
+  _globals['_FENCE']._serialized_start=681
+  _globals['_FENCE']._serialized_end=729
+  _globals['_LOCKWAITER']._serialized_start=732
+  _globals['_LOCKWAITER']._serialized_end=883
+  _globals['_LOCK']._serialized_start=885
+  _globals['_LOCK']._serialized_end=990
+  _globals['_RESOURCEREQUESTED']._serialized_start=993
+  _globals['_RESOURCEREQUESTED']._serialized_end=1213
+  _globals['_RESOURCEACQUIRED']._serialized_start=1216
+  _globals['_RESOURCEACQUIRED']._serialized_end=1455
+  _globals['_RESOURCERELEASED']._serialized_start=1457
+  _globals['_RESOURCERELEASED']._serialized_end=1551
+  _globals['_RESOURCEREQUESTTIMEDOUT']._serialized_start=1553
+  _globals['_RESOURCEREQUESTTIMEDOUT']._serialized_end=1662
+  _globals['_RESOURCEREQUESTREFUSED']._serialized_start=1665
+  _globals['_RESOURCEREQUESTREFUSED']._serialized_end=1810
+  _globals['_RESOURCEREQUESTWITHDRAWN']._serialized_start=1812
+  _globals['_RESOURCEREQUESTWITHDRAWN']._serialized_end=1864
+  _globals['_RESOURCEREQUESTREATTACHED']._serialized_start=1866
+  _globals['_RESOURCEREQUESTREATTACHED']._serialized_end=1954
 # @@protoc_insertion_point(module_scope)

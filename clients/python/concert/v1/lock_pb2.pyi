@@ -61,6 +61,18 @@ class LockGrant(_message.Message):
     lease: _duration_pb2.Duration
     def __init__(self, resource: _Optional[str] = ..., mode: _Optional[_Union[LockMode, str]] = ..., holder: _Optional[str] = ..., fencing_token: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class LockWait(_message.Message):
+    __slots__ = ("holder", "request_sequence", "resource", "fencing_token")
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    holder: str
+    request_sequence: int
+    resource: str
+    fencing_token: int
+    def __init__(self, holder: _Optional[str] = ..., request_sequence: _Optional[int] = ..., resource: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
 class Fence(_message.Message):
     __slots__ = ("resource", "fencing_token")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -94,20 +106,24 @@ class Lock(_message.Message):
     def __init__(self, resource: _Optional[str] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ..., waiters: _Optional[_Iterable[_Union[LockWaiter, _Mapping]]] = ...) -> None: ...
 
 class ResourceRequested(_message.Message):
-    __slots__ = ("requests", "holder", "session_id", "attempt_token", "deadline", "priority")
+    __slots__ = ("requests", "holder", "session_id", "attempt_token", "deadline", "priority", "passes", "passed_by")
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    PASSED_BY_FIELD_NUMBER: _ClassVar[int]
     requests: _containers.RepeatedCompositeFieldContainer[LockRequest]
     holder: str
     session_id: int
     attempt_token: int
     deadline: _timestamp_pb2.Timestamp
     priority: int
-    def __init__(self, requests: _Optional[_Iterable[_Union[LockRequest, _Mapping]]] = ..., holder: _Optional[str] = ..., session_id: _Optional[int] = ..., attempt_token: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., priority: _Optional[int] = ...) -> None: ...
+    passes: _containers.RepeatedScalarFieldContainer[int]
+    passed_by: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, requests: _Optional[_Iterable[_Union[LockRequest, _Mapping]]] = ..., holder: _Optional[str] = ..., session_id: _Optional[int] = ..., attempt_token: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., priority: _Optional[int] = ..., passes: _Optional[_Iterable[int]] = ..., passed_by: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ResourceAcquired(_message.Message):
     __slots__ = ("request_sequence", "resource", "mode", "holder", "lease", "session_id", "attempt_token", "guards", "existing_token")
@@ -154,14 +170,16 @@ class ResourceRequestTimedOut(_message.Message):
     def __init__(self, request_sequence: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
 
 class ResourceRequestRefused(_message.Message):
-    __slots__ = ("request_sequence", "resource", "holders")
+    __slots__ = ("request_sequence", "resource", "holders", "cycle")
     REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_FIELD_NUMBER: _ClassVar[int]
     request_sequence: int
     resource: str
     holders: _containers.RepeatedCompositeFieldContainer[LockGrant]
-    def __init__(self, request_sequence: _Optional[int] = ..., resource: _Optional[str] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ...) -> None: ...
+    cycle: _containers.RepeatedCompositeFieldContainer[LockWait]
+    def __init__(self, request_sequence: _Optional[int] = ..., resource: _Optional[str] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ..., cycle: _Optional[_Iterable[_Union[LockWait, _Mapping]]] = ...) -> None: ...
 
 class ResourceRequestWithdrawn(_message.Message):
     __slots__ = ("request_sequence",)
@@ -170,7 +188,11 @@ class ResourceRequestWithdrawn(_message.Message):
     def __init__(self, request_sequence: _Optional[int] = ...) -> None: ...
 
 class ResourceRequestReattached(_message.Message):
-    __slots__ = ("request_sequence",)
+    __slots__ = ("request_sequence", "passes", "passed_by")
     REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    PASSED_BY_FIELD_NUMBER: _ClassVar[int]
     request_sequence: int
-    def __init__(self, request_sequence: _Optional[int] = ...) -> None: ...
+    passes: _containers.RepeatedScalarFieldContainer[int]
+    passed_by: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, request_sequence: _Optional[int] = ..., passes: _Optional[_Iterable[int]] = ..., passed_by: _Optional[_Iterable[int]] = ...) -> None: ...
