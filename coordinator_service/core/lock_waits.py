@@ -8,7 +8,7 @@ from typing import Final
 from coordinator_service.core import claims, lock_queues, locks
 from coordinator_service.core.explanations import BlockerView, TaskRefView, WaitingView, WaitKind
 from coordinator_service.core.specs import LockGrant
-from coordinator_service.core.state import NamespaceState, QueueKey, WaiterRow
+from coordinator_service.core.state import NamespaceState, Place, QueueKey, WaiterRow
 from coordinator_service.core.values import NS_PER_SECOND, LockMode
 
 NAMED_MAX: Final = 20
@@ -63,7 +63,8 @@ class LockWaits:
         """Those who wait for a lock, in the order of their turn."""
         line = self._lines.get(resource)
         if line is None:
-            line = self._lines[resource] = lock_queues.waiting_for(self.state, resource)
+            places = lock_queues.waiting_for(self.state, resource)
+            line = self._lines[resource] = [self.state.waiters[place.sequence] for place in places]
         return line
 
     def claimed_by(self, resource: str) -> list[TaskRefView]:
@@ -103,16 +104,13 @@ class LockWaits:
         ]
 
     def _ahead(self, resource: str, mode: LockMode, holder: str, key: QueueKey) -> list[WaiterRow]:
-        """Requests of others that conflict and whose turn is earlier (L2)."""
-        found = []
-        for waiter in self.line(resource):
-            if waiter.queue_key >= key:
-                break
-            wanted = lock_queues.mode_of(waiter, resource)
-            conflicts = waiter.holder != holder and LockMode.EXCLUSIVE in (mode, wanted)
-            if conflicts and lock_queues.blocks(self.state, waiter, self.now_ns):
-                found.append(waiter)
-        return found
+        """Requests of others that conflict and go first (L2)."""
+        state = self.state
+        if state.index.holding_back:
+            lock_queues.end_holding_back(state, self.now_ns)
+        place = state.index.places.get(key[2]) or Place(sequence=0, key=key, holder=holder, wants={resource: mode})
+        waiting = (state.index.places[waiter.request_sequence] for waiter in self.line(resource))
+        return [state.waiters[each.sequence] for each in waiting if lock_queues.waits_for(place, each, resource)]
 
     def _holding_up(self, resource: str, mode: LockMode, holder: str, key: QueueKey) -> list[TaskRefView]:
         """Ready tasks of an earlier turn that keep the lock for themselves (R7)."""

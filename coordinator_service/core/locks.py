@@ -287,7 +287,7 @@ def _pump_one(d: Deciding, resource: str) -> None:
     for place in [first] if exclusively else lock_queues.waiting_for(state, resource):
         _grant_place(d, place.sequence)
         if place.wants[resource] is LockMode.EXCLUSIVE and place.blocks and place.sequence in state.waiters:
-            _grant_own(d, resource, place.holder)
+            _grant_own(d, [resource], place.holder)
             break
     queue = state.index.lock_queues.get(resource)
     if queue is not None and queue.passing:
@@ -311,16 +311,15 @@ def _grant_if_free(d: Deciding, waiter: WaiterRow) -> bool:
 
 def _grant_others_of(d: Deciding, requests: tuple[LockRequest, ...], holder: str) -> None:
     """L5: whoever holds a lock now waits for it no more with its other requests, and may have all of theirs."""
-    if not d.state.waiters:
-        return
-    for request in requests:
-        _grant_own(d, request.resource, holder)
+    if d.state.waiters:
+        _grant_own(d, [request.resource for request in requests], holder)
 
 
-def _grant_own(d: Deciding, resource: str, holder: str) -> None:
-    """What a holder waits for on a resource, as far as it is free."""
-    places = d.state.index.places
-    for sequence in sorted(d.state.index.waiting.get((resource, holder), ()), key=lambda each: places[each].key):
+def _grant_own(d: Deciding, resources: list[str], holder: str) -> None:
+    """What a holder waits for on some resources, as far as it is free."""
+    index = d.state.index
+    own = {sequence for resource in resources for sequence in index.waiting.get((resource, holder), ())}
+    for sequence in sorted(own, key=lambda each: index.places[each].key):
         _grant_place(d, sequence)
 
 
