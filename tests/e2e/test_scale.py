@@ -1,4 +1,4 @@
-"""A crowd on one machine: a thousand connected agents, twenty thousand queued tasks, and everybody keeps their session."""
+"""A crowd on one machine: a thousand connected agents, twenty thousand queued tasks, and no session lost."""
 
 from __future__ import annotations
 
