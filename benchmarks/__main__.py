@@ -12,6 +12,9 @@ from benchmarks import (
     blog,
     core_decisions,
     fan_out,
+    footprint,
+    history,
+    idle_agents,
     makespan,
     publish_batches,
     report,
@@ -32,13 +35,21 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Figure]]] = {
     "overhead": task_overhead.measure,
     "makespan": makespan.measure,
     "blog": blog.measure,
+    "history": history.measure,
+    "footprint": footprint.measure,
+    "idle": idle_agents.measure,
 }
 
 
 def main() -> int:
     """The entry point."""
     arguments = _arguments()
-    settings = Settings(rounds=arguments.rounds, seconds=arguments.seconds, loop=arguments.loop)
+    settings = Settings(
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        loop=arguments.loop,
+        history_events=arguments.history_events,
+    )
     began = time.monotonic()
     figures: list[Figure] = []
     for name in arguments.only or BENCHMARKS:
@@ -57,6 +68,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of each benchmark: its ceiling, then Concert (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, without its warm-up (2)")
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "--history-events", type=int, default=200_000, metavar="N", help="of the long past in `history` (200000)"
+    )
     parser.add_argument("--loop", choices=LOOPS, default=LOOP_DEFAULT, help=f"of every process ({LOOP_DEFAULT})")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where the record goes (benchmarks/results/)")
     return parser.parse_args()

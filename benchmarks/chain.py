@@ -16,8 +16,9 @@ CAPABILITY = "nothing"
 class Chain:
     """The agent's side and the submitter's, over one session."""
 
-    def __init__(self, namespace: str, tasks: int) -> None:
+    def __init__(self, namespace: str, tasks: int, request_prefix: str = "") -> None:
         self._tasks = tasks
+        self._request_id = f"{request_prefix}chain"
         spec = agent_pb2.AgentSpec(agent_name="idler", capabilities=[agent_pb2.Capability(name=CAPABILITY)])
         self.hello = hello_frame(namespace, spec)
         self._correlation_id = 0
@@ -27,7 +28,9 @@ class Chain:
         await call.write(self.hello)
         await call.read()
         began = time.perf_counter()
-        await call.write(self._frame(submit_run=run_service_pb2.SubmitRunRequest(request_id="chain", run=self._run())))
+        await call.write(
+            self._frame(submit_run=run_service_pb2.SubmitRunRequest(request_id=self._request_id, run=self._run()))
+        )
         left = self._tasks + 1
         while left:
             frame = await call.read()

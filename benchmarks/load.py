@@ -40,6 +40,8 @@ class Load:
     """commands, calls, readers, or chain."""
     address: str
     namespace: str
+    prefix: str = ""
+    """Of request ids, so that no load repeats the requests of another; the namespace when empty."""
     seconds: float = 2.0
     warm_up_seconds: float = 0.4
     in_flight: int = 32
@@ -55,6 +57,11 @@ class Load:
     """For chain: how many tasks follow one another."""
     echoed: bool = False
     """Whether the answers are a ceiling's, which echoes, and say nothing."""
+
+    @property
+    def request_prefix(self) -> str:
+        """What its request ids begin with."""
+        return f"{self.prefix or self.namespace}-"
 
 
 class LoadFailed(Exception):  # noqa: N818
@@ -125,7 +132,7 @@ async def send_commands(connection: Any, load: Load, count: Count, kept: list[by
     call = connection.stream_stream(CONNECT)()
     await call.write(frames.hello_frame(load.namespace))
     await call.read()
-    commands = frames.publish_commands(load.events, f"{load.namespace}-")
+    commands = frames.publish_commands(load.events, load.request_prefix)
     pool = frames.Pool(commands, max(1000, AHEAD_BYTES // (100 * load.events)))
     owed = load.in_flight
     may_send = asyncio.Event()
@@ -173,7 +180,7 @@ def check_replies(kept: list[bytes]) -> None:
 async def put_calls(load: Load) -> dict[str, Any]:
     """Unary calls over one connection, `in_flight` of them."""
     count, kept = Count(load), list[bytes]()
-    requests = frames.publish_requests(load.namespace, load.events, f"{load.namespace}-")
+    requests = frames.publish_requests(load.namespace, load.events, load.request_prefix)
     pool = frames.Pool(requests, 50_000)
     async with channel(load) as connection:
         publish = connection.unary_unary(PUBLISH)
@@ -303,7 +310,7 @@ async def put_chain(load: Load) -> dict[str, Any]:
 
     async with channel(load) as connection:
         call = connection.stream_stream(CONNECT)()
-        chain = Chain(load.namespace, load.tasks)
+        chain = Chain(load.namespace, load.tasks, load.request_prefix)
         seconds = await (bounce(call, chain) if load.echoed else chain.complete(call))
         call.cancel()
     return {"ms_per_task": seconds * 1000 / load.tasks, "total": load.tasks}

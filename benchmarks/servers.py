@@ -59,12 +59,18 @@ def serving(module: str, arguments: Sequence[str], environment: Mapping[str, str
 
 
 @contextlib.contextmanager
-def concert(loop: str, data_parent: Path | None = None) -> Iterator[Server]:
-    """A coordinator on an empty data directory of its own, on a real disk."""
-    with tempfile.TemporaryDirectory(prefix="concert-bench-", dir=data_parent or _disk()) as data:
-        arguments = ["--listen", "127.0.0.1:0", "--data-dir", data]
-        with serving("coordinator_service", arguments, {"CONCERT_EVENT_LOOP": loop}) as server:
+def concert(loop: str, data_parent: Path | None = None, *, data: Path | None = None) -> Iterator[Server]:
+    """A coordinator on an empty data directory of its own, on a real disk, or on one that is there."""
+    if data is None:
+        with (
+            tempfile.TemporaryDirectory(prefix="concert-bench-", dir=data_parent or disk()) as empty,
+            concert(loop, data=Path(empty)) as server,
+        ):
             yield server
+        return
+    arguments = ["--listen", "127.0.0.1:0", "--data-dir", str(data)]
+    with serving("coordinator_service", arguments, {"CONCERT_EVENT_LOOP": loop}) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -85,7 +91,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _disk() -> Path:
+def disk() -> Path:
     """Where data directories go: beside the results, because /tmp is memory on many systems."""
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)

@@ -16,6 +16,8 @@ class Settings:
     """Each a measurement of the ceiling and one of Concert, in turn."""
     seconds: float = 2.0
     """Of each measurement, without its warm-up."""
+    history_events: int = 200_000
+    """Of the long past that is compared with a short one."""
     loop: str = LOOP_DEFAULT
     token: str = field(default_factory=lambda: secrets.token_hex(3))
     """Keeps the namespaces of this run apart."""

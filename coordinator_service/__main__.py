@@ -65,10 +65,10 @@ def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]
 
 
 async def _serve(settings: Settings) -> None:
+    gc.set_threshold(*GC_THRESHOLDS)
     server = CoordinatorServer(settings)
     await server.start()
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
     stopping = _Stopping()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_policies)
     store = settings.event_store if settings.event_store == "memory" else str(settings.sqlite_path)

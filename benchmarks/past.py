@@ -1,0 +1,135 @@
+"""A namespace with a past: a log of many events, as decisions of the core made them, and what is left in memory of it.
+
+A few events of everything, again and again: events published, state updated, locks taken and given back, runs of one
+task. Time passes in it, so that what is over is evicted as it would be: after the first hour as much is left as ever
+will be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from benchmarks.core_decisions import Core
+from coordinator_service.config import SQLITE_FILE
+from coordinator_service.core import commands
+from coordinator_service.core.answers import Acquired
+from coordinator_service.core.commands import Caller, Command
+from coordinator_service.core.decide import decide
+from coordinator_service.core.events import Event
+from coordinator_service.core.rejections import Rejection
+from coordinator_service.core.specs import LockRequest, RunSpec, StateChange, StateUpdate, TaskSpec, TaskTarget
+from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.values import NS_PER_MS, MergeStrategy
+from coordinator_service.log.base import Batch, EventLog, Snapshot
+from coordinator_service.log.codec import EventCodec, frame
+from coordinator_service.log.sqlite import SqliteStore
+from coordinator_service.snapshots import Fold, encode_tables, fold_start
+
+NAMESPACE = "default"
+KEYS = 1_000
+BATCH_EVENTS = 100
+"""Events of one append: about what a busy coordinator commits at once."""
+STEP_NS = 20 * NS_PER_MS
+"""From one decision to the next: fifty a second."""
+EVENTS_PER_STEP = 2
+"""About as many events a decision leaves on average: to know when the past has to begin."""
+
+
+class Past(Core):
+    """Decides, and hands over the events."""
+
+    def __init__(self, began_ns: int) -> None:
+        self.events: list[Event] = []
+        self._past_ns = began_ns
+        super().__init__()
+
+    def decide(self, command: Command, who: str = "nobody") -> object:
+        """As Core.decide, a step of time later."""
+        self._past_ns += STEP_NS
+        caller: Caller = self._caller(getattr(self, who, 0))
+        decision = decide(self.state, command, caller, self._past_ns)
+        if isinstance(decision.answer, Rejection):
+            raise decision.answer
+        self.events += decision.events
+        return decision.answer
+
+    def cycle(self, number: int) -> None:
+        """A few events of everything."""
+        self.decide(commands.Publish(drafts=(commands.EventDraft(name="page_built", data=b'{"page":1}'),)), "client")
+        update = StateUpdate(key=f"site/pages/{number % KEYS}", value={"built": float(number)})
+        change = StateChange(updates=(update,), strategy=MergeStrategy.REPLACE)
+        self.decide(commands.UpdateState(change=change), "client")
+        locked = self.decide(commands.Acquire(requests=(LockRequest(resource="door"),)), "client")
+        assert isinstance(locked, Acquired)
+        self.decide(commands.Release(fencing_tokens=(locked.grants[0].fencing_token,)), "client")
+        task = TaskSpec(task_id="build", target=TaskTarget(capability="work"))
+        self.decide(commands.SubmitRun(spec=RunSpec(tasks=(task,))), "client")
+        [token] = self.state.attempts
+        self.decide(commands.StartTask(attempt_token=token), "agent")
+        self.decide(commands.CompleteTask(attempt_token=token), "agent")
+
+
+def write(directory: Path, events: int) -> None:
+    """Makes a store in a directory whose log has about so many events, the last of them now, and two snapshots."""
+    asyncio.run(_write(directory, events))
+
+
+async def _write(directory: Path, events: int) -> None:
+    store = SqliteStore(directory / SQLITE_FILE)
+    log = await store.open(NAMESPACE)
+    epoch = await log.claim("past")
+    codec = EventCodec(NAMESPACE, (await log.ends()).log_id)
+    past = Past(time.time_ns() - events // EVENTS_PER_STEP * STEP_NS)
+    written = number = 0
+    appends: list[asyncio.Task[None]] = []
+    while written < events:
+        while len(past.events) < BATCH_EVENTS:
+            past.cycle(number)
+            number += 1
+        written += len(past.events)
+        appends.append(asyncio.create_task(log.append(_batch(past.events, codec), epoch)))
+        past.events.clear()
+        if len(appends) == 50:
+            await asyncio.gather(*appends)
+            appends.clear()
+    await asyncio.gather(*appends)
+    await save_snapshots(log, epoch)
+    await store.close()
+
+
+def _batch(events: list[Event], codec: EventCodec) -> Batch:
+    return Batch(
+        first_sequence=events[0].sequence,
+        last_sequence=events[-1].sequence,
+        time_ns=events[-1].time_ns,
+        events=b"".join([frame(codec.encode(event)) for event in events]),
+    )
+
+
+async def save_snapshots(log: EventLog, epoch: int) -> None:
+    """Two, as a coordinator leaves them: the newer a few thousand events before the end."""
+    last = (await log.ends()).last_sequence
+    fold = await fold_start(log)
+    for sequence in (last * 9 // 10, last - min(5_000, last // 20)):
+        await _fold_to(log, fold, sequence)
+        data = encode_tables(fold.state.tables(), fold.metrics)
+        await log.save_snapshot(Snapshot(sequence=fold.state.sequence, hash=fold.hash, data=data), epoch)
+
+
+async def _fold_to(log: EventLog, fold: Fold, sequence: int) -> None:
+    while fold.state.sequence < sequence:
+        for stored in await log.read(fold.state.sequence):
+            if fold.state.sequence < sequence:
+                await fold.through([stored])
+
+
+def left_in_memory(state: NamespaceState) -> dict[str, int]:
+    """What a past has left."""
+    return {
+        "runs": len(state.runs),
+        "requests": len(state.requests),
+        "keys": len(state.entries),
+        "evicted_runs": len(state.evicted),
+    }
