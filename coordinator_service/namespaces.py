@@ -16,6 +16,7 @@ from coordinator_service.core.commands import (
     Command,
     EndSession,
     ExpireLock,
+    RetryRun,
     StartOwner,
     WithdrawRequest,
 )
@@ -357,7 +358,11 @@ class LocalNamespace:
         except Rejection as failure:
             respond(failure)
             return
-        respond(evicted.answer())
+        outcome = evicted.answer()
+        if isinstance(outcome, RetryRun):
+            self.sequencer.submit(outcome, asked.caller, respond)
+        else:
+            respond(outcome)
 
     async def _check_position(self, after: int, log_id: str, field: str) -> None:
         """E4: that a cursor lies in this log, which has all that comes after it."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from coordinator_service.core.commands import Explain, GetRun, GetTaskResult
+from coordinator_service.core.commands import COORDINATOR, Caller, Explain, GetRun, GetTaskResult, RetryRun
 from coordinator_service.core.events import (
     AgentRegistered,
     ConflictDetected,
     Event,
+    RunRetried,
     RunSubmitted,
     StateUpdated,
 )
@@ -73,6 +74,15 @@ class RunAccepted:
 
 
 @value
+class RunAgain:
+    """The run has begun again."""
+
+    generation: int
+    sequence: int
+    replayed: bool = False
+
+
+@value
 class Acquired:
     """The locks are held, in the order of the requests."""
 
@@ -100,12 +110,16 @@ class Recall:
 
 @value
 class FromLog:
-    """What was asked for is no longer in memory: read these events and give them to an EvictedRun."""
+    """What was asked for is no longer in memory: read these events and give them to an EvictedRun.
 
-    command: GetRun | GetTaskResult | Explain
+    A RetryRun is then to be asked again, by the same caller, with what they say.
+    """
+
+    command: GetRun | GetTaskResult | RetryRun | Explain
     first_sequence: int
     last_sequence: int
     sequence: int
+    caller: Caller = COORDINATOR
 
 
 @value
@@ -216,6 +230,7 @@ Answer: TypeAlias = (
     | Published
     | SessionOpened
     | RunAccepted
+    | RunAgain
     | Acquired
     | Waiting
     | Recall
@@ -243,6 +258,8 @@ def recalled(events: Sequence[Event]) -> Answer | Rejection:
             return _conflict_recalled(events, event, payload)
         if isinstance(payload, RunSubmitted):
             return RunAccepted(run_id=event.run_id, sequence=event.sequence, replayed=True)
+        if isinstance(payload, RunRetried):
+            return RunAgain(generation=payload.generation, sequence=event.sequence, replayed=True)
         if isinstance(payload, AgentRegistered):
             return SessionOpened(
                 session_id=event.sequence,

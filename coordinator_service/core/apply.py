@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coordinator_service.core import (
+    added_tasks,
     agents,
     attempts,
     circuits,
@@ -13,6 +14,7 @@ from coordinator_service.core import (
     custom_events,
     deadlines,
     events,
+    generations,
     lock_tables,
     ownership,
     policies,
@@ -40,6 +42,10 @@ _APPLIERS: dict[type, Callable[[NamespaceState, events.Event, Any], None]] = {
     events.AgentDraining: agents.apply_draining,
     events.RunSubmitted: runs.apply_submitted,
     events.TaskAdded: runs.apply_task_added,
+    events.RunExtended: added_tasks.apply_extended,
+    events.RunRetried: generations.apply_retried,
+    events.RunRestated: generations.apply_restated,
+    events.TaskRestated: generations.apply_task_restated,
     events.RunCancelled: runs.apply_cancelled,
     events.RunCompleted: runs.apply_completed,
     events.TaskSkipped: runs.apply_skipped,

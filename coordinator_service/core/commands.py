@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from coordinator_service.core.events import RunRestated, TaskRestated
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.specs import (
     AgentCapabilities,
@@ -19,6 +20,7 @@ from coordinator_service.core.specs import (
     RunSpec,
     StateChange,
     TaskError,
+    TaskSpec,
 )
 from coordinator_service.core.values import JsonValue, RunStatus, value
 
@@ -157,6 +159,28 @@ class CancelRun:
     """Stop a run (R12)."""
 
     run_id: str
+
+
+@value
+class AddTasks:
+    """Add tasks to a run that lives, all or none; last closes an open one (R15)."""
+
+    run_id: str
+    tasks: tuple[TaskSpec, ...] = ()
+    last: bool = False
+
+
+@value
+class RetryRun:
+    """Run everything again that did not succeed (R15).
+
+    The rest is what the shell read back of a run that is no longer in memory: None when it did not.
+    """
+
+    run_id: str
+    restated: RunRestated | None = None
+    restated_tasks: tuple[TaskRestated, ...] = ()
+    traceparent: str = ""
 
 
 @value
@@ -349,6 +373,8 @@ Command: TypeAlias = (
     | SubmitRun
     | PlanRun
     | CancelRun
+    | AddTasks
+    | RetryRun
     | StartTask
     | ProgressTask
     | CompleteTask

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from coordinator_service.core import (
+    added_tasks,
     agents,
     attempts,
     commands,
     custom_events,
     deadlines,
     explain,
+    generations,
     locks,
     ownership,
     policies,
@@ -51,6 +53,8 @@ _DECIDERS: dict[type, Callable[[Deciding, Any], Answer]] = {
     commands.SubmitRun: runs.decide_submit,
     commands.PlanRun: runs.plan,
     commands.CancelRun: runs.decide_cancel,
+    commands.AddTasks: added_tasks.decide_add,
+    commands.RetryRun: generations.decide_retry,
     commands.StartTask: attempts.decide_start,
     commands.ProgressTask: attempts.decide_progress,
     commands.CompleteTask: attempts.decide_complete,
@@ -74,7 +78,14 @@ _DECIDERS: dict[type, Callable[[Deciding, Any], Answer]] = {
     commands.Explain: explain.explain,
 }
 
-_FENCED = (commands.Publish, commands.SubmitRun, commands.Acquire, commands.UpdateState)
+_FENCED = (
+    commands.Publish,
+    commands.SubmitRun,
+    commands.AddTasks,
+    commands.RetryRun,
+    commands.Acquire,
+    commands.UpdateState,
+)
 """Commands that count only while the session and the attempt they are made in live (L8). Release always passes."""
 
 
@@ -92,7 +103,7 @@ def decide(state: NamespaceState, command: Command, caller: Caller, now_ns: int)
     except Rejection as rejection:
         answer = rejection
     index = state.index
-    if (index.stirred or index.opened or index.freed) and (d.events or not caller.request_id):
+    if (index.stirred or index.opened or index.freed or index.held_up) and (d.events or not caller.request_id):
         scheduler.settle(d)
     if d.events:
         _seal(state, d.events)

@@ -25,7 +25,15 @@ from coordinator_service.core.specs import (
     TaskError,
     TaskSpec,
 )
-from coordinator_service.core.values import ConflictStrategy, LockMode, MergeStrategy, RunStatus, row, value
+from coordinator_service.core.values import (
+    ConflictStrategy,
+    LockMode,
+    MergeStrategy,
+    RunStatus,
+    TaskStatus,
+    row,
+    value,
+)
 
 
 class EventType(IntEnum):
@@ -49,14 +57,18 @@ class EventType(IntEnum):
     AGENT_DRAINING = 26
     RUN_SUBMITTED = 30
     TASK_ADDED = 31
+    RUN_RETRIED = 32
     RUN_COMPLETED = 33
     RUN_CANCELLED = 34
+    RUN_EXTENDED = 35
+    RUN_RESTATED = 36
     TASK_ASSIGNED = 40
     TASK_PROGRESSED = 41
     TASK_CANCEL_REQUESTED = 42
     TASK_RETRY_SCHEDULED = 43
     TASK_SKIPPED = 44
     TASK_CANCELLED = 45
+    TASK_RESTATED = 46
     RESOURCE_REQUEST_TIMED_OUT = 50
     RESOURCE_REQUEST_REFUSED = 51
     RESOURCE_REQUEST_WITHDRAWN = 52
@@ -316,6 +328,60 @@ class TaskAdded:
 
 
 @value
+class RunExtended:
+    """Tasks were added to a run: each follows. last closes a run that was open."""
+
+    type: ClassVar[EventType] = EventType.RUN_EXTENDED
+    tasks: int
+    last: bool = False
+
+
+@value
+class RunRetried:
+    """A run that was over begins again, with everything of it that did not succeed."""
+
+    type: ClassVar[EventType] = EventType.RUN_RETRIED
+    generation: int
+    tasks: int
+    deadline_ns: int
+
+
+@value
+class RunRestated:
+    """A run that was no longer in memory, said again: its tasks follow, and then its next generation."""
+
+    type: ClassVar[EventType] = EventType.RUN_RESTATED
+    spec: RunSpec
+    tasks: int
+    generation: int
+    status: RunStatus
+    principal: str = ""
+    submitted_at_ns: int = 0
+    open: bool = False
+
+
+@value
+class TaskRestated:
+    """A task of a restated run, with its result where it has one, else with its input."""
+
+    type: ClassVar[EventType] = EventType.TASK_RESTATED
+    spec: TaskSpec
+    status: TaskStatus
+    depends_on: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    group: int = 0
+    attempts: int = 0
+    attempt_token: int = 0
+    agent_id: str = ""
+    agent_name: str = ""
+    ready_at_ns: int = 0
+    assigned_at_ns: int = 0
+    finished_at_ns: int = 0
+    result: bytes | None = None
+    result_sequence: int = 0
+
+
+@value
 class RunCompleted:
     """Every task of a run is over."""
 
@@ -458,6 +524,10 @@ Payload: TypeAlias = (
     | AgentDraining
     | RunSubmitted
     | TaskAdded
+    | RunExtended
+    | RunRetried
+    | RunRestated
+    | TaskRestated
     | RunCompleted
     | RunCancelled
     | TaskAssigned

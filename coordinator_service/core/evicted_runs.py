@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from coordinator_service.core import attempts, events, explain, runs, scheduler, views
+from coordinator_service.core import added_tasks, attempts, events, explain, generations, runs, scheduler, views
 from coordinator_service.core.answers import Explained, FromLog, ResultRead, RunRead
-from coordinator_service.core.commands import Explain, GetRun
+from coordinator_service.core.commands import Explain, GetRun, RetryRun
 from coordinator_service.core.rejections import NotFound, Rejection
 from coordinator_service.core.specs import AgentSpec
 from coordinator_service.core.state import AgentRow, NamespaceState
@@ -27,6 +27,10 @@ _FOLDED: dict[type, Callable[[NamespaceState, events.Event, Any], None]] = {
     events.TaskCancelled: runs.apply_task_cancelled,
     events.RunCancelled: runs.apply_cancelled,
     events.RunCompleted: runs.apply_completed,
+    events.RunExtended: added_tasks.apply_extended,
+    events.RunRetried: generations.apply_retried,
+    events.RunRestated: generations.apply_restated,
+    events.TaskRestated: generations.apply_task_restated,
 }
 
 
@@ -47,12 +51,15 @@ class EvictedRun:
                 self._state.agents.setdefault(event.agent_id, _stand_in(event))
             applier(self._state, event, event.payload)
 
-    def answer(self) -> RunRead | ResultRead | Explained | Rejection:
-        """What was asked, once every event up to the run's last was taken."""
+    def answer(self) -> RunRead | ResultRead | Explained | RetryRun | Rejection:
+        """What was asked, once every event up to the run's last was taken; or the command with what it lacked (D8)."""
         command = self._asked.command
         run = self._state.runs.get(command.run_id)
         if run is None:
             return NotFound("run", command.run_id)
+        if isinstance(command, RetryRun):
+            restated, tasks = generations.restatement(run)
+            return replace(command, restated=restated, restated_tasks=tasks, traceparent=run.traceparent)
         if isinstance(command, GetRun):
             return RunRead(run=views.view_run(run, with_tasks=True), sequence=self._asked.sequence)
         try:

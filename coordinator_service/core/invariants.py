@@ -93,11 +93,13 @@ def _check_run(state: NamespaceState, run: RunRow) -> None:
             for each in task.depends_on:
                 done = run.tasks[each].status is TaskStatus.SUCCEEDED
                 _require(done, 3, f"{run.run_id}/{task_id} is {task.status.name} but {each} has not succeeded")
-            for each in task.after:
+            # What succeeded in an earlier generation is not done again after what is.
+            done_before = run.generation > 1 and task.status is TaskStatus.SUCCEEDED
+            for each in () if done_before else task.after:
                 _require(run.tasks[each].status.over, 3, f"{run.run_id}/{task_id} started before {each} was over")
         if task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING):
             _require(task.attempt_token in state.attempts, 4, f"{run.run_id}/{task_id} runs without an attempt")
-    over = all(task.status.over for task in run.tasks.values()) and bool(run.tasks)
+    over = all(task.status.over for task in run.tasks.values()) and not (run.open and not run.cancel_reason)
     _require(run.status.over == over, 8, f"{run.run_id} is {run.status.name} but its tasks say otherwise")
 
 

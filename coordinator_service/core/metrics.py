@@ -234,11 +234,15 @@ def _run_submitted(metrics: Metrics, _state: NamespaceState, event: Event, _payl
     metrics.runs_active[event.run_id] = None
 
 
+def _run_retried(metrics: Metrics, _state: NamespaceState, event: Event, _payload: events.RunRetried) -> None:
+    metrics.runs_active[event.run_id] = None
+
+
 def _run_completed(metrics: Metrics, state: NamespaceState, event: Event, payload: events.RunCompleted) -> None:
     metrics.runs_active.pop(event.run_id, None)
     status = int(payload.status)
     metrics.runs_over[status] = metrics.runs_over.get(status, 0) + 1
-    metrics.makespans.add(event.time_ns - state.runs[event.run_id].submitted_at_ns)
+    metrics.makespans.add(event.time_ns - state.runs[event.run_id].began_at_ns)
 
 
 def _requested(metrics: Metrics, state: NamespaceState, event: Event, payload: events.ResourceRequested) -> None:
@@ -295,6 +299,7 @@ _COUNTERS: dict[type, Callable[[Metrics, NamespaceState, Event, Any], None]] = {
     events.AgentFailed: _failed,
     events.TaskCancelled: _cancelled,
     events.RunSubmitted: _run_submitted,
+    events.RunRetried: _run_retried,
     events.RunCompleted: _run_completed,
     events.ResourceRequested: _requested,
     events.ResourceAcquired: _acquired,

@@ -17,6 +17,7 @@
     ├── LockUpgrade          FAILED_PRECONDITION  LOCK_UPGRADE
     ├── LockLost             FAILED_PRECONDITION  LOCK_LOST
     ├── RunOver              FAILED_PRECONDITION  RUN_OVER
+    ├── RunNotRetryable      FAILED_PRECONDITION  RUN_NOT_RETRYABLE
     ├── NoSession            FAILED_PRECONDITION  NO_SESSION
     ├── SessionOver          FAILED_PRECONDITION  SESSION_OVER
     ├── LockTimeout          DEADLINE_EXCEEDED    LOCK_TIMEOUT
@@ -220,6 +221,17 @@ class RunOver(Rejection):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} is over")
+        self.run_id = run_id
+
+
+class RunNotRetryable(Rejection):
+    """The run cannot begin again: it is not over, or has nothing left to do (R15)."""
+
+    code = "FAILED_PRECONDITION"
+    reason = "RUN_NOT_RETRYABLE"
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(f"run {run_id} cannot be tried again: {why}")
         self.run_id = run_id
 
 

@@ -15,6 +15,7 @@ from coordinator_service.core.events import (
     RunSubmitted,
     TaskAdded,
     TaskCancelled,
+    TaskRestated,
     TaskSkipped,
 )
 from coordinator_service.core.graph import Node
@@ -61,20 +62,25 @@ def decide_submit(d: Deciding, command: SubmitRun) -> RunAccepted:
         RunSubmitted(
             spec=replace(spec, run_id=run_id, tasks=(), agents=()),
             tasks=len(nodes),
-            deadline_ns=d.now_ns + _timeout_ns(state, spec, nodes),
+            deadline_ns=d.now_ns + timeout_ns(state, spec, [node.spec for node in nodes]),
         ),
         reason=reasons.CALLER,
         about=subjects.Subject(run_id=run_id),
         metadata=spec.metadata,
     )
+    add_nodes(d, state.runs[run_id], nodes, submitted)
+    return RunAccepted(run_id=run_id, sequence=submitted.sequence)
+
+
+def add_nodes(d: Deciding, run: RunRow, nodes: list[Node], cause: Event) -> None:
+    """A TASK_ADDED for each."""
     for node in nodes:
         d.emit(
             TaskAdded(spec=node.spec, depends_on=node.depends_on, after=node.after, group=node.group),
             reason=reasons.CALLER,
-            cause=submitted.sequence,
-            about=subjects.Subject(run_id=run_id, task_id=node.spec.task_id),
+            cause=cause.sequence,
+            about=subjects.of_run(run, node.spec.task_id),
         )
-    return RunAccepted(run_id=run_id, sequence=submitted.sequence)
 
 
 def plan(d: Deciding, command: PlanRun) -> Planned:
@@ -122,30 +128,30 @@ def cancel(d: Deciding, run: RunRow, status: RunStatus, reason: str, cause: int 
     running = [task.attempt_token for task in run.tasks.values() if task.status is TaskStatus.RUNNING]
     for token in running:
         attempts.request_stop(d, d.state.attempts[token], reason, cancelled.sequence)
-    _complete_if_over(d, run, cancelled)
+    complete_if_over(d, run, cancelled)
 
 
 def settle(d: Deciding, run: RunRow, ended: Event) -> None:
     """A task of the run may be over: what depended on it in vain is skipped, and the run ends with its last task."""
     task = run.tasks[ended.task_id]
     if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED) and not run.cancel_reason:
-        _skip_downstream(d, run, ended)
+        skip_downstream(d, run, ended, ended.task_id)
         if run.spec.fail_fast:
             cancel(d, run, RunStatus.UNSPECIFIED, reasons.FAIL_FAST, ended.sequence)
             return
-    _complete_if_over(d, run, ended)
+    complete_if_over(d, run, ended)
 
 
-def _skip_downstream(d: Deciding, run: RunRow, failed: Event) -> None:
-    """R10: everything downstream by depends_on is SKIPPED, naming the cause."""
-    causes = [(failed.task_id, failed.sequence)]
+def skip_downstream(d: Deciding, run: RunRow, over: Event, failed_task_id: str) -> None:
+    """R10: everything downstream by depends_on of a task that is over is SKIPPED, naming the one that failed."""
+    causes = [(over.task_id, over.sequence)]
     for cause_id, cause_sequence in causes:
         for dependent_id in d.state.index.dependents.get((run.run_id, cause_id), ()):
             dependent = run.tasks[dependent_id]
             if dependent.status.over or cause_id not in dependent.depends_on:
                 continue
             skipped = d.emit(
-                TaskSkipped(cause_task_id=failed.task_id),
+                TaskSkipped(cause_task_id=failed_task_id),
                 reason=reasons.DEPENDENCY_FAILED,
                 cause=cause_sequence,
                 about=subjects.of_run(run, dependent_id),
@@ -153,14 +159,15 @@ def _skip_downstream(d: Deciding, run: RunRow, failed: Event) -> None:
             causes.append((dependent_id, skipped.sequence))
 
 
-def _complete_if_over(d: Deciding, run: RunRow, cause: Event) -> None:
-    if run.unfinished or run.status.over:
+def complete_if_over(d: Deciding, run: RunRow, cause: Event) -> None:
+    """R13: the run ends with its last task; one that is open only when it is closed or stopped (R15)."""
+    if run.unfinished or run.status.over or (run.open and not run.cancel_reason):
         return
     d.emit(
         RunCompleted(
             status=run.cancel_status or _outcome(run),
             counts=counts(run),
-            execution_time_seconds=(d.now_ns - run.submitted_at_ns) / NS_PER_SECOND,
+            execution_time_seconds=(d.now_ns - run.began_at_ns) / NS_PER_SECOND,
         ),
         reason=reasons.ALL_TASKS_OVER,
         cause=cause.sequence,
@@ -191,12 +198,14 @@ def counts(run: RunRow) -> TaskCounts:
 
 def _checked(state: NamespaceState, spec: RunSpec) -> list[Node]:
     """The tasks of a run, made from agents where it names agents (R2), resolved and checked."""
-    if bool(spec.tasks) == bool(spec.agents):
-        raise InvalidField(("run", "names either tasks or agents, and at least one"))
+    if bool(spec.tasks) == bool(spec.agents) and not (spec.open and not spec.tasks):
+        raise InvalidField(("run", "names either tasks or agents, and at least one unless it is open"))
     tasks = spec.tasks or tuple(_task_of_agent(state, name, number) for number, name in enumerate(spec.agents))
     if len(tasks) > state.limits.run_tasks_max:
         raise InvalidField(("run.tasks", f"has {len(tasks)}, the limit is {state.limits.run_tasks_max}"))
-    _check_policies(state, spec, tasks)
+    if spec.policy:
+        _check_policy(state, "run.policy", spec.policy)
+    check_policies(state, "run.tasks", tasks)
     return graph.resolve(tasks)
 
 
@@ -213,26 +222,30 @@ def _task_of_agent(state: NamespaceState, name: str, number: int) -> TaskSpec:
     )
 
 
-def _check_policies(state: NamespaceState, spec: RunSpec, tasks: tuple[TaskSpec, ...]) -> None:
-    named = [("run.policy", spec.policy)]
-    named += [(f"run.tasks[{number}].policy", task.policy) for number, task in enumerate(tasks) if task.policy]
-    for field, name in named:
-        if name and name not in state.policies:
-            raise InvalidField((field, f"there is no policy {name!r}, but {', '.join(state.policies)}"))
+def check_policies(state: NamespaceState, field: str, tasks: tuple[TaskSpec, ...]) -> None:
+    """Every policy that a task names has to be there; field is where the tasks are in the request."""
+    for number, task in enumerate(tasks):
+        if task.policy:
+            _check_policy(state, f"{field}[{number}].policy", task.policy)
+
+
+def _check_policy(state: NamespaceState, field: str, name: str) -> None:
+    if name not in state.policies:
+        raise InvalidField((field, f"there is no policy {name!r}, but {', '.join(state.policies)}"))
 
 
 def _policy_name(state: NamespaceState, run: RunSpec, task: TaskSpec) -> str:
     return policy_name(state, task.policy, run.policy, task.target.agent_name)
 
 
-def _timeout_ns(state: NamespaceState, spec: RunSpec, nodes: list[Node]) -> int:
+def timeout_ns(state: NamespaceState, spec: RunSpec, tasks: list[TaskSpec]) -> int:
     """R11: its own, else the namespace's, never below what one of its tasks may take."""
     if spec.timeout_ns is not None:
         return spec.timeout_ns
     longest = 0
-    for node in nodes:
-        policy = policy_of(state, _policy_name(state, spec, node.spec))
-        longest = max(longest, node.spec.max_execution_time_ns or policy.max_execution_time_ns or 0)
+    for task in tasks:
+        policy = policy_of(state, _policy_name(state, spec, task))
+        longest = max(longest, task.max_execution_time_ns or policy.max_execution_time_ns or 0)
     return max(state.limits.run_timeout_ms * NS_PER_MS, longest)
 
 
@@ -254,6 +267,7 @@ def apply_submitted(state: NamespaceState, event: Event, payload: RunSubmitted) 
         traceparent=event.traceparent,
         submitted_at_ns=event.time_ns,
         deadline_ns=payload.deadline_ns,
+        open=payload.spec.open,
     )
     state.add_deadline(payload.deadline_ns, "run", 0, event.run_id)
 
@@ -261,12 +275,21 @@ def apply_submitted(state: NamespaceState, event: Event, payload: RunSubmitted) 
 def apply_task_added(state: NamespaceState, event: Event, payload: TaskAdded) -> None:
     """The task is there. It waits for those it names that are not over; other tasks of the same batch may follow it."""
     run = state.runs[event.run_id]
+    task = new_task(state, run, event.sequence, payload)
+    state.tasks_live += 1
+    await_upstream(state, run, task)
+    if not task.waiting_for and all(run.tasks[each].status is TaskStatus.SUCCEEDED for each in task.depends_on):
+        scheduler.make_ready(state, run, task, event.time_ns)
+
+
+def new_task(state: NamespaceState, run: RunRow, sequence: int, payload: TaskAdded | TaskRestated) -> TaskRow:
+    """The row of a task, which has yet to be told what it waits for."""
     spec = payload.spec
     policy = _policy_name(state, run.spec, spec)
     priorities = (spec.priority, run.spec.priority, policy_of(state, policy).priority)
     task = TaskRow(
         spec=spec,
-        sequence=event.sequence,
+        sequence=sequence,
         group=payload.group,
         depends_on=payload.depends_on,
         after=payload.after,
@@ -275,14 +298,17 @@ def apply_task_added(state: NamespaceState, event: Event, payload: TaskAdded) ->
     )
     run.tasks[spec.task_id] = task
     run.tally[TaskStatus.PENDING] = run.tally.get(TaskStatus.PENDING, 0) + 1
-    state.tasks_live += 1
-    for each in (*payload.depends_on, *payload.after):
+    return task
+
+
+def await_upstream(state: NamespaceState, run: RunRow, task: TaskRow) -> None:
+    """Counts what the task has to wait for: whatever it names that is not over, or not even there yet."""
+    task.waiting_for = 0
+    for each in (*task.depends_on, *task.after):
         upstream = run.tasks.get(each)
         if upstream is None or not upstream.status.over:
             task.waiting_for += 1
-            state.index.dependents.setdefault((run.run_id, each), []).append(spec.task_id)
-    if not task.waiting_for:
-        scheduler.make_ready(state, run, task, event.time_ns)
+            state.index.dependents.setdefault((run.run_id, each), []).append(task.spec.task_id)
 
 
 def apply_skipped(state: NamespaceState, event: Event, payload: TaskSkipped) -> None:
@@ -346,9 +372,10 @@ def forget_old(state: NamespaceState) -> None:
     """D8: runs that ended long ago go, by event time. The log still has them, and where is known for a while."""
     retention_ns = state.limits.run_retention_ms * NS_PER_MS
     finished = state.index.finished_runs
-    for _, run_id in take_due(finished, state.time_ns - retention_ns):
-        run = state.runs.pop(run_id, None)
-        if run is not None:
+    for finished_at_ns, run_id in take_due(finished, state.time_ns - retention_ns):
+        run = state.runs.get(run_id)
+        if run is not None and run.status.over and run.finished_at_ns == finished_at_ns:
+            del state.runs[run_id]
             _remember_evicted(state, run)
     if finished:
         state.forget_at(finished[0][0] + retention_ns)

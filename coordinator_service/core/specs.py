@@ -154,6 +154,7 @@ class RunSpec:
     policy: str = ""
     priority: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    open: bool = False
 
 
 @value
@@ -334,6 +335,8 @@ class RunView:
     tasks: tuple[TaskView, ...]
     metadata: dict[str, str]
     traceparent: str
+    generation: int
+    open: bool
 
 
 @value

@@ -144,6 +144,15 @@ class RunRow:
     tally: dict[TaskStatus, int] = field(default_factory=dict)
     cancel_reason: str = ""
     cancel_status: RunStatus = RunStatus.UNSPECIFIED
+    generation: int = 1
+    retried_at_ns: int = 0
+    open: bool = False
+    """Whether tasks may be added to it from outside."""
+
+    @property
+    def began_at_ns(self) -> int:
+        """When its generation began."""
+        return self.retried_at_ns or self.submitted_at_ns
 
     def move(self, task: TaskRow, status: TaskStatus) -> None:
         """Gives a task of the run another status."""

@@ -195,6 +195,8 @@ def view_run(run: RunRow, *, with_tasks: bool) -> RunView:
         tasks=tuple(_view_task(task) for task in run.tasks.values()) if with_tasks else (),
         metadata=run.spec.metadata,
         traceparent=run.traceparent,
+        generation=run.generation,
+        open=run.open,
     )
 
 

@@ -31,11 +31,13 @@ from coordinator_service.rpc.operations.locks import (
 )
 from coordinator_service.rpc.operations.reports import TASK_COMPLETED, TASK_FAILED, TASK_PROGRESS, TASK_STARTED
 from coordinator_service.rpc.operations.runs import (
+    ADD_TASKS,
     CANCEL_RUN,
     GET_RUN,
     GET_TASK_RESULT,
     LIST_RUNS,
     PLAN_RUN,
+    RETRY_RUN,
     SUBMIT_RUN,
 )
 from coordinator_service.rpc.operations.state import GET_STATE, UPDATE_STATE
@@ -56,6 +58,8 @@ OPERATIONS: tuple[Operation, ...] = (
     GET_RUN,
     LIST_RUNS,
     CANCEL_RUN,
+    ADD_TASKS,
+    RETRY_RUN,
     GET_TASK_RESULT,
     DRAIN_AGENT,
     GET_AGENT,

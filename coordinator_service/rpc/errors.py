@@ -181,7 +181,7 @@ def _subject(rejection: core.Rejection) -> str:
             return rejection.resource
         case core.LockLost():
             return f"request {rejection.request_sequence}"
-        case core.RunOver():
+        case core.RunOver() | core.RunNotRetryable():
             return rejection.run_id
         case core.SessionOver():
             return f"session {rejection.session_id}"
@@ -240,6 +240,7 @@ _DETAILS: dict[type, Callable[[Any, int], Iterable[Message]]] = {
     core.LockUpgrade: _precondition,
     core.LockLost: _precondition,
     core.RunOver: _precondition,
+    core.RunNotRetryable: _precondition,
     core.NoSession: _precondition,
     core.SessionOver: _precondition,
     core.LockTimeout: _contention,

@@ -9,24 +9,26 @@ from concert.v1 import run_service_pb2 as pb
 
 from coordinator_service.core.answers import RunRead
 from coordinator_service.core.commands import Caller, GetRun
-from coordinator_service.core.events import Event, RunCompleted
+from coordinator_service.core.events import Event, RunCompleted, RunRetried
 from coordinator_service.core.rejections import NotFound
 from coordinator_service.log.mirror import fill as mirror_fill
 from coordinator_service.ports import Committed, NamespacePort
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.calls import Calls, Context
 from coordinator_service.rpc.operations.runs import (
+    ADD_TASKS,
     CANCEL_RUN,
     GET_RUN,
     GET_TASK_RESULT,
     LIST_RUNS,
     PLAN_RUN,
+    RETRY_RUN,
     SUBMIT_RUN,
     decode_get,
 )
 from coordinator_service.rpc.validation import Faults
 
-_OPERATIONS = (PLAN_RUN, SUBMIT_RUN, GET_RUN, LIST_RUNS, CANCEL_RUN, GET_TASK_RESULT)
+_OPERATIONS = (PLAN_RUN, SUBMIT_RUN, GET_RUN, LIST_RUNS, CANCEL_RUN, ADD_TASKS, RETRY_RUN, GET_TASK_RESULT)
 _WATCHER = Caller(method="WatchRun")
 _EVENTS_FIELD = 2 << 3 | 2  # WatchRunResponse.events
 
@@ -55,26 +57,30 @@ class RunServicer:
         first = await _read(port, asked)
         await context.write(_encode([], first.sequence, first))
         if not first.run.status.over:
-            await _follow(port, asked, first.sequence, context)
+            await _follow(port, asked, first, context)
 
 
-async def _follow(port: NamespacePort, asked: GetRun, after: int, context: Context) -> None:
-    follower = await port.follow(after)
+async def _follow(port: NamespacePort, asked: GetRun, first: RunRead, context: Context) -> None:
+    """Until the run is over; where it was tried again before that could be told, until that generation is."""
+    follower = await port.follow(first.sequence)
+    generation = first.run.generation
     try:
         while True:
             found = [each for each in await follower.read() if each.event.run_id == asked.run_id]
             for batch in _batches(found):
+                generation += sum(isinstance(each.event.payload, RunRetried) for each in batch)
                 if _ends(batch[-1].event):
                     last = await _read(port, asked)
-                    await context.write(_encode(batch, last.sequence, last))
-                    return
+                    if last.run.generation == generation:
+                        await context.write(_encode(batch, last.sequence, last))
+                        return
                 await context.write(_encode(batch, batch[-1].sequence))
     finally:
         follower.close()
 
 
 def _batches(found: list[Committed]) -> list[list[Committed]]:
-    """Events that travel together: up to FRAME_BYTES_MAX (a larger one alone), and none after the run is over."""
+    """Events that travel together: up to FRAME_BYTES_MAX (a larger one alone), and none after an end of the run."""
     batches: list[list[Committed]] = []
     size = limits.FRAME_BYTES_MAX
     for each in found:
@@ -82,9 +88,7 @@ def _batches(found: list[Committed]) -> list[list[Committed]]:
             batches.append([])
             size = 0
         batches[-1].append(each)
-        size += len(each.frame)
-        if _ends(each.event):
-            break
+        size = limits.FRAME_BYTES_MAX if _ends(each.event) else size + len(each.frame)
     return batches
 
 

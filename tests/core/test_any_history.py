@@ -43,21 +43,18 @@ LIMITS = st.builds(
 CIRCUIT = specs.CircuitPolicy(
     failures_max=2, failure_rate_max=0.5, attempts_min=3, window_ns=seconds(10), cool_down_ns=seconds(4)
 )
-TASKS = st.lists(
-    st.tuples(
-        st.lists(st.integers(0, 3), max_size=2, unique=True),
-        st.lists(st.integers(0, 3), max_size=1),
-        st.sampled_from(["work", "paint", "nobody"]),
-        st.lists(st.tuples(st.sampled_from(["door", "roof"]), MODES), max_size=2, unique_by=lambda each: each[0]),
-        st.none() | st.integers(0, 3),
-    ),
-    min_size=1,
-    max_size=4,
+SHAPES = st.tuples(
+    st.lists(st.integers(0, 3), max_size=2, unique=True),
+    st.lists(st.integers(0, 3), max_size=1),
+    st.sampled_from(["work", "paint", "nobody"]),
+    st.lists(st.tuples(st.sampled_from(["door", "roof"]), MODES), max_size=2, unique_by=lambda each: each[0]),
+    st.none() | st.integers(0, 3),
 )
+TASKS = st.lists(SHAPES, min_size=1, max_size=4)
 
 
-def run_spec(run_id: str, shapes: list[tuple[Any, ...]], fail_fast: bool, running_max: int) -> specs.RunSpec:
-    """A run whose tasks depend on earlier ones only."""
+def tasks_of(shapes: list[tuple[Any, ...]]) -> tuple[specs.TaskSpec, ...]:
+    """Tasks that depend on earlier ones only."""
     tasks = []
     for number, (depends_on, after, capability, locks, priority) in enumerate(shapes):
         tasks.append(
@@ -71,7 +68,12 @@ def run_spec(run_id: str, shapes: list[tuple[Any, ...]], fail_fast: bool, runnin
                 max_execution_time_ns=seconds(20),
             )
         )
-    return specs.RunSpec(run_id=run_id, tasks=tuple(tasks), fail_fast=fail_fast, running_max=running_max)
+    return tuple(tasks)
+
+
+def _upstream(spec: specs.TaskSpec, prefix: str) -> list[str]:
+    """What a task that is added depends on: others added with it, and the first of its run."""
+    return ["t0", *(f"{prefix}{each.task_id}" for each in spec.depends_on)]
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -167,8 +169,40 @@ class AnyHistory(RuleBasedStateMachine):
         request_id=REQUEST_IDS,
     )
     def submit(self, run_id: str, shapes: list[Any], fail_fast: bool, running_max: int, request_id: str) -> None:
-        spec = run_spec(run_id, shapes, fail_fast, running_max)
+        spec = specs.RunSpec(
+            run_id=run_id, tasks=tasks_of(shapes), fail_fast=fail_fast, running_max=running_max, open=len(shapes) == 2
+        )
         self.ask_by_name(commands.SubmitRun(spec=spec), COORDINATOR, request_id)
+
+    @rule(
+        run_id=RUN_IDS,
+        shapes=st.lists(SHAPES, max_size=3),
+        prefix=st.sampled_from("ab"),
+        which=st.integers(0, 99),
+        inside=st.booleans(),
+        last=st.booleans(),
+        request_id=REQUEST_IDS,
+    )
+    def add_tasks(
+        self,
+        run_id: str,
+        shapes: list[Any],
+        prefix: str,
+        which: int,
+        inside: bool,
+        last: bool,
+        request_id: str,
+    ) -> None:
+        token = self.token(which) if inside else 0
+        attempt = self.namespace.state.attempts.get(token)
+        run_id = run_id if attempt is None or which % 3 == 0 else attempt.run_id
+        added = tuple(task(f"{prefix}{each.task_id}", *_upstream(each, prefix)) for each in tasks_of(shapes))
+        caller = Caller(session_id=0 if attempt is None else attempt.session_id, attempt_token=token)
+        self.ask_by_name(commands.AddTasks(run_id=run_id, tasks=added, last=last), caller, request_id)
+
+    @rule(run_id=RUN_IDS, request_id=REQUEST_IDS)
+    def retry(self, run_id: str, request_id: str) -> None:
+        self.ask_by_name(commands.RetryRun(run_id=run_id), COORDINATOR, request_id)
 
     @rule(
         which=st.integers(0, 99),
@@ -374,6 +408,7 @@ class Walk:
         """Acts, some more often than others."""
         acts: list[tuple[int, Callable[[], None]]] = [
             (6, self.submit),
+            (3, self.grow),
             (8, self.acquire),
             (5, self.let_go),
             (4, self.update),
@@ -411,6 +446,18 @@ class Walk:
             for _ in range(below(1, 5))
         ]
         self.history.submit(f"run-{below(50)}", shapes, self.perhaps(0.2), below(2), self.any(*self.names))
+
+    def grow(self) -> None:
+        run_id = f"run-{self.random.randrange(50)}"
+        if self.perhaps(0.4):
+            self.history.retry(run_id, self.any(*self.names))
+            return
+        shapes = [([], [], "work", [], None)] * self.random.randrange(3)
+        token = self.random.randrange(100)
+        request_id = self.any(*self.names)
+        self.history.add_tasks(
+            run_id, shapes, self.any("a", "b"), token, self.perhaps(0.7), self.perhaps(0.5), request_id
+        )
 
     def acquire(self) -> None:
         self.history.acquire(

@@ -59,6 +59,7 @@ REJECTIONS = [
     core.LockUpgrade("bucket/blog", 5),
     core.LockLost(5),
     core.RunOver("r-1"),
+    core.RunNotRetryable("r-1", "it is not over"),
     core.NoSession("this needs a session"),
     core.SessionOver(5),
     core.LockTimeout(5, (GRANT,), 2),
@@ -162,6 +163,7 @@ def test_a_precondition_names_its_subject() -> None:
         (core.LockUpgrade("bucket/blog", 5), "bucket/blog"),
         (core.LockLost(6), "request 6"),
         (core.RunOver("r-1"), "r-1"),
+        (core.RunNotRetryable("r-1", "it is not over"), "r-1"),
         (core.SessionOver(7), "session 7"),
     ]:
         (violation,) = detail(to_status(rejection), error_details_pb2.PreconditionFailure).violations

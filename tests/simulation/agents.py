@@ -11,6 +11,7 @@ from coordinator_service.core import reasons
 from coordinator_service.core.answers import Acquired
 from coordinator_service.core.commands import (
     Acquire,
+    AddTasks,
     Caller,
     Command,
     CompleteTask,
@@ -250,7 +251,7 @@ class ScriptedAgent:
         try:
             outcome = await self._report(StartTask(attempt_token=token), "TaskStarted")
             while not isinstance(outcome, _GONE) and self._goes_on(token):
-                outcome = await self._work(token)
+                outcome = await self._work(task)
                 await asyncio.sleep(self.world.faults.delay(0.3 if self.world.calm else 3.0))
             if not isinstance(outcome, _GONE):
                 await self._finish(token)
@@ -260,8 +261,9 @@ class ScriptedAgent:
     def _goes_on(self, token: int) -> bool:
         return not self.world.calm and token not in self._stop_told and self.random.random() < 0.5
 
-    async def _work(self, token: int) -> Outcome | None:
-        kind = self.random.choice(("wait", "progress", "lock", "state", "publish"))
+    async def _work(self, task: pb.AgentTask) -> Outcome | None:
+        token = task.attempt_token
+        kind = self.random.choice(("wait", "progress", "lock", "state", "publish", "tasks"))
         if kind == "progress":
             progress = ProgressTask(attempt_token=token, progress=Progress(fraction=0.5))
             return await self._report(progress, "TaskProgress")
@@ -275,6 +277,9 @@ class ScriptedAgent:
         if kind == "state":
             change = choices.state_change(self.random, f"attempt {token}", base=None)
             return await self._report(UpdateState(change=change), "UpdateState", attempt=token)
+        if kind == "tasks" and self.random.random() < 0.2:
+            add = AddTasks(run_id=task.run_id, tasks=choices.added_tasks(self.random, task.task_id))
+            return await self._report(add, "AddTasks", attempt=token)
         if kind == "publish":
             drafts = choices.drafts(self.random, f"{self.agent_id}/{token}/{self.random.getrandbits(32)}")
             return await self._report(Publish(drafts=drafts), "Publish", attempt=token)

@@ -87,6 +87,19 @@ def run(random: Random, run_id: str) -> RunSpec:
     return RunSpec(tasks=tuple(tasks), **common)
 
 
+def added_tasks(random: Random, upstream: str) -> tuple[TaskSpec, ...]:
+    """A task or two that wait for another, which is there, and for each other."""
+    first, second = f"added-{random.getrandbits(24)}", f"added-{random.getrandbits(24)}"
+    target = TaskTarget(capability=random.choice(CAPABILITIES))
+    once = RetryPolicy(attempts_max=1)
+    after = Dependency(task_id=upstream)
+    tasks = (
+        TaskSpec(task_id=second, target=target, depends_on=(Dependency(task_id=first),), retry=once),
+        TaskSpec(task_id=first, target=target, after=(after,), retry=once),
+    )
+    return tasks if random.random() < 0.5 else tasks[1:]
+
+
 def _task(random: Random, number: int) -> TaskSpec:
     before = [f"t{each}" for each in range(number)]
     chosen = random.sample(before, min(len(before), random.choice((0, 1, 2))))

@@ -14,6 +14,7 @@ from coordinator_service.core.commands import (
     GetState,
     Publish,
     Release,
+    RetryRun,
     SubmitRun,
     UpdateState,
 )
@@ -67,6 +68,10 @@ class Submitter(Client):
             await self.world.persist(cancel, self.world.caller(self.name, "CancelRun", cancel))
         read = GetRun(run_id=outcome.run_id)
         await self.world.persist(read, self.world.caller(self.name, "GetRun", read))
+        if self.random.random() < 0.4:
+            await asyncio.sleep(self.random.uniform(0, 8))
+            retry = RetryRun(run_id=outcome.run_id)
+            await self.world.persist(retry, self.world.caller(self.name, "RetryRun", retry))
         if self.random.random() < 0.1:
             drain = DrainAgent(agent_id=f"agent-{self.random.randrange(4)}")
             await self.world.persist(drain, self.world.caller(self.name, "DrainAgent", drain))

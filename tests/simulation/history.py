@@ -150,6 +150,12 @@ class History:
         self._runs[event.run_id].after[event.task_id] = payload.after
         self._runs[event.run_id].capabilities[event.task_id] = payload.spec.target.capability
 
+    def _RunRetried(self, event: Event, _payload: e.RunRetried) -> None:  # noqa: N802
+        run = self._runs[event.run_id]
+        _require(run.status is not None, f"R15: {event.run_id} is tried again before it was over")
+        run.status = None
+        run.over = set(run.succeeded)
+
     def _TaskAssigned(self, event: Event, payload: e.TaskAssigned) -> None:  # noqa: N802
         run, task = self._runs[event.run_id], event.task_id
         _require(self._attached.get(payload.session_id), f"D6: {event.sequence} assigns to a detached session")

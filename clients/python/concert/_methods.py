@@ -71,6 +71,8 @@ GET_RUN = _rpc(run_service_pb2, "RunService", "GetRun", "get_run")
 LIST_RUNS = _rpc(run_service_pb2, "RunService", "ListRuns")
 WATCH_RUN = _rpc(run_service_pb2, "RunService", "WatchRun", streams=True)
 CANCEL_RUN = _rpc(run_service_pb2, "RunService", "CancelRun", "cancel_run")
+ADD_TASKS = _rpc(run_service_pb2, "RunService", "AddTasks", "add_tasks")
+RETRY_RUN = _rpc(run_service_pb2, "RunService", "RetryRun", "retry_run")
 GET_TASK_RESULT = _rpc(run_service_pb2, "RunService", "GetTaskResult", "get_task_result")
 
 ACQUIRE = _rpc(lock_service_pb2, "LockService", "Acquire", "acquire")

@@ -14,7 +14,17 @@ from concert._caller import Origin
 from concert._events import Events
 from concert._limits import LIST_ENTRIES_MAX
 from concert._lock import Mode, lock_mode
-from concert._methods import CANCEL_RUN, GET_RUN, GET_TASK_RESULT, LIST_RUNS, PLAN_RUN, SUBMIT_RUN, WATCH_RUN
+from concert._methods import (
+    ADD_TASKS,
+    CANCEL_RUN,
+    GET_RUN,
+    GET_TASK_RESULT,
+    LIST_RUNS,
+    PLAN_RUN,
+    RETRY_RUN,
+    SUBMIT_RUN,
+    WATCH_RUN,
+)
 from concert._pages import read_pages
 from concert._payload import PayloadLike, from_payload, to_payload
 from concert._time import Seconds, to_duration
@@ -142,6 +152,7 @@ def run_spec(
     policy: str = "",
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    open: bool = False,
 ) -> run_pb2.RunSpec:
     """See Client.submit_run."""
     spec = run_pb2.RunSpec(
@@ -154,6 +165,7 @@ def run_spec(
         policy=policy,
         priority=priority,
         metadata=metadata or {},
+        open=open,
     )
     if context is not None:
         spec.context.CopyFrom(to_payload(context))
@@ -199,8 +211,36 @@ class RunHandle:
         request = run_service_pb2.CancelRunRequest(run_id=self.run_id, request_id=request_id)
         return int((await self._origin.caller.call(CANCEL_RUN, request)).sequence)
 
+    async def add_tasks(self, *tasks: task_pb2.TaskSpec, last: bool = False, request_id: str = "") -> int:
+        """Adds tasks (made with `concert.task(...)`, in any order), all or none; returns the sequence of that.
+
+        Inside an attempt: to its own run. Outside: to a run that was submitted `open`, until `last` closes it; then
+        there may be no tasks. Raises DependencyCycleError, DependencyUnknown, InvalidArgument, NotFound, RunOver,
+        PermissionDenied.
+        """
+        request = run_service_pb2.AddTasksRequest(
+            request_id=request_id,
+            attempt_token=self._origin.attempt_token,
+            run_id=self.run_id,
+            tasks=tasks,
+            last=last,
+        )
+        return int((await self._origin.caller.call(ADD_TASKS, request)).sequence)
+
+    async def retry(self, request_id: str = "") -> int:
+        """Runs everything again that did not succeed; returns which try that is, from 2.
+
+        What succeeded keeps its result. Raises NotFound, RunNotRetryable (it is not over, or every task succeeded).
+        """
+        request = run_service_pb2.RetryRunRequest(
+            request_id=request_id, attempt_token=self._origin.attempt_token, run_id=self.run_id
+        )
+        return int((await self._origin.caller.call(RETRY_RUN, request)).generation)
+
     async def wait(self) -> Any:
-        """The Run when it is over, however long that takes and however often the stream breaks meanwhile."""
+        """The Run when it is over, however long that takes and however often the stream breaks meanwhile. Of a run that
+        is tried again that is its present generation.
+        """
         async with aclosing(self.watch()) as updates:
             async for update in updates:
                 if update.run is not None and update.run.status in _OVER:

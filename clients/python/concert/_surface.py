@@ -166,14 +166,16 @@ class Surface:
         policy: str = "",
         priority: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        open: bool = False,
         request_id: str = "",
     ) -> RunHandle:
         """Submits a run of `tasks` (made with `concert.task(...)`, in any order) or of `agents` (names),
         whole or not at all.
 
         `context` is handed to every task; `timeout` is for the run; `running_max` limits how many of its
-        tasks run at once. Raises DependencyCycleError, DependencyUnknown, InvalidArgument, AlreadyExists,
-        NotFound (an agent never registered).
+        tasks run at once; an `open` run may begin without tasks, and is over only after `add_tasks(last=True)`.
+        Raises DependencyCycleError, DependencyUnknown, InvalidArgument, AlreadyExists, NotFound (an agent never
+        registered).
         """
         spec = run_spec(
             tasks=tasks,
@@ -187,6 +189,7 @@ class Surface:
             policy=policy,
             priority=priority,
             metadata=metadata,
+            open=open,
         )
         return await self.runs.submit(spec, request_id)
 

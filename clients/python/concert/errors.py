@@ -20,6 +20,7 @@ ConcertError                        .code .reason .message .details
 │   ├── LockUpgrade                 held in a weaker mode: release first
 │   ├── LockLost                    the lock was held and no longer is
 │   ├── RunOver                     the run is over
+│   ├── RunNotRetryable             it is not over, or has nothing left to do
 │   ├── NoSession                   the call needs a session or an attempt
 │   └── SessionOver                 the session ended, or another stream took it
 ├── DeadlineExceeded                no answer in time
@@ -325,6 +326,12 @@ class RunOver(FailedPrecondition):
     reason = "RUN_OVER"
 
 
+class RunNotRetryable(FailedPrecondition):
+    """The run cannot be tried again: it is not over, or every task of it succeeded."""
+
+    reason = "RUN_NOT_RETRYABLE"
+
+
 class NoSession(FailedPrecondition):
     """The call needs a session or an attempt."""
 
@@ -474,6 +481,7 @@ _BY_REASON: Mapping[str, type[ConcertError]] = {
         LockUpgrade,
         LockLost,
         RunOver,
+        RunNotRetryable,
         NoSession,
         SessionOver,
         LockTimeout,

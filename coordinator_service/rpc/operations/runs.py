@@ -6,8 +6,17 @@ from typing import Any
 
 from concert.v1 import run_service_pb2 as pb
 
-from coordinator_service.core.answers import Planned, ResultRead, RunAccepted, RunRead, RunsRead
-from coordinator_service.core.commands import CancelRun, GetRun, GetTaskResult, ListRuns, PlanRun, SubmitRun
+from coordinator_service.core.answers import Planned, ResultRead, RunAccepted, RunAgain, RunRead, RunsRead
+from coordinator_service.core.commands import (
+    AddTasks,
+    CancelRun,
+    GetRun,
+    GetTaskResult,
+    ListRuns,
+    PlanRun,
+    RetryRun,
+    SubmitRun,
+)
 from coordinator_service.core.rejections import NotFound
 from coordinator_service.core.specs import RunSpec
 from coordinator_service.core.values import RunStatus
@@ -199,7 +208,38 @@ def fill_result(answer: ResultRead, _scope: Scope, response: Any) -> None:
     response.sequence = answer.sequence
 
 
-def _no_run(command: GetRun | CancelRun | GetTaskResult) -> RunRead:
+def decode_add(request: Any, _scope: Scope, faults: Faults) -> AddTasks:
+    faults.add("run_id", name_fault(request.run_id))
+    faults.add("tasks", count_fault(request.tasks, limits.TASKS_PER_RUN_MAX))
+    for number, task in enumerate(request.tasks[: limits.TASKS_PER_RUN_MAX]):
+        if faults.full:
+            break
+        _check_task(faults, f"tasks[{number}].", task)
+    if faults:
+        return AddTasks(run_id="")
+    tasks = []
+    for number, task in enumerate(request.tasks):
+        try:
+            tasks.append(from_proto(task))
+        except MirrorFault as fault:
+            faults.add(fault.within(f"tasks[{number}]").field, fault.description)
+            break
+    return AddTasks(run_id=request.run_id, tasks=tuple(tasks), last=request.last)
+
+
+def decode_retry(request: Any, _scope: Scope, faults: Faults) -> RetryRun:
+    faults.add("run_id", name_fault(request.run_id))
+    return RetryRun(run_id=request.run_id)
+
+
+def fill_again(answer: RunAgain, _scope: Scope, response: Any) -> None:
+    response.generation = answer.generation
+    response.sequence = answer.sequence
+    if answer.replayed:
+        response.replayed = True
+
+
+def _no_run(command: GetRun | CancelRun | AddTasks | RetryRun | GetTaskResult) -> RunRead:
     raise NotFound("run", command.run_id)
 
 
@@ -247,6 +287,26 @@ CANCEL_RUN = Operation(
     response=pb.CancelRunResponse,
     decode=decode_cancel,
     fill=fill_done,
+    in_absence=_no_run,
+)
+ADD_TASKS = Operation(
+    method="AddTasks",
+    service="RunService",
+    frame="add_tasks",
+    request=pb.AddTasksRequest,
+    response=pb.AddTasksResponse,
+    decode=decode_add,
+    fill=fill_done,
+    in_absence=_no_run,
+)
+RETRY_RUN = Operation(
+    method="RetryRun",
+    service="RunService",
+    frame="retry_run",
+    request=pb.RetryRunRequest,
+    response=pb.RetryRunResponse,
+    decode=decode_retry,
+    fill=fill_again,
     in_absence=_no_run,
 )
 GET_TASK_RESULT = Operation(

@@ -162,6 +162,10 @@ class TaskContext:
         """Submits a run from within this attempt; see `Client.submit_run`."""
         return await self.client.submit_run(**spec)
 
+    async def add_tasks(self, *tasks: task_pb2.TaskSpec, last: bool = False) -> int:
+        """Adds tasks to the run that this attempt is part of, all or none; see `RunHandle.add_tasks`."""
+        return await self.client.run(self.run_id).add_tasks(*tasks, last=last)
+
     # ---- for the runtime
     @property
     def staged_changes(self) -> list[state_pb2.StateChange]:

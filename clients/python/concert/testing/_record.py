@@ -127,6 +127,12 @@ class Record:
         name = run_pb2.RunStatus.Name(event.run_completed.status)
         self.statuses[event.run_id] = name.removeprefix("RUN_STATUS_")
 
+    def _retried(self, event: Any, _at: float) -> None:
+        self.statuses[event.run_id] = "RUNNING"
+        for (run_id, _), task in self.tasks.items():
+            if run_id == event.run_id and task.outcome != "succeeded":
+                task.outcome, task.cause, task.over_at, task.over_sequence = "pending", "", None, None
+
     def _added(self, event: Any, at: float) -> None:
         depends_on = tuple(event.task_added.depends_on)
         span = TaskSpan(run_id=event.run_id, task_id=event.task_id, depends_on=depends_on, added_at=at)
@@ -235,6 +241,7 @@ class Record:
 
 _TAKE: dict[str, Callable[[Record, Any, float], None]] = {
     "run_submitted": Record._submitted,
+    "run_retried": Record._retried,
     "run_completed": Record._run_over,
     "task_added": Record._added,
     "task_assigned": Record._assigned,

@@ -38,6 +38,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_CURSOR_BEHIND: _ClassVar[ErrorReason]
     ERROR_REASON_DEADLOCK: _ClassVar[ErrorReason]
+    ERROR_REASON_RUN_NOT_RETRYABLE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_DEPENDENCY_CYCLE: ErrorReason
@@ -65,6 +66,7 @@ ERROR_REASON_SESSION_OVER: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_CURSOR_BEHIND: ErrorReason
 ERROR_REASON_DEADLOCK: ErrorReason
+ERROR_REASON_RUN_NOT_RETRYABLE: ErrorReason
 
 class DependencyCycle(_message.Message):
     __slots__ = ("task_ids",)

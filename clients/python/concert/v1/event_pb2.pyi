@@ -39,14 +39,18 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_AGENT_DRAINING: _ClassVar[EventType]
     EVENT_TYPE_RUN_SUBMITTED: _ClassVar[EventType]
     EVENT_TYPE_TASK_ADDED: _ClassVar[EventType]
+    EVENT_TYPE_RUN_RETRIED: _ClassVar[EventType]
     EVENT_TYPE_RUN_COMPLETED: _ClassVar[EventType]
     EVENT_TYPE_RUN_CANCELLED: _ClassVar[EventType]
+    EVENT_TYPE_RUN_EXTENDED: _ClassVar[EventType]
+    EVENT_TYPE_RUN_RESTATED: _ClassVar[EventType]
     EVENT_TYPE_TASK_ASSIGNED: _ClassVar[EventType]
     EVENT_TYPE_TASK_PROGRESSED: _ClassVar[EventType]
     EVENT_TYPE_TASK_CANCEL_REQUESTED: _ClassVar[EventType]
     EVENT_TYPE_TASK_RETRY_SCHEDULED: _ClassVar[EventType]
     EVENT_TYPE_TASK_SKIPPED: _ClassVar[EventType]
     EVENT_TYPE_TASK_CANCELLED: _ClassVar[EventType]
+    EVENT_TYPE_TASK_RESTATED: _ClassVar[EventType]
     EVENT_TYPE_RESOURCE_REQUEST_TIMED_OUT: _ClassVar[EventType]
     EVENT_TYPE_RESOURCE_REQUEST_REFUSED: _ClassVar[EventType]
     EVENT_TYPE_RESOURCE_REQUEST_WITHDRAWN: _ClassVar[EventType]
@@ -76,14 +80,18 @@ EVENT_TYPE_AGENT_DISCONNECTED: EventType
 EVENT_TYPE_AGENT_DRAINING: EventType
 EVENT_TYPE_RUN_SUBMITTED: EventType
 EVENT_TYPE_TASK_ADDED: EventType
+EVENT_TYPE_RUN_RETRIED: EventType
 EVENT_TYPE_RUN_COMPLETED: EventType
 EVENT_TYPE_RUN_CANCELLED: EventType
+EVENT_TYPE_RUN_EXTENDED: EventType
+EVENT_TYPE_RUN_RESTATED: EventType
 EVENT_TYPE_TASK_ASSIGNED: EventType
 EVENT_TYPE_TASK_PROGRESSED: EventType
 EVENT_TYPE_TASK_CANCEL_REQUESTED: EventType
 EVENT_TYPE_TASK_RETRY_SCHEDULED: EventType
 EVENT_TYPE_TASK_SKIPPED: EventType
 EVENT_TYPE_TASK_CANCELLED: EventType
+EVENT_TYPE_TASK_RESTATED: EventType
 EVENT_TYPE_RESOURCE_REQUEST_TIMED_OUT: EventType
 EVENT_TYPE_RESOURCE_REQUEST_REFUSED: EventType
 EVENT_TYPE_RESOURCE_REQUEST_WITHDRAWN: EventType
@@ -96,7 +104,7 @@ EVENT_TYPE_POLICY_CHANGED: EventType
 EVENT_TYPE_CUSTOM: EventType
 
 class Event(_message.Message):
-    __slots__ = ("log_id", "namespace", "sequence", "event_id", "type", "agent_id", "agent_name", "run_id", "task_id", "timestamp", "cause", "reason", "traceparent", "principal", "metadata", "request", "agent_started", "agent_completed", "agent_failed", "state_updated", "resource_requested", "resource_acquired", "resource_released", "conflict_detected", "coordination_required", "owner_started", "agent_registered", "agent_updated", "agent_detached", "agent_attached", "agent_disconnected", "agent_draining", "run_submitted", "task_added", "run_completed", "run_cancelled", "task_assigned", "task_progressed", "task_cancel_requested", "task_retry_scheduled", "task_skipped", "task_cancelled", "resource_request_timed_out", "resource_request_refused", "resource_request_withdrawn", "resource_request_reattached", "conflict_resolved", "circuit_opened", "circuit_half_opened", "circuit_closed", "policy_changed", "custom")
+    __slots__ = ("log_id", "namespace", "sequence", "event_id", "type", "agent_id", "agent_name", "run_id", "task_id", "timestamp", "cause", "reason", "traceparent", "principal", "metadata", "request", "agent_started", "agent_completed", "agent_failed", "state_updated", "resource_requested", "resource_acquired", "resource_released", "conflict_detected", "coordination_required", "owner_started", "agent_registered", "agent_updated", "agent_detached", "agent_attached", "agent_disconnected", "agent_draining", "run_submitted", "task_added", "run_retried", "run_completed", "run_cancelled", "run_extended", "run_restated", "task_assigned", "task_progressed", "task_cancel_requested", "task_retry_scheduled", "task_skipped", "task_cancelled", "task_restated", "resource_request_timed_out", "resource_request_refused", "resource_request_withdrawn", "resource_request_reattached", "conflict_resolved", "circuit_opened", "circuit_half_opened", "circuit_closed", "policy_changed", "custom")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -138,14 +146,18 @@ class Event(_message.Message):
     AGENT_DRAINING_FIELD_NUMBER: _ClassVar[int]
     RUN_SUBMITTED_FIELD_NUMBER: _ClassVar[int]
     TASK_ADDED_FIELD_NUMBER: _ClassVar[int]
+    RUN_RETRIED_FIELD_NUMBER: _ClassVar[int]
     RUN_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     RUN_CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    RUN_EXTENDED_FIELD_NUMBER: _ClassVar[int]
+    RUN_RESTATED_FIELD_NUMBER: _ClassVar[int]
     TASK_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     TASK_PROGRESSED_FIELD_NUMBER: _ClassVar[int]
     TASK_CANCEL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     TASK_RETRY_SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     TASK_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     TASK_CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    TASK_RESTATED_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_REQUEST_TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_REQUEST_REFUSED_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_REQUEST_WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
@@ -190,14 +202,18 @@ class Event(_message.Message):
     agent_draining: _agent_pb2.AgentDraining
     run_submitted: _run_pb2.RunSubmitted
     task_added: _task_pb2.TaskAdded
+    run_retried: _run_pb2.RunRetried
     run_completed: _run_pb2.RunCompleted
     run_cancelled: _run_pb2.RunCancelled
+    run_extended: _run_pb2.RunExtended
+    run_restated: _run_pb2.RunRestated
     task_assigned: _task_pb2.TaskAssigned
     task_progressed: _task_pb2.TaskProgressed
     task_cancel_requested: _task_pb2.TaskCancelRequested
     task_retry_scheduled: _task_pb2.TaskRetryScheduled
     task_skipped: _task_pb2.TaskSkipped
     task_cancelled: _task_pb2.TaskCancelled
+    task_restated: _task_pb2.TaskRestated
     resource_request_timed_out: _lock_pb2.ResourceRequestTimedOut
     resource_request_refused: _lock_pb2.ResourceRequestRefused
     resource_request_withdrawn: _lock_pb2.ResourceRequestWithdrawn
@@ -208,7 +224,7 @@ class Event(_message.Message):
     circuit_closed: _circuit_pb2.CircuitClosed
     policy_changed: _policy_pb2.PolicyChanged
     custom: CustomEvent
-    def __init__(self, log_id: _Optional[str] = ..., namespace: _Optional[str] = ..., sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[int] = ..., reason: _Optional[str] = ..., traceparent: _Optional[str] = ..., principal: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request: _Optional[_Union[RequestRecord, _Mapping]] = ..., agent_started: _Optional[_Union[_task_pb2.AgentStarted, _Mapping]] = ..., agent_completed: _Optional[_Union[_task_pb2.AgentCompleted, _Mapping]] = ..., agent_failed: _Optional[_Union[_task_pb2.AgentFailed, _Mapping]] = ..., state_updated: _Optional[_Union[_state_pb2.StateUpdated, _Mapping]] = ..., resource_requested: _Optional[_Union[_lock_pb2.ResourceRequested, _Mapping]] = ..., resource_acquired: _Optional[_Union[_lock_pb2.ResourceAcquired, _Mapping]] = ..., resource_released: _Optional[_Union[_lock_pb2.ResourceReleased, _Mapping]] = ..., conflict_detected: _Optional[_Union[_state_pb2.ConflictDetected, _Mapping]] = ..., coordination_required: _Optional[_Union[_state_pb2.CoordinationRequired, _Mapping]] = ..., owner_started: _Optional[_Union[OwnerStarted, _Mapping]] = ..., agent_registered: _Optional[_Union[_agent_pb2.AgentRegistered, _Mapping]] = ..., agent_updated: _Optional[_Union[_agent_pb2.AgentUpdated, _Mapping]] = ..., agent_detached: _Optional[_Union[_agent_pb2.AgentDetached, _Mapping]] = ..., agent_attached: _Optional[_Union[_agent_pb2.AgentAttached, _Mapping]] = ..., agent_disconnected: _Optional[_Union[_agent_pb2.AgentDisconnected, _Mapping]] = ..., agent_draining: _Optional[_Union[_agent_pb2.AgentDraining, _Mapping]] = ..., run_submitted: _Optional[_Union[_run_pb2.RunSubmitted, _Mapping]] = ..., task_added: _Optional[_Union[_task_pb2.TaskAdded, _Mapping]] = ..., run_completed: _Optional[_Union[_run_pb2.RunCompleted, _Mapping]] = ..., run_cancelled: _Optional[_Union[_run_pb2.RunCancelled, _Mapping]] = ..., task_assigned: _Optional[_Union[_task_pb2.TaskAssigned, _Mapping]] = ..., task_progressed: _Optional[_Union[_task_pb2.TaskProgressed, _Mapping]] = ..., task_cancel_requested: _Optional[_Union[_task_pb2.TaskCancelRequested, _Mapping]] = ..., task_retry_scheduled: _Optional[_Union[_task_pb2.TaskRetryScheduled, _Mapping]] = ..., task_skipped: _Optional[_Union[_task_pb2.TaskSkipped, _Mapping]] = ..., task_cancelled: _Optional[_Union[_task_pb2.TaskCancelled, _Mapping]] = ..., resource_request_timed_out: _Optional[_Union[_lock_pb2.ResourceRequestTimedOut, _Mapping]] = ..., resource_request_refused: _Optional[_Union[_lock_pb2.ResourceRequestRefused, _Mapping]] = ..., resource_request_withdrawn: _Optional[_Union[_lock_pb2.ResourceRequestWithdrawn, _Mapping]] = ..., resource_request_reattached: _Optional[_Union[_lock_pb2.ResourceRequestReattached, _Mapping]] = ..., conflict_resolved: _Optional[_Union[_state_pb2.ConflictResolved, _Mapping]] = ..., circuit_opened: _Optional[_Union[_circuit_pb2.CircuitOpened, _Mapping]] = ..., circuit_half_opened: _Optional[_Union[_circuit_pb2.CircuitHalfOpened, _Mapping]] = ..., circuit_closed: _Optional[_Union[_circuit_pb2.CircuitClosed, _Mapping]] = ..., policy_changed: _Optional[_Union[_policy_pb2.PolicyChanged, _Mapping]] = ..., custom: _Optional[_Union[CustomEvent, _Mapping]] = ...) -> None: ...
+    def __init__(self, log_id: _Optional[str] = ..., namespace: _Optional[str] = ..., sequence: _Optional[int] = ..., event_id: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[int] = ..., reason: _Optional[str] = ..., traceparent: _Optional[str] = ..., principal: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request: _Optional[_Union[RequestRecord, _Mapping]] = ..., agent_started: _Optional[_Union[_task_pb2.AgentStarted, _Mapping]] = ..., agent_completed: _Optional[_Union[_task_pb2.AgentCompleted, _Mapping]] = ..., agent_failed: _Optional[_Union[_task_pb2.AgentFailed, _Mapping]] = ..., state_updated: _Optional[_Union[_state_pb2.StateUpdated, _Mapping]] = ..., resource_requested: _Optional[_Union[_lock_pb2.ResourceRequested, _Mapping]] = ..., resource_acquired: _Optional[_Union[_lock_pb2.ResourceAcquired, _Mapping]] = ..., resource_released: _Optional[_Union[_lock_pb2.ResourceReleased, _Mapping]] = ..., conflict_detected: _Optional[_Union[_state_pb2.ConflictDetected, _Mapping]] = ..., coordination_required: _Optional[_Union[_state_pb2.CoordinationRequired, _Mapping]] = ..., owner_started: _Optional[_Union[OwnerStarted, _Mapping]] = ..., agent_registered: _Optional[_Union[_agent_pb2.AgentRegistered, _Mapping]] = ..., agent_updated: _Optional[_Union[_agent_pb2.AgentUpdated, _Mapping]] = ..., agent_detached: _Optional[_Union[_agent_pb2.AgentDetached, _Mapping]] = ..., agent_attached: _Optional[_Union[_agent_pb2.AgentAttached, _Mapping]] = ..., agent_disconnected: _Optional[_Union[_agent_pb2.AgentDisconnected, _Mapping]] = ..., agent_draining: _Optional[_Union[_agent_pb2.AgentDraining, _Mapping]] = ..., run_submitted: _Optional[_Union[_run_pb2.RunSubmitted, _Mapping]] = ..., task_added: _Optional[_Union[_task_pb2.TaskAdded, _Mapping]] = ..., run_retried: _Optional[_Union[_run_pb2.RunRetried, _Mapping]] = ..., run_completed: _Optional[_Union[_run_pb2.RunCompleted, _Mapping]] = ..., run_cancelled: _Optional[_Union[_run_pb2.RunCancelled, _Mapping]] = ..., run_extended: _Optional[_Union[_run_pb2.RunExtended, _Mapping]] = ..., run_restated: _Optional[_Union[_run_pb2.RunRestated, _Mapping]] = ..., task_assigned: _Optional[_Union[_task_pb2.TaskAssigned, _Mapping]] = ..., task_progressed: _Optional[_Union[_task_pb2.TaskProgressed, _Mapping]] = ..., task_cancel_requested: _Optional[_Union[_task_pb2.TaskCancelRequested, _Mapping]] = ..., task_retry_scheduled: _Optional[_Union[_task_pb2.TaskRetryScheduled, _Mapping]] = ..., task_skipped: _Optional[_Union[_task_pb2.TaskSkipped, _Mapping]] = ..., task_cancelled: _Optional[_Union[_task_pb2.TaskCancelled, _Mapping]] = ..., task_restated: _Optional[_Union[_task_pb2.TaskRestated, _Mapping]] = ..., resource_request_timed_out: _Optional[_Union[_lock_pb2.ResourceRequestTimedOut, _Mapping]] = ..., resource_request_refused: _Optional[_Union[_lock_pb2.ResourceRequestRefused, _Mapping]] = ..., resource_request_withdrawn: _Optional[_Union[_lock_pb2.ResourceRequestWithdrawn, _Mapping]] = ..., resource_request_reattached: _Optional[_Union[_lock_pb2.ResourceRequestReattached, _Mapping]] = ..., conflict_resolved: _Optional[_Union[_state_pb2.ConflictResolved, _Mapping]] = ..., circuit_opened: _Optional[_Union[_circuit_pb2.CircuitOpened, _Mapping]] = ..., circuit_half_opened: _Optional[_Union[_circuit_pb2.CircuitHalfOpened, _Mapping]] = ..., circuit_closed: _Optional[_Union[_circuit_pb2.CircuitClosed, _Mapping]] = ..., policy_changed: _Optional[_Union[_policy_pb2.PolicyChanged, _Mapping]] = ..., custom: _Optional[_Union[CustomEvent, _Mapping]] = ...) -> None: ...
 
 class EventBatch(_message.Message):
     __slots__ = ("events",)

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x63oncert/v1/run.proto\x12\nconcert.v1\x1a\x18\x63oncert/v1/payload.proto\x1a\x15\x63oncert/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n\x07RunSpec\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12#\n\x05tasks\x18\x03 \x03(\x0b\x32\x14.concert.v1.TaskSpec\x12\x0e\n\x06\x61gents\x18\x04 \x03(\t\x12$\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x13.concert.v1.Payload\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0brunning_max\x18\x07 \x01(\r\x12\x11\n\tfail_fast\x18\x08 \x01(\x08\x12\x0e\n\x06policy\x18\t \x01(\t\x12\x15\n\x08priority\x18\n \x01(\rH\x00\x88\x01\x01\x12\x33\n\x08metadata\x18\x0b \x03(\x0b\x32!.concert.v1.RunSpec.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_priority\"\x84\x01\n\nTaskCounts\x12\x0f\n\x07pending\x18\x01 \x01(\r\x12\r\n\x05ready\x18\x02 \x01(\r\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x11\n\tsucceeded\x18\x04 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\r\x12\x0f\n\x07skipped\x18\x06 \x01(\r\x12\x11\n\tcancelled\x18\x07 \x01(\r\"\xf1\x03\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x06status\x18\x03 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12&\n\x06\x63ounts\x18\x05 \x01(\x0b\x32\x16.concert.v1.TaskCounts\x12\x30\n\x0csubmitted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncancelling\x18\n \x01(\x08\x12\x1f\n\x05tasks\x18\x0b \x03(\x0b\x32\x10.concert.v1.Task\x12/\n\x08metadata\x18\x0c \x03(\x0b\x32\x1d.concert.v1.Run.MetadataEntry\x12\x13\n\x0btraceparent\x18\r \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x07RunPlan\x12*\n\x06groups\x18\x01 \x03(\x0b\x32\x1a.concert.v1.ExecutionGroup\x12\x15\n\rcritical_path\x18\x02 \x03(\t\x12(\n\x08unserved\x18\x03 \x03(\x0b\x32\x16.concert.v1.TaskTarget\"\"\n\x0e\x45xecutionGroup\x12\x10\n\x08task_ids\x18\x01 \x03(\t\"n\n\x0cRunSubmitted\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.concert.v1.RunSpec\x12\r\n\x05tasks\x18\x02 \x01(\r\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"}\n\x0cRunCompleted\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12&\n\x06\x63ounts\x18\x02 \x01(\x0b\x32\x16.concert.v1.TaskCounts\x12\x1e\n\x16\x65xecution_time_seconds\x18\x03 \x01(\x01\"5\n\x0cRunCancelled\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.concert.v1.RunStatus*\xdc\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_PENDING\x10\x01\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x02\x12\x18\n\x14RUN_STATUS_SUCCEEDED\x10\x03\x12\x1e\n\x1aRUN_STATUS_PARTIAL_FAILURE\x10\x04\x12\x15\n\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x06\x12\x18\n\x14RUN_STATUS_TIMED_OUT\x10\x07\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x63oncert/v1/run.proto\x12\nconcert.v1\x1a\x18\x63oncert/v1/payload.proto\x1a\x15\x63oncert/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x02\n\x07RunSpec\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12#\n\x05tasks\x18\x03 \x03(\x0b\x32\x14.concert.v1.TaskSpec\x12\x0e\n\x06\x61gents\x18\x04 \x03(\t\x12$\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x13.concert.v1.Payload\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0brunning_max\x18\x07 \x01(\r\x12\x11\n\tfail_fast\x18\x08 \x01(\x08\x12\x0e\n\x06policy\x18\t \x01(\t\x12\x15\n\x08priority\x18\n \x01(\rH\x00\x88\x01\x01\x12\x33\n\x08metadata\x18\x0b \x03(\x0b\x32!.concert.v1.RunSpec.MetadataEntry\x12\x0c\n\x04open\x18\x0c \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_priority\"\x84\x01\n\nTaskCounts\x12\x0f\n\x07pending\x18\x01 \x01(\r\x12\r\n\x05ready\x18\x02 \x01(\r\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x11\n\tsucceeded\x18\x04 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\r\x12\x0f\n\x07skipped\x18\x06 \x01(\r\x12\x11\n\tcancelled\x18\x07 \x01(\r\"\x93\x04\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x06status\x18\x03 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12&\n\x06\x63ounts\x18\x05 \x01(\x0b\x32\x16.concert.v1.TaskCounts\x12\x30\n\x0csubmitted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncancelling\x18\n \x01(\x08\x12\x1f\n\x05tasks\x18\x0b \x03(\x0b\x32\x10.concert.v1.Task\x12/\n\x08metadata\x18\x0c \x03(\x0b\x32\x1d.concert.v1.Run.MetadataEntry\x12\x13\n\x0btraceparent\x18\r \x01(\t\x12\x12\n\ngeneration\x18\x0e \x01(\r\x12\x0c\n\x04open\x18\x0f \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"v\n\x07RunPlan\x12*\n\x06groups\x18\x01 \x03(\x0b\x32\x1a.concert.v1.ExecutionGroup\x12\x15\n\rcritical_path\x18\x02 \x03(\t\x12(\n\x08unserved\x18\x03 \x03(\x0b\x32\x16.concert.v1.TaskTarget\"\"\n\x0e\x45xecutionGroup\x12\x10\n\x08task_ids\x18\x01 \x03(\t\"n\n\x0cRunSubmitted\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.concert.v1.RunSpec\x12\r\n\x05tasks\x18\x02 \x01(\r\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x0bRunExtended\x12\r\n\x05tasks\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\x08\"]\n\nRunRetried\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\r\n\x05tasks\x18\x02 \x01(\r\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\x0bRunRestated\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.concert.v1.RunSpec\x12\r\n\x05tasks\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\r\x12%\n\x06status\x18\x04 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12\x30\n\x0csubmitted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04open\x18\x07 \x01(\x08\"}\n\x0cRunCompleted\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12&\n\x06\x63ounts\x18\x02 \x01(\x0b\x32\x16.concert.v1.TaskCounts\x12\x1e\n\x16\x65xecution_time_seconds\x18\x03 \x01(\x01\"5\n\x0cRunCancelled\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.concert.v1.RunStatus*\xdc\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_PENDING\x10\x01\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x02\x12\x18\n\x14RUN_STATUS_SUCCEEDED\x10\x03\x12\x1e\n\x1aRUN_STATUS_PARTIAL_FAILURE\x10\x04\x12\x15\n\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x06\x12\x18\n\x14RUN_STATUS_TIMED_OUT\x10\x07\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,26 +40,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSPEC_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_RUN_METADATAENTRY']._loaded_options = None
   _globals['_RUN_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATUS']._serialized_start=1607
-  _globals['_RUNSTATUS']._serialized_end=1827
+  _globals['_RUNSTATUS']._serialized_start=2002
+  _globals['_RUNSTATUS']._serialized_end=2222
   _globals['_RUNSPEC']._serialized_start=151
-  _globals['_RUNSPEC']._serialized_end=519
-  _globals['_RUNSPEC_METADATAENTRY']._serialized_start=459
-  _globals['_RUNSPEC_METADATAENTRY']._serialized_end=506
-  _globals['_TASKCOUNTS']._serialized_start=522
-  _globals['_TASKCOUNTS']._serialized_end=654
-  _globals['_RUN']._serialized_start=657
-  _globals['_RUN']._serialized_end=1154
-  _globals['_RUN_METADATAENTRY']._serialized_start=459
-  _globals['_RUN_METADATAENTRY']._serialized_end=506
-  _globals['_RUNPLAN']._serialized_start=1156
-  _globals['_RUNPLAN']._serialized_end=1274
-  _globals['_EXECUTIONGROUP']._serialized_start=1276
-  _globals['_EXECUTIONGROUP']._serialized_end=1310
-  _globals['_RUNSUBMITTED']._serialized_start=1312
-  _globals['_RUNSUBMITTED']._serialized_end=1422
-  _globals['_RUNCOMPLETED']._serialized_start=1424
-  _globals['_RUNCOMPLETED']._serialized_end=1549
-  _globals['_RUNCANCELLED']._serialized_start=1551
-  _globals['_RUNCANCELLED']._serialized_end=1604
+  _globals['_RUNSPEC']._serialized_end=533
+  _globals['_RUNSPEC_METADATAENTRY']._serialized_start=473
+  _globals['_RUNSPEC_METADATAENTRY']._serialized_end=520
+  _globals['_TASKCOUNTS']._serialized_start=536
+  _globals['_TASKCOUNTS']._serialized_end=668
+  _globals['_RUN']._serialized_start=671
+  _globals['_RUN']._serialized_end=1202
+  _globals['_RUN_METADATAENTRY']._serialized_start=473
+  _globals['_RUN_METADATAENTRY']._serialized_end=520
+  _globals['_RUNPLAN']._serialized_start=1204
+  _globals['_RUNPLAN']._serialized_end=1322
+  _globals['_EXECUTIONGROUP']._serialized_start=1324
+  _globals['_EXECUTIONGROUP']._serialized_end=1358
+  _globals['_RUNSUBMITTED']._serialized_start=1360
+  _globals['_RUNSUBMITTED']._serialized_end=1470
+  _globals['_RUNEXTENDED']._serialized_start=1472
+  _globals['_RUNEXTENDED']._serialized_end=1514
+  _globals['_RUNRETRIED']._serialized_start=1516
+  _globals['_RUNRETRIED']._serialized_end=1609
+  _globals['_RUNRESTATED']._serialized_start=1612
+  _globals['_RUNRESTATED']._serialized_end=1817
+  _globals['_RUNCOMPLETED']._serialized_start=1819
+  _globals['_RUNCOMPLETED']._serialized_end=1944
+  _globals['_RUNCANCELLED']._serialized_start=1946
+  _globals['_RUNCANCELLED']._serialized_end=1999
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,7 @@ RUN_STATUS_CANCELLED: RunStatus
 RUN_STATUS_TIMED_OUT: RunStatus
 
 class RunSpec(_message.Message):
-    __slots__ = ("run_id", "name", "tasks", "agents", "context", "timeout", "running_max", "fail_fast", "policy", "priority", "metadata")
+    __slots__ = ("run_id", "name", "tasks", "agents", "context", "timeout", "running_max", "fail_fast", "policy", "priority", "metadata", "open")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class RunSpec(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     name: str
     tasks: _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskSpec]
@@ -63,7 +64,8 @@ class RunSpec(_message.Message):
     policy: str
     priority: int
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, run_id: _Optional[str] = ..., name: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., agents: _Optional[_Iterable[str]] = ..., context: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., running_max: _Optional[int] = ..., fail_fast: bool = ..., policy: _Optional[str] = ..., priority: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    open: bool
+    def __init__(self, run_id: _Optional[str] = ..., name: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., agents: _Optional[_Iterable[str]] = ..., context: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., running_max: _Optional[int] = ..., fail_fast: bool = ..., policy: _Optional[str] = ..., priority: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., open: bool = ...) -> None: ...
 
 class TaskCounts(_message.Message):
     __slots__ = ("pending", "ready", "running", "succeeded", "failed", "skipped", "cancelled")
@@ -84,7 +86,7 @@ class TaskCounts(_message.Message):
     def __init__(self, pending: _Optional[int] = ..., ready: _Optional[int] = ..., running: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., skipped: _Optional[int] = ..., cancelled: _Optional[int] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "name", "status", "sequence", "counts", "submitted_at", "started_at", "finished_at", "deadline", "cancelling", "tasks", "metadata", "traceparent")
+    __slots__ = ("run_id", "name", "status", "sequence", "counts", "submitted_at", "started_at", "finished_at", "deadline", "cancelling", "tasks", "metadata", "traceparent", "generation", "open")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +107,8 @@ class Run(_message.Message):
     TASKS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     name: str
     status: RunStatus
@@ -118,7 +122,9 @@ class Run(_message.Message):
     tasks: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
     metadata: _containers.ScalarMap[str, str]
     traceparent: str
-    def __init__(self, run_id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[_Union[RunStatus, str]] = ..., sequence: _Optional[int] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelling: bool = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    generation: int
+    open: bool
+    def __init__(self, run_id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[_Union[RunStatus, str]] = ..., sequence: _Optional[int] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelling: bool = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., traceparent: _Optional[str] = ..., generation: _Optional[int] = ..., open: bool = ...) -> None: ...
 
 class RunPlan(_message.Message):
     __slots__ = ("groups", "critical_path", "unserved")
@@ -145,6 +151,42 @@ class RunSubmitted(_message.Message):
     tasks: int
     deadline: _timestamp_pb2.Timestamp
     def __init__(self, spec: _Optional[_Union[RunSpec, _Mapping]] = ..., tasks: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RunExtended(_message.Message):
+    __slots__ = ("tasks", "last")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    tasks: int
+    last: bool
+    def __init__(self, tasks: _Optional[int] = ..., last: bool = ...) -> None: ...
+
+class RunRetried(_message.Message):
+    __slots__ = ("generation", "tasks", "deadline")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    tasks: int
+    deadline: _timestamp_pb2.Timestamp
+    def __init__(self, generation: _Optional[int] = ..., tasks: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RunRestated(_message.Message):
+    __slots__ = ("spec", "tasks", "generation", "status", "principal", "submitted_at", "open")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    spec: RunSpec
+    tasks: int
+    generation: int
+    status: RunStatus
+    principal: str
+    submitted_at: _timestamp_pb2.Timestamp
+    open: bool
+    def __init__(self, spec: _Optional[_Union[RunSpec, _Mapping]] = ..., tasks: _Optional[int] = ..., generation: _Optional[int] = ..., status: _Optional[_Union[RunStatus, str]] = ..., principal: _Optional[str] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., open: bool = ...) -> None: ...
 
 class RunCompleted(_message.Message):
     __slots__ = ("status", "counts", "execution_time_seconds")

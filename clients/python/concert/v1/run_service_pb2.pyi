@@ -1,6 +1,7 @@
 from concert.v1 import event_pb2 as _event_pb2
 from concert.v1 import payload_pb2 as _payload_pb2
 from concert.v1 import run_pb2 as _run_pb2
+from concert.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -120,6 +121,52 @@ class CancelRunResponse(_message.Message):
     sequence: int
     replayed: bool
     def __init__(self, sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
+
+class AddTasksRequest(_message.Message):
+    __slots__ = ("namespace", "request_id", "attempt_token", "run_id", "tasks", "last")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    request_id: str
+    attempt_token: int
+    run_id: str
+    tasks: _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskSpec]
+    last: bool
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., last: bool = ...) -> None: ...
+
+class AddTasksResponse(_message.Message):
+    __slots__ = ("sequence", "replayed")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    replayed: bool
+    def __init__(self, sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
+
+class RetryRunRequest(_message.Message):
+    __slots__ = ("namespace", "request_id", "attempt_token", "run_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    request_id: str
+    attempt_token: int
+    run_id: str
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class RetryRunResponse(_message.Message):
+    __slots__ = ("generation", "sequence", "replayed")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    sequence: int
+    replayed: bool
+    def __init__(self, generation: _Optional[int] = ..., sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
 
 class GetTaskResultRequest(_message.Message):
     __slots__ = ("namespace", "run_id", "task_id")

@@ -65,6 +65,16 @@ class RunServiceStub(object):
                 request_serializer=concert_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=concert_dot_v1_dot_run__service__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.AddTasks = channel.unary_unary(
+                '/concert.v1.RunService/AddTasks',
+                request_serializer=concert_dot_v1_dot_run__service__pb2.AddTasksRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_run__service__pb2.AddTasksResponse.FromString,
+                _registered_method=True)
+        self.RetryRun = channel.unary_unary(
+                '/concert.v1.RunService/RetryRun',
+                request_serializer=concert_dot_v1_dot_run__service__pb2.RetryRunRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_run__service__pb2.RetryRunResponse.FromString,
+                _registered_method=True)
         self.GetTaskResult = channel.unary_unary(
                 '/concert.v1.RunService/GetTaskResult',
                 request_serializer=concert_dot_v1_dot_run__service__pb2.GetTaskResultRequest.SerializeToString,
@@ -106,7 +116,8 @@ class RunServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Follows a run until it is over: a snapshot first, then its events and the run as they leave it. Errors: NOT_FOUND.
+        """Follows a run until it is over: a snapshot first, then its events and the run as they leave it. One that is tried again before
+        its end was told is followed on into its next generation. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +126,25 @@ class RunServiceServicer(object):
     def CancelRun(self, request, context):
         """Stops a run: what has not started is cancelled, what runs is told and fenced after a grace. Errors: NOT_FOUND,
         FAILED_PRECONDITION when it is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddTasks(self, request, context):
+        """Adds tasks to a run that lives, all or none. Inside an attempt: to the run of that attempt; outside: to an open run, by who
+        submitted it. What a name or capability means is resolved when a task is added, so earlier tasks never wait for later ones.
+        Errors: INVALID_ARGUMENT as SubmitRun, NOT_FOUND, FAILED_PRECONDITION when the run is over, PERMISSION_DENIED (an attempt of
+        another run; outside, a run that is not open or another's).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryRun(self, request, context):
+        """Runs everything of a run again that did not succeed, as its next generation, with fresh attempts and time-outs. Errors:
+        NOT_FOUND, FAILED_PRECONDITION (it is not over, or every task succeeded), OUT_OF_RANGE when it is neither in memory nor any
+        more in the log, RESOURCE_EXHAUSTED when it is too large to be restated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +189,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=concert_dot_v1_dot_run__service__pb2.CancelRunRequest.FromString,
                     response_serializer=concert_dot_v1_dot_run__service__pb2.CancelRunResponse.SerializeToString,
+            ),
+            'AddTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddTasks,
+                    request_deserializer=concert_dot_v1_dot_run__service__pb2.AddTasksRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_run__service__pb2.AddTasksResponse.SerializeToString,
+            ),
+            'RetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRun,
+                    request_deserializer=concert_dot_v1_dot_run__service__pb2.RetryRunRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_run__service__pb2.RetryRunResponse.SerializeToString,
             ),
             'GetTaskResult': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTaskResult,
@@ -329,6 +369,60 @@ class RunService(object):
             '/concert.v1.RunService/CancelRun',
             concert_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
             concert_dot_v1_dot_run__service__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.RunService/AddTasks',
+            concert_dot_v1_dot_run__service__pb2.AddTasksRequest.SerializeToString,
+            concert_dot_v1_dot_run__service__pb2.AddTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.RunService/RetryRun',
+            concert_dot_v1_dot_run__service__pb2.RetryRunRequest.SerializeToString,
+            concert_dot_v1_dot_run__service__pb2.RetryRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

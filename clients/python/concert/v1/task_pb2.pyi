@@ -227,6 +227,38 @@ class TaskAdded(_message.Message):
     group: int
     def __init__(self, spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., after: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ...) -> None: ...
 
+class TaskRestated(_message.Message):
+    __slots__ = ("spec", "depends_on", "after", "group", "status", "attempts", "attempt_token", "agent_id", "agent_name", "ready_at", "assigned_at", "finished_at", "result", "result_sequence")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    READY_AT_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_AT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    spec: TaskSpec
+    depends_on: _containers.RepeatedScalarFieldContainer[str]
+    after: _containers.RepeatedScalarFieldContainer[str]
+    group: int
+    status: TaskStatus
+    attempts: int
+    attempt_token: int
+    agent_id: str
+    agent_name: str
+    ready_at: _timestamp_pb2.Timestamp
+    assigned_at: _timestamp_pb2.Timestamp
+    finished_at: _timestamp_pb2.Timestamp
+    result: _payload_pb2.Payload
+    result_sequence: int
+    def __init__(self, spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., after: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., attempts: _Optional[int] = ..., attempt_token: _Optional[int] = ..., agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., result_sequence: _Optional[int] = ...) -> None: ...
+
 class TaskAssigned(_message.Message):
     __slots__ = ("attempt", "session_id", "deadline", "policy")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
