@@ -159,6 +159,13 @@ class Settings(BaseSettings):
     lock_waiters_max: PositiveInt = _limit(_CORE.lock_waiters_max, "lock requests that wait")
     locks_max: PositiveInt = _limit(_CORE.locks_max, "locks held")
     state_keys_max: PositiveInt = _limit(_CORE.state_keys_max, "keys of shared state")
+    state_retention_ms: PositiveInt = _limit(
+        _CORE.state_retention_ms, "how long changes of a key that is gone are remembered"
+    )
+    state_history_values_max: PositiveInt = _limit(
+        _CORE.state_history_values_max, "earlier values of keys kept in memory"
+    )
+    state_history_ms: PositiveInt = _limit(_CORE.state_history_ms, "how long an earlier value is kept in memory")
     ageing_step_ms: PositiveInt = _limit(_CORE.ageing_step_ms, "waiting that is worth one step of priority")
     reserve_after_ms: PositiveInt = _limit(
         _CORE.reserve_after_ms, "how long a ready task waits for busy agents before it holds up others at its locks"

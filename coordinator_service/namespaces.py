@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from coordinator_service.clock import Clock, NamespaceClock
 from coordinator_service.core import monitor
-from coordinator_service.core.answers import Answer, FromLog, Recall, Waiting, recalled
+from coordinator_service.core.answers import Answer, FromLog, PastFromLog, Recall, Waiting, recalled
 from coordinator_service.core.commands import (
     COORDINATOR,
     Caller,
@@ -29,7 +29,6 @@ from coordinator_service.core.events import (
 from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.metrics import Metrics
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.references import oldest_needed
@@ -46,6 +45,7 @@ from coordinator_service.leases import LeaseKey, Leases
 from coordinator_service.log.base import Cursor, EventLog, LogCorrupt, LogEnds, LogError, LogStore, LogTooNew
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
+from coordinator_service.past_reads import read_past
 from coordinator_service.ports import Committed, Outcome, Respond
 from coordinator_service.retention import Retention, RetentionLimits
 from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
@@ -95,6 +95,7 @@ class LocalNamespace:
         self._leases = Leases(clock, self._lease_ended)
         self._closed: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._past_turn = asyncio.Lock()
         self.sequencer = Sequencer(
             state,
             log,
@@ -215,12 +216,7 @@ class LocalNamespace:
     async def health(self) -> tuple[HealthStatus, HealthWindowView]:
         """How the namespace does now, and what says so (M1)."""
         now_ns = self._time.now_ns()
-
-        def read(_: NamespaceState, metrics: Metrics) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
-            yield from ()
-            return monitor.health(metrics, now_ns)
-
-        return await self._snapshotter.look(self._tail.last, read)
+        return await self._snapshotter.look(self._tail.last, lambda _state, metrics: monitor.health(metrics, now_ns))
 
     async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
         """E5; see NamespacePort."""
@@ -323,9 +319,11 @@ class LocalNamespace:
             stands=lambda: self.sequencer.is_awaited_by(request_sequence, respond),
         )
 
-    def _recall(self, recall: Recall | FromLog, respond: Respond) -> None:
+    def _recall(self, recall: Recall | FromLog | PastFromLog, respond: Respond) -> None:
         if isinstance(recall, Recall):
             recalling = self._spawn(self._answer_again(recall, respond))
+        elif isinstance(recall, PastFromLog):
+            recalling = self._spawn(self._answer_from_past(recall, respond))
         else:
             recalling = self._spawn(self._answer_from_log(recall, respond))
 
@@ -372,6 +370,16 @@ class LocalNamespace:
             raise CursorInFuture((field, f"is {after}, the log ends at {self._tail.last}"))
         if self._tail.slice(after, 1) is None:
             await self._check_kept(after)
+
+    async def _answer_from_past(self, asked: PastFromLog, respond: Respond) -> None:
+        """S1: what memory does not know any more is folded again, one question at a time."""
+        async with self._past_turn:
+            try:
+                respond(await read_past(self._log, asked.command))
+            except Rejection as failure:
+                respond(failure)
+            except LogError as error:
+                respond(Unavailable(f"the log cannot be read: {error}"))
 
     async def _check_kept(self, after: int) -> None:
         kept = await self._kept()

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from coordinator_service.clock import NamespaceClock, Timer
 from coordinator_service.core import deadlines, locks
-from coordinator_service.core.answers import Acquired, FromLog, Recall, Waiting
+from coordinator_service.core.answers import Acquired, FromLog, PastFromLog, Recall, Waiting
 from coordinator_service.core.commands import COORDINATOR, Caller, Command, Tick
 from coordinator_service.core.decide import Decision, decide
 from coordinator_service.core.events import (
@@ -87,7 +87,7 @@ class Sequencer:
         *,
         limits: SequencerLimits,
         on_committed: Callable[[list[Committed]], None],
-        on_recall: Callable[[Recall | FromLog, Respond], None],
+        on_recall: Callable[[Recall | FromLog | PastFromLog, Respond], None],
         on_failed: Callable[[Rejection], None],
         on_decided: OnDecided | None = None,
     ) -> None:
@@ -304,7 +304,7 @@ class Sequencer:
 
     def _release(self, batch: _Forming) -> None:
         for respond, outcome in batch.answers:
-            if isinstance(outcome, Recall | FromLog):
+            if isinstance(outcome, Recall | FromLog | PastFromLog):
                 self._on_recall(outcome, respond)
             else:
                 _tell(respond, outcome)

@@ -171,7 +171,9 @@ class CoordinatorServer:
         yield AgentServicer(calls).handler()
         yield RunServicer(calls).handler()
         yield LockServicer(calls).handler()
-        yield StateServicer(calls).handler()
+        yield StateServicer(
+            calls, scan_events_max=settings.list_scan_events_max, bookmark_seconds=settings.bookmark_seconds_max
+        ).handler()
         yield MonitorServicer(calls, self._description(), self._policy_file).handler()
 
     def _description(self) -> ServerDescription:

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
 """Version of the encoded tables. A snapshot of another version is passed over: the log has everything."""
 _HEAD_BYTES = 33
 FOLD_EVENTS_PER_TURN = 50
@@ -234,9 +234,9 @@ class Snapshotter:
         self._woken: asyncio.Future[None] | None = None
         self._over = False
 
-    async def look(self, sequence: int, read: Callable[[NamespaceState, Metrics], Generator[None, None, T]]) -> T:
-        """What `read` makes of the fold once it has reached a committed sequence; others have their turn between its
-        steps. Raises what it raises, Unavailable when nothing is folded any more."""
+    async def look(self, sequence: int, read: Callable[[NamespaceState, Metrics], T]) -> T:
+        """What `read` makes of the fold once it has reached a committed sequence. Raises what it raises, Unavailable
+        when nothing is folded any more."""
         if self._over:
             raise _not_folded()
         asked = _Asked(sequence, read, asyncio.get_running_loop().create_future())
@@ -294,8 +294,7 @@ class Snapshotter:
         while self._asked:
             await self._fold_to(fold, self._asked[0].sequence)
             assert fold.metrics is not None
-            await self._asked[0].tell(fold.state, fold.metrics)
-            del self._asked[0]
+            self._asked.pop(0).tell(fold.state, fold.metrics)
 
     async def _fold_to(self, fold: Fold, sequence: int) -> None:
         while fold.state.sequence < sequence:
@@ -319,21 +318,17 @@ class _Asked:
     """Somebody who wants to see the fold at, or after, a sequence."""
 
     sequence: int
-    read: Callable[[NamespaceState, Metrics], Generator[None, None, Any]]
+    read: Callable[[NamespaceState, Metrics], Any]
     answered: asyncio.Future[Any]
 
-    async def tell(self, state: NamespaceState, metrics: Metrics) -> None:
-        """Reads it, as long as that is wanted."""
-        steps = self.read(state, metrics)
-        while not self.answered.done():
-            try:
-                next(steps)
-            except StopIteration as end:
-                self.answered.set_result(end.value)
-            except Exception as failure:
-                self.fail(failure)
-            else:
-                await asyncio.sleep(0)
+    def tell(self, state: NamespaceState, metrics: Metrics) -> None:
+        """Reads it, if that is still wanted."""
+        if self.answered.done():
+            return
+        try:
+            self.answered.set_result(self.read(state, metrics))
+        except Exception as failure:
+            self.fail(failure)
 
     def fail(self, failure: Exception) -> None:
         """There is nothing to see."""

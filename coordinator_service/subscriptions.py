@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from coordinator_service.core.events import CustomEvent, Event, EventType
+from coordinator_service.log.codec import may_be
 from coordinator_service.ports import Committed, NamespacePort, Stretch
 
 BATCH_EVENTS_MAX = 1000
@@ -36,6 +37,12 @@ class Selector:
         return not (
             self.types or self.agent_ids or self.agent_names or self.run_ids or self.task_ids or self.custom_names
         )
+
+    def takes(self, each: Committed) -> bool:
+        """Whether an event is selected; one that its bytes show to be of another type is not decoded for that."""
+        if each.decoded is None and self.types and not any(may_be(each.frame, kind) for kind in self.types):
+            return False
+        return self.matches(each.event)
 
     def matches(self, event: Event) -> bool:
         """Whether an event is selected."""
@@ -122,5 +129,4 @@ class Subscription:
         return batches
 
     def _wants(self, each: Committed) -> bool:
-        event = each.event
-        return event.time_ns >= self._since_ns and self._selector.matches(event)
+        return self._selector.takes(each) and each.event.time_ns >= self._since_ns

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from coordinator_service.core.commands import COORDINATOR, Caller, Explain, GetRun, GetTaskResult, RetryRun
+from coordinator_service.core.commands import COORDINATOR, Caller, Explain, GetRun, GetState, GetTaskResult, RetryRun
 from coordinator_service.core.events import (
     AgentRegistered,
     ConflictDetected,
@@ -123,6 +123,13 @@ class FromLog:
 
 
 @value
+class PastFromLog:
+    """Memory does not know what keys held then: fold the log up to that revision, and ask the fold (PastFold)."""
+
+    command: GetState
+
+
+@value
 class Planned:
     """What would happen to a run."""
 
@@ -137,6 +144,13 @@ class StateRead:
     entries: tuple[StateEntryView, ...]
     sequence: int
     next_key: str = ""
+
+
+@value
+class ChangedValues:
+    """What changes made of their keys, in the order of the question; None where memory does not know it any more."""
+
+    values: tuple[StateEntryView | None, ...]
 
 
 @value
@@ -235,8 +249,10 @@ Answer: TypeAlias = (
     | Waiting
     | Recall
     | FromLog
+    | PastFromLog
     | Planned
     | StateRead
+    | ChangedValues
     | RunRead
     | RunsRead
     | ResultRead
@@ -276,4 +292,6 @@ def _conflict_recalled(events: Sequence[Event], detected: Event, conflict: Confl
     for event in events:
         if isinstance(event.payload, StateUpdated):
             return Done(sequence=event.sequence, replayed=True)
-    return StateConflict(detected.sequence, conflict.keys, detected.cause)
+    # A revision to build on: that of the latest change met, or, behind a lock, that of the values handed over.
+    current = detected.cause if conflict.keys[0].guarded_by is None else detected.sequence
+    return StateConflict(detected.sequence, conflict.keys, current, conflict.conflict_type)

@@ -17,11 +17,13 @@ from coordinator_service.core import (
     generations,
     lock_tables,
     ownership,
+    past_state,
     policies,
     requests,
     runs,
     scheduler,
     shared_state,
+    trails,
 )
 from coordinator_service.core.state import NEVER_NS, NamespaceState
 
@@ -95,3 +97,5 @@ def _forget_old(state: NamespaceState) -> None:
     requests.forget_old(state)
     runs.forget_old(state)
     agents.forget_old(state)
+    trails.forget_old(state)
+    past_state.forget_old(state)

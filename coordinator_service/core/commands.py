@@ -261,13 +261,32 @@ class UpdateState:
 
 
 @value
+class DeleteState:
+    """Delete keys, or whatever is at and under a path."""
+
+    keys: tuple[str, ...] = ()
+    prefix: str = ""
+    base_revision: int | None = None
+    writer: str = ""
+    priority: int = 0
+
+
+@value
 class GetState:
-    """Read keys, or everything at and under a prefix after a key."""
+    """Read keys, or everything at and under a prefix after a key: as they were at a revision, now when it is 0."""
 
     keys: tuple[str, ...] = ()
     prefix: str = ""
     after_key: str = ""
     count_max: int = 100
+    revision: int = 0
+
+
+@value
+class GetChangedValues:
+    """Read what changes made of their keys: (key, revision of the change)."""
+
+    wanted: tuple[tuple[str, int], ...]
 
 
 @value
@@ -384,7 +403,9 @@ Command: TypeAlias = (
     | ExpireLock
     | WithdrawRequest
     | UpdateState
+    | DeleteState
     | GetState
+    | GetChangedValues
     | GetRun
     | ListRuns
     | GetTaskResult

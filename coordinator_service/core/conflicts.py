@@ -3,6 +3,7 @@
 An update conflicts when a path that overlaps one of its own was changed after the revision it is based on. Paths
 overlap when one is a prefix of the other, by whole segments; appends never conflict with appends. This is optimistic
 concurrency control by backward validation (Kung and Robinson, "On optimistic methods for concurrency control", 1981).
+A write of a path that a lock of somebody else guards is refused without any of that (S6).
 """
 
 from __future__ import annotations
@@ -10,23 +11,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from coordinator_service.core import reasons, subjects
+from coordinator_service.core import guards, reasons, subjects
 from coordinator_service.core.events import (
     ConflictDetected,
     ConflictResolved,
     CoordinationRequired,
     Event,
-    StateUpdated,
 )
 from coordinator_service.core.policies import policy_of_caller
 from coordinator_service.core.rejections import StateConflict
-from coordinator_service.core.specs import ConflictingKey, StateChange
-from coordinator_service.core.state import AttemptRow, Change, NamespaceState, PathRow, Trail
-from coordinator_service.core.values import ConflictStrategy, JsonValue, MergeStrategy, path_parts
+from coordinator_service.core.specs import ConflictingKey, LockGrant, StateChange
+from coordinator_service.core.state import AttemptRow, Change, GrantRow, NamespaceState
+from coordinator_service.core.trails import latest_overlapping, overlapping_above
+from coordinator_service.core.values import ConflictStrategy, JsonValue, MergeStrategy
 
 if TYPE_CHECKING:
+    from coordinator_service.core.commands import Caller
     from coordinator_service.core.deciding import Deciding
 
 KEYS_NAMED_MAX = 100
@@ -36,6 +39,8 @@ VALUE_BYTES_MAX = 64 * 1024
 VALUES_BYTES_MAX = 512 * 1024
 """Values of one CONFLICT_DETECTED together; those beyond are named by size and digest."""
 
+CONCURRENT_MODIFICATION: Final = "concurrent_modification"
+RESOURCE_CONFLICT: Final = "resource_conflict"
 
 Met: TypeAlias = "tuple[StateChange, str, JsonValue, Change]"
 """A change, the key and value of it that met another writer's change, and that."""
@@ -44,25 +49,25 @@ Met: TypeAlias = "tuple[StateChange, str, JsonValue, Change]"
 def check(
     d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None, priority: int
 ) -> None:
-    """Emits the conflict if any of the changes meets another writer's; raises StateConflict if they lose it."""
+    """Emits the conflict if any of the changes meets another writer's; raises StateConflict if they lose it, and in any
+    case where a path is guarded by a lock that somebody else holds."""
     state = d.state
+    if state.index.guarded:
+        _check_guards(d, changes, writer, attempt, priority)
     policy = policy_of_caller(d, attempt)
     window_from_ns = d.now_ns - (policy.conflict_window_ns or 0)
     found: list[Met] = []
     rivals: list[Change] = []
     for change in changes:
-        base = change.base_revision
-        if base is None and attempt is not None:
-            base = attempt.token
+        base = _base_of(change, attempt)
         besides = writer if attempt is not None or base is None else None
-        for key, value in _written(change):
-            appends = change.strategy is MergeStrategy.APPEND
+        for key, value, appends in _written(change):
             theirs = latest_overlapping(state, key, appends=appends, besides=besides)
             if theirs is None or not _stands(theirs, base, window_from_ns):
                 continue
             found.append((change, key, value, theirs))
             if policy.conflict_strategy is ConflictStrategy.PRIORITY_BASED:
-                among = _overlapping_above(state, key, appends=appends, besides=besides)
+                among = overlapping_above(state, key, appends=appends, besides=besides)
                 rivals.extend(each for each in (theirs, *among) if _stands(each, base, window_from_ns))
     if found:
         _resolve(d, _Conflict(found, rivals, writer, priority, attempt), policy.conflict_strategy)
@@ -73,11 +78,70 @@ def _stands(theirs: Change, base: int | None, window_from_ns: int) -> bool:
     return theirs.revision > base if base is not None else theirs.time_ns > window_from_ns
 
 
-def _written(change: StateChange) -> Iterator[tuple[str, JsonValue]]:
+def _written(change: StateChange) -> Iterator[tuple[str, JsonValue, bool]]:
+    """The paths that a change writes, with what, and whether by appending."""
+    appends = change.strategy is MergeStrategy.APPEND
     for update in change.updates:
-        yield update.key, update.value
+        yield update.key, update.value, appends
+    for key in change.deletes:
+        yield key, None, False
     if change.prefix and change.strategy is MergeStrategy.REPLACE:
-        yield change.prefix, None
+        yield change.prefix, None, False
+
+
+def _base_of(change: StateChange, attempt: AttemptRow | None) -> int | None:
+    """S4: what a change is based on; None for a blind one."""
+    if change.base_revision is None and attempt is not None:
+        return attempt.token
+    return change.base_revision
+
+
+# Guards.
+
+
+def _check_guards(
+    d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None, priority: int
+) -> None:
+    """S6: refuses what is written under the guard of a lock that somebody else holds and the caller does not."""
+    met: list[tuple[str, JsonValue, GrantRow]] = []
+    writing = (
+        d.caller if attempt is None else replace(d.caller, attempt_token=attempt.token)
+    )  # a report names it itself
+    for change in changes:
+        for path, value, _ in _written(change):
+            grant = _in_the_way(d.state, writing, path, clears=path == change.prefix)
+            if grant is not None:
+                met.append((path, value, grant))
+    if not met:
+        return
+    detected = d.emit(
+        ConflictDetected(
+            conflict_type=RESOURCE_CONFLICT,
+            writer=writer,
+            base_revision=_base_of(changes[0], attempt) or 0,
+            keys=_guarded_keys(d.state, met[:KEYS_NAMED_MAX]),
+            strategy=None,
+            priority=priority,
+        ),
+        reason=reasons.GUARDED_BY_LOCK,
+        cause=met[0][2].token,
+        about=subjects.of_holder(d.state, d.caller.session_id, 0 if attempt is None else attempt.token),
+    )
+    assert isinstance(detected.payload, ConflictDetected)
+    _conclude(d, detected, None, reasons.GUARDED_BY_LOCK, ("retry_state_update", met[0][2].holder, writer))
+    raise StateConflict(detected.sequence, detected.payload.keys, detected.sequence, RESOURCE_CONFLICT)
+
+
+def _in_the_way(state: NamespaceState, caller: Caller, path: str, *, clears: bool) -> GrantRow | None:
+    """The grant of somebody else that guards a path, unless the caller has a grant of that lock as well."""
+    standing = guards.guarding(state, path)
+    if clears:
+        standing += guards.guarding_within(state, path)
+    own = {grant.resource for grant in standing if guards.holds(caller, grant)}
+    return next((grant for grant in standing if grant.resource not in own), None)
+
+
+# Concurrent modifications.
 
 
 class _Conflict(NamedTuple):
@@ -97,8 +161,7 @@ class _Conflict(NamedTuple):
     @property
     def base(self) -> int | None:
         """What the first of the changes is based on."""
-        given = self.found[0][0].base_revision
-        return given if given is not None else self.attempt.token if self.attempt is not None else None
+        return _base_of(self.found[0][0], self.attempt)
 
 
 def _resolve(d: Deciding, conflict: _Conflict, strategy: ConflictStrategy | None) -> None:
@@ -137,7 +200,7 @@ def _detect(d: Deciding, conflict: _Conflict, strategy: ConflictStrategy) -> Eve
     base = conflict.base
     return d.emit(
         ConflictDetected(
-            conflict_type="concurrent_modification",
+            conflict_type=CONCURRENT_MODIFICATION,
             writer=conflict.writer,
             base_revision=base or 0,
             keys=_conflicting_keys(d.state, conflict.found[:KEYS_NAMED_MAX]),
@@ -153,7 +216,7 @@ def _detect(d: Deciding, conflict: _Conflict, strategy: ConflictStrategy) -> Eve
 
 
 def _conclude(
-    d: Deciding, detected: Event, strategy: ConflictStrategy, reason: str, outcome: tuple[str, str, str]
+    d: Deciding, detected: Event, strategy: ConflictStrategy | None, reason: str, outcome: tuple[str, str, str]
 ) -> None:
     """Tells the loser what to do, and records who won. outcome: the action, the winner, the loser."""
     action, winner, loser = outcome
@@ -193,6 +256,32 @@ def _conflicting_keys(
     return tuple(keys)
 
 
+def _guarded_keys(state: NamespaceState, met: list[tuple[str, JsonValue, GrantRow]]) -> tuple[ConflictingKey, ...]:
+    """What a conflict with locks says of each key: what is there, and who may write it."""
+    left = VALUES_BYTES_MAX
+    keys = []
+    for path, value, grant in met:
+        entry = state.entries.get(path)
+        attempted, attempted_digest, left = _named(value, left)
+        current, current_digest, left = _named(None if entry is None else entry.value, left)
+        standing = LockGrant(resource=grant.resource, mode=grant.mode, holder=grant.holder, fencing_token=grant.token)
+        keys.append(
+            ConflictingKey(
+                key=path,
+                their_key=guards.guarded_part(grant, path),
+                their_writer=grant.holder,
+                their_revision=grant.token,
+                their_timestamp_ns=0,
+                attempted=attempted,
+                current=current,
+                attempted_digest=attempted_digest,
+                current_digest=current_digest,
+                guarded_by=standing,
+            )
+        )
+    return tuple(keys)
+
+
 def _named(value: JsonValue, left: int) -> tuple[JsonValue, str, int]:
     """The value, or where it is large its size and digest instead; and the bytes left for others."""
     encoded = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
@@ -201,41 +290,7 @@ def _named(value: JsonValue, left: int) -> tuple[JsonValue, str, int]:
     return None, f"{len(encoded)}:{hashlib.sha256(encoded).hexdigest()}", left
 
 
-def latest_overlapping(state: NamespaceState, path: str, *, appends: bool, besides: str | None) -> Change | None:
-    """The latest change of an overlapping path by somebody besides a writer; for an append, appends left out."""
-    latest: Change | None = None
-    for part in path_parts(path):
-        row = state.paths.get(part)
-        if row is None:
-            continue
-        trail = row.under if part == path else row.own
-        change = _latest(trail, appends=appends, besides=besides)
-        if change is not None and (latest is None or change.revision > latest.revision):
-            latest = change
-    return latest
-
-
-def _overlapping_above(state: NamespaceState, path: str, *, appends: bool, besides: str | None) -> Iterator[Change]:
-    """Earlier changes of overlapping paths, of a higher priority than what came after them, by others than a writer;
-    and the latest of each path, which may outrank the latest of all."""
-    for part in path_parts(path):
-        row = state.paths.get(part)
-        if row is None:
-            continue
-        trail = row.under if part == path else row.own
-        latest = _latest(trail, appends=appends, besides=besides)
-        if latest is not None:
-            yield latest
-        for change in trail.hard_above if appends else trail.above:
-            if change.writer != besides:
-                yield change
-
-
-def _latest(trail: Trail, *, appends: bool, besides: str | None) -> Change | None:
-    newest, other = (trail.hard, trail.hard_other) if appends else (trail.latest, trail.latest_other)
-    if newest is not None and besides is not None and newest.writer == besides:
-        return other
-    return newest
+# Applying.
 
 
 def apply_detected(state: NamespaceState, event: Event, _payload: ConflictDetected) -> None:
@@ -249,45 +304,3 @@ def note_outcome(state: NamespaceState, event: Event, conflict_sequence: int) ->
     attempt = state.attempts.get(state.task(event.run_id, event.task_id).attempt_token)
     if attempt is not None:
         attempt.conflict_sequence = conflict_sequence
-
-
-def note_change(state: NamespaceState, event: Event, path: str, payload: StateUpdated) -> None:
-    """Remembers who changed a path, for it and for everything above it."""
-    change = Change(
-        revision=event.sequence,
-        time_ns=event.time_ns,
-        writer=payload.writer,
-        key=path,
-        traceparent=event.traceparent,
-        priority=payload.priority,
-    )
-    hard = payload.merge_strategy is not MergeStrategy.APPEND
-    for part in path_parts(path):
-        row = state.paths.get(part)
-        if row is None:
-            row = state.paths[part] = PathRow()
-        _note(row.under, change, hard=hard)
-        if part == path:
-            _note(row.own, change, hard=hard)
-
-
-def _note(trail: Trail, change: Change, *, hard: bool) -> None:
-    latest = trail.latest
-    if latest is not None:
-        if latest.writer != change.writer:
-            trail.latest_other = latest
-        if trail.above or latest.priority > change.priority:
-            trail.above = _outranking(trail.above, latest, change)
-    trail.latest = change
-    if hard:
-        latest = trail.hard
-        if latest is not None:
-            if latest.writer != change.writer:
-                trail.hard_other = latest
-            if trail.hard_above or latest.priority > change.priority:
-                trail.hard_above = _outranking(trail.hard_above, latest, change)
-        trail.hard = change
-
-
-def _outranking(above: tuple[Change, ...], latest: Change, change: Change) -> tuple[Change, ...]:
-    return tuple(each for each in (*above, latest) if each.priority > change.priority)

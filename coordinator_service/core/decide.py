@@ -16,6 +16,7 @@ from coordinator_service.core import (
     generations,
     locks,
     ownership,
+    past_state,
     policies,
     requests,
     runs,
@@ -64,7 +65,9 @@ _DECIDERS: dict[type, Callable[[Deciding, Any], Answer]] = {
     commands.ExpireLock: locks.decide_expire,
     commands.WithdrawRequest: locks.decide_withdraw,
     commands.UpdateState: shared_state.decide_update,
-    commands.GetState: shared_state.read,
+    commands.DeleteState: shared_state.decide_delete,
+    commands.GetState: past_state.read,
+    commands.GetChangedValues: past_state.read_changed,
     commands.GetRun: views.get_run,
     commands.ListRuns: views.list_runs,
     commands.GetTaskResult: views.get_task_result,
@@ -85,6 +88,7 @@ _FENCED = (
     commands.RetryRun,
     commands.Acquire,
     commands.UpdateState,
+    commands.DeleteState,
 )
 """Commands that count only while the session and the attempt they are made in live (L8). Release always passes."""
 

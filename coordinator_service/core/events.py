@@ -128,6 +128,7 @@ class StateUpdated:
     writer: str = ""
     new_state_size: int = 0
     priority: int = 0
+    deletes: tuple[str, ...] = ()
 
 
 @value
@@ -220,7 +221,7 @@ class ConflictDetected:
     writer: str
     base_revision: int
     keys: tuple[ConflictingKey, ...]
-    strategy: ConflictStrategy
+    strategy: ConflictStrategy | None
     priority: int = 0
 
 
@@ -243,7 +244,7 @@ class ConflictResolved:
     conflict_sequence: int
     winner: str
     loser: str
-    strategy: ConflictStrategy
+    strategy: ConflictStrategy | None
 
 
 @value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from coordinator_service.core import capacity, claims, deadlines, guards, lock_queues
+from coordinator_service.core import capacity, claims, deadlines, guards, lock_queues, trails
 from coordinator_service.core.sorted_keys import SortedKeys
 from coordinator_service.core.state import NamespaceState, Tables
 from coordinator_service.core.values import TaskStatus
@@ -26,6 +26,7 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
         for path in guards.paths(grant):
             guards.add(state, grant, path)
     state.index.keys = SortedKeys(state.entries)
+    trails.rebuild(state)
     for key, row in state.requests.items():
         state.index.request_ages.append((row.time_ns, key, row.first_sequence))
         if row.outcome:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordinator_service.core.values import path_parts
+from coordinator_service.core.values import path_covers, path_parts
 
 if TYPE_CHECKING:
     from coordinator_service.core.commands import Caller
@@ -28,6 +28,11 @@ def guarding(state: NamespaceState, path: str) -> list[GrantRow]:
 def guarding_within(state: NamespaceState, path: str) -> list[GrantRow]:
     """The grants that guard something at or under a path: for what is done to all that lies there."""
     return [state.grants[token] for token in sorted(state.index.guarded_within.get(path, ()))]
+
+
+def guarded_part(grant: GrantRow, path: str) -> str:
+    """What of its guarded paths stands over a path, or lies under it."""
+    return next(each for each in paths(grant) if path_covers(each, path) or path_covers(path, each))
 
 
 def holds(caller: Caller, grant: GrantRow) -> bool:

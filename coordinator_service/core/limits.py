@@ -23,6 +23,12 @@ class Limits:
     lock_waiters_max: int = 1_000_000
     locks_max: int = 1_000_000
     state_keys_max: int = 1_000_000
+    state_retention_ms: int = 3_600_000
+    """How long changes of a key that is gone are remembered for conflicts; longer where a policy's window is (S3)."""
+    state_history_values_max: int = 4096
+    """Earlier values of keys kept in memory, those of up to about 4 KiB (S1)."""
+    state_history_ms: int = 600_000
+    """How long an earlier value is kept in memory."""
     ageing_step_ms: int = 10_000
     """One priority step is worth this much waiting (R5)."""
     reserve_after_ms: int = 10_000

@@ -156,5 +156,6 @@ def apply_policies(state: NamespaceState, event: Event, payload: PolicyChanged) 
     while len(superseded) > SUPERSEDED_MAX:
         del superseded[next(iter(superseded))]
     state.policies_digest = payload.digest
+    state.forget_at(event.time_ns)
     state.reconsider_claims()
     state.open_gates()

@@ -97,7 +97,7 @@ class CursorBehind(InvalidField):
 
 
 class NotFound(Rejection):
-    """No such thing. kind is "run", "task", "lock", "agent", "event", "result" or "subscription"."""
+    """No such thing. kind is "run", "task", "lock", "agent", "event", "result", "subscription" or "key"."""
 
     code = "NOT_FOUND"
     reason = "NOT_FOUND"
@@ -126,12 +126,21 @@ class StateConflict(Rejection):
     code = "ABORTED"
     reason = "STATE_CONFLICT"
 
-    def __init__(self, conflict_sequence: int, keys: tuple[ConflictingKey, ...], current_revision: int) -> None:
+    def __init__(
+        self,
+        conflict_sequence: int,
+        keys: tuple[ConflictingKey, ...],
+        current_revision: int,
+        conflict_type: str = "concurrent_modification",
+    ) -> None:
         first = keys[0]
-        super().__init__(
-            f"{first.key} was changed by {first.their_writer or 'the platform'} at revision {first.their_revision}"
-            + (f", and {len(keys) - 1} more" if len(keys) > 1 else "")
-        )
+        if first.guarded_by is not None:
+            what = f"{first.key} is guarded by the lock {first.guarded_by.resource}, which {first.their_writer} holds"
+        else:
+            by = first.their_writer or "the platform"
+            what = f"{first.key} was changed by {by} at revision {first.their_revision}"
+        super().__init__(what + (f", and {len(keys) - 1} more" if len(keys) > 1 else ""))
+        self.conflict_type = conflict_type
         self.conflict_sequence = conflict_sequence
         self.keys = keys
         self.current_revision = current_revision
@@ -281,13 +290,13 @@ class LimitReached(Rejection):
 
 
 class CursorCompacted(Rejection):
-    """The cursor lies below the oldest event kept (E4)."""
+    """The cursor, or a revision, lies below the oldest that is kept (E4, S1)."""
 
     code = "OUT_OF_RANGE"
     reason = "CURSOR_COMPACTED"
 
-    def __init__(self, log_id: str, oldest_sequence: int, last_sequence: int) -> None:
-        super().__init__(f"the oldest event kept is {oldest_sequence}")
+    def __init__(self, log_id: str, oldest_sequence: int, last_sequence: int, message: str = "") -> None:
+        super().__init__(message or f"the oldest event kept is {oldest_sequence}")
         self.log_id = log_id
         self.oldest_sequence = oldest_sequence
         self.last_sequence = last_sequence

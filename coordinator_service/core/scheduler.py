@@ -103,6 +103,8 @@ def close_attempt(state: NamespaceState, token: int) -> None:
         if agent.circuits:
             circuits.forget_trial(agent, token)
         capacity.offer_agent(state, agent)
+    if state.index.gone_held:
+        state.forget_at(state.time_ns)
     if state.index.parked:
         state.open_gate(f"run:{attempt.run_id}")
         state.open_gate(f"policy:{attempt.policy}")

@@ -1,21 +1,21 @@
-"""Shared state: keys, values, and how updates join them (S1, S2, S9). conflicts.py decides whether they may."""
+"""Shared state: keys, values, and how updates join them (S1, S2, S9). conflicts.py decides whether they may, and
+past_state.py reads."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from coordinator_service.core import conflicts, reasons, subjects
-from coordinator_service.core.answers import Done, StateRead
+from coordinator_service.core import conflicts, past_state, reasons, subjects, trails
+from coordinator_service.core.answers import Done
 from coordinator_service.core.events import Event, StateUpdated
-from coordinator_service.core.rejections import InvalidField, LimitReached
-from coordinator_service.core.specs import StateChange, StateEntryView, StateUpdate
-from coordinator_service.core.state import AttemptRow, EntryRow, NamespaceState
-from coordinator_service.core.values import JsonValue, MergeStrategy, path_covers
+from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, InvalidField, LimitReached, NotFound
+from coordinator_service.core.specs import StateChange, StateUpdate
+from coordinator_service.core.state import AttemptRow, EntryRow, NamespaceState, PastValue
+from coordinator_service.core.values import JsonValue, MergeStrategy
 
 if TYPE_CHECKING:
-    from coordinator_service.core.commands import GetState, UpdateState
+    from coordinator_service.core.commands import DeleteState, UpdateState
     from coordinator_service.core.deciding import Deciding
 
 _ABSENT = object()
@@ -51,8 +51,24 @@ def joined(old: object, new: JsonValue, strategy: MergeStrategy) -> JsonValue:
 def decide_update(d: Deciding, command: UpdateState) -> Done:
     """Changes keys, or records the conflict and refuses."""
     attempt = d.state.attempts.get(d.caller.attempt_token) if d.caller.attempt_token else None
-    sequence = write(d, (command.change,), writer_of(d, attempt, command.writer), attempt, command.priority)
+    writer = writer_of(d, attempt, command.writer)
+    sequence = write(d, (command.change,), writer, attempt, command.priority, field="change.")
     return Done(sequence=sequence)
+
+
+def decide_delete(d: Deciding, command: DeleteState) -> Done:
+    """Deletes keys, or whatever is at and under a path; like an update in everything else."""
+    if command.prefix and not trails.is_live(d.state, command.prefix):
+        raise NotFound("key", command.prefix)
+    attempt = d.state.attempts.get(d.caller.attempt_token) if d.caller.attempt_token else None
+    change = StateChange(
+        strategy=MergeStrategy.REPLACE,
+        prefix=command.prefix,
+        deletes=command.keys,
+        base_revision=command.base_revision,
+    )
+    writer = writer_of(d, attempt, command.writer)
+    return Done(sequence=write(d, (change,), writer, attempt, command.priority, field=""))
 
 
 def writer_of(d: Deciding, attempt: AttemptRow | None, named: str = "") -> str:
@@ -66,11 +82,19 @@ def writer_of(d: Deciding, attempt: AttemptRow | None, named: str = "") -> str:
 
 
 def write(
-    d: Deciding, changes: tuple[StateChange, ...], writer: str, attempt: AttemptRow | None, priority: int = 0
+    d: Deciding,
+    changes: tuple[StateChange, ...],
+    writer: str,
+    attempt: AttemptRow | None,
+    priority: int = 0,
+    *,
+    field: str = "state_changes[{}].",
 ) -> int:
     """Makes changes that conflict with nothing or win, all of them, and says at which sequence the first of them is;
-    else emits the conflict and raises StateConflict. priority is the task's inside an attempt (S7)."""
-    _check(d.state, changes)
+    else emits the conflict and raises StateConflict. priority is the task's inside an attempt (S7); field is where the
+    caller wrote a change, by its number."""
+    _check_bases(d.state, changes, field)
+    _check(d.state, changes, field)
     if attempt is not None:
         priority = d.state.task(attempt.run_id, attempt.task_id).priority
     conflicts.check(d, changes, writer, attempt, priority)
@@ -93,6 +117,7 @@ def emit_update(
             writer=writer,
             new_state_size=_size_after(state, change),
             priority=priority,
+            deletes=change.deletes,
         ),
         reason=reason,
         cause=attempt.token if attempt is not None else 0,
@@ -100,22 +125,45 @@ def emit_update(
     )
 
 
-def _check(state: NamespaceState, changes: tuple[StateChange, ...]) -> None:
-    """Refuses an append to what will be no list by then, and more keys than there may be."""
+def _check_bases(state: NamespaceState, changes: tuple[StateChange, ...], field: str) -> None:
+    """S3: a base that nobody can have read yet, or from before what paths remember, is refused. 0 is neither: who has
+    read nothing relies on nothing."""
+    for number, change in enumerate(changes):
+        base = change.base_revision or 0
+        where = f"{field.format(number)}base_revision"
+        if base > state.sequence:
+            raise CursorInFuture((where, f"is {base}, the log ends at {state.sequence}"))
+        if 0 < base < state.forgotten_revision:
+            oldest = state.forgotten_revision
+            message = f"{where} is {base}: what was deleted before {oldest} is forgotten; read again"
+            raise CursorCompacted("", oldest, state.sequence, message)
+
+
+def _check(state: NamespaceState, changes: tuple[StateChange, ...], field: str) -> None:
+    """Refuses an append to what will be no list by then, the deletion of what will not be there, and more keys than
+    there may be."""
     ahead: dict[str, object] = {}
     added = 0
+
+    def then(key: str) -> object:
+        entry = state.entries.get(key)
+        return ahead.get(key, _ABSENT if entry is None else entry.value)
+
     for number, change in enumerate(changes):
         if len(changes) > 1:
             given = [update.key for update in change.updates]
             ahead.update(dict.fromkeys(_replaced_away(state, change, given), _ABSENT))
+        for key in change.deletes:
+            if then(key) is _ABSENT:
+                raise NotFound("key", key)
+            ahead[key] = _ABSENT
         for position, update in enumerate(change.updates):
-            entry = state.entries.get(update.key)
-            old = ahead.get(update.key, _ABSENT if entry is None else entry.value)
+            old = then(update.key)
             added += old is _ABSENT
             try:
                 ahead[update.key] = joined(old, update.value, change.strategy)
             except TypeError:
-                where = f"changes[{number}].updates[{position}]"
+                where = f"{field.format(number)}updates[{position}]"
                 raise InvalidField((where, f"{update.key!r} holds no list to append to")) from None
     if len(state.entries) + added > state.limits.state_keys_max:
         raise LimitReached("state_keys_max", state.limits.state_keys_max)
@@ -124,7 +172,7 @@ def _check(state: NamespaceState, changes: tuple[StateChange, ...]) -> None:
 def _size_after(state: NamespaceState, change: StateChange) -> int:
     given = {update.key for update in change.updates}
     size = len(state.entries) + sum(1 for key in given if key not in state.entries)
-    return size - sum(1 for _ in _replaced_away(state, change, given))
+    return size - len(change.deletes) - sum(1 for _ in _replaced_away(state, change, given))
 
 
 def _replaced_away(state: NamespaceState, change: StateChange | StateUpdated, given: Iterable[str]) -> list[str]:
@@ -133,75 +181,54 @@ def _replaced_away(state: NamespaceState, change: StateChange | StateUpdated, gi
     if not change.prefix or strategy is not MergeStrategy.REPLACE:
         return []
     kept = set(given)
-    return [key for key in keys_under(state, change.prefix) if key not in kept]
-
-
-def keys_under(state: NamespaceState, prefix: str, after_key: str = "") -> Iterator[str]:
-    """Keys at and under a path, after a key, in order."""
-    for key in state.index.keys.starting_at(max(prefix, after_key)):
-        if not key.startswith(prefix):
-            return
-        if key != after_key and path_covers(prefix, key):
-            yield key
+    return [key for key in past_state.keys_under(state, change.prefix) if key not in kept]
 
 
 # Applying.
 
 
 def apply_updated(state: NamespaceState, event: Event, payload: StateUpdated) -> None:
-    """The keys hold what the updates make of them; the event's sequence is their revision."""
-    for key in _replaced_away(state, payload, [update.key for update in payload.updates]):
-        del state.entries[key]
-        state.index.keys.remove(key)
-        conflicts.note_change(state, event, key, payload)
-    if payload.prefix and payload.merge_strategy is MergeStrategy.REPLACE:
-        conflicts.note_change(state, event, payload.prefix, payload)
-    for update in payload.updates:
-        _apply_one(state, event, payload, update)
+    """Shared state changed, perhaps by an attempt."""
+    apply_change(state, event, payload)
     if event.run_id:
         conflicts.note_outcome(state, event, 0)
 
 
-def _apply_one(state: NamespaceState, event: Event, payload: StateUpdated, update: StateUpdate) -> None:
-    entry = state.entries.get(update.key)
+def apply_change(state: NamespaceState, event: Event, payload: StateUpdated) -> None:
+    """The keys hold what the updates make of them; the event's sequence is their revision."""
+    ended: list[PastValue] = []
+    if payload.prefix and payload.merge_strategy is MergeStrategy.REPLACE:
+        away = _replaced_away(state, payload, [update.key for update in payload.updates])
+        ended.extend([_take_away(state, event, key, payload) for key in away])
+        trails.note_gone(state, event, payload.prefix, payload)
+    if payload.deletes:
+        ended.extend([_take_away(state, event, key, payload) for key in payload.deletes])
+    for update in payload.updates:
+        _apply_one(state, event, payload, update, ended)
+    past_state.remember(state, event, ended)
+
+
+def _take_away(state: NamespaceState, event: Event, key: str, payload: StateUpdated) -> PastValue:
+    entry = state.entries.pop(key)
+    state.index.keys.remove(key)
+    trails.note_gone(state, event, key, payload)
+    return past_state.ended(key, entry)
+
+
+def _apply_one(
+    state: NamespaceState, event: Event, payload: StateUpdated, update: StateUpdate, ended: list[PastValue]
+) -> None:
+    key = update.key
+    entry = state.entries.get(key)
     if entry is None:
-        value = joined(_ABSENT, update.value, payload.merge_strategy)
-        state.entries[update.key] = EntryRow(
-            value=value, revision=event.sequence, writer=payload.writer, updated_at_ns=event.time_ns
-        )
-        state.index.keys.add(update.key)
-    else:
-        entry.value = joined(entry.value, update.value, payload.merge_strategy)
-        entry.revision = event.sequence
-        entry.writer = payload.writer
-        entry.updated_at_ns = event.time_ns
+        state.index.keys.add(key)
+    if entry is None or entry.revision != event.sequence:  # else a key that is named twice
+        ended.append(past_state.ended(key, entry))
+    state.entries[key] = EntryRow(
+        value=joined(_ABSENT if entry is None else entry.value, update.value, payload.merge_strategy),
+        revision=event.sequence,
+        writer=payload.writer,
+        updated_at_ns=event.time_ns,
+    )
     if event.reason != reasons.TASK_RESULT:
-        conflicts.note_change(state, event, update.key, payload)
-
-
-# Reading.
-
-
-def read(d: Deciding, command: GetState) -> StateRead:
-    """Keys and values, in the order of the keys."""
-    state = d.state
-    if command.keys:
-        found = [_view(key, state.entries[key]) for key in sorted(set(command.keys)) if key in state.entries]
-        return StateRead(entries=tuple(found), sequence=state.sequence)
-    keys = keys_under(state, command.prefix, command.after_key)
-    page = list(itertools.islice(keys, command.count_max))
-    return StateRead(
-        entries=tuple(_view(key, state.entries[key]) for key in page),
-        sequence=state.sequence,
-        next_key=page[-1] if next(keys, None) is not None else "",
-    )
-
-
-def _view(key: str, entry: EntryRow) -> StateEntryView:
-    return StateEntryView(
-        key=key,
-        value=entry.value,
-        revision=entry.revision,
-        writer=entry.writer,
-        updated_at_ns=entry.updated_at_ns,
-    )
+        trails.note(state, event, key, payload, hard=payload.merge_strategy is not MergeStrategy.APPEND)

@@ -236,6 +236,7 @@ class StateChange:
     strategy: MergeStrategy = MergeStrategy.MERGE
     prefix: str = ""
     base_revision: int | None = None
+    deletes: tuple[str, ...] = ()
 
 
 @value
@@ -253,6 +254,7 @@ class ConflictingKey:
     attempted_digest: str = ""
     current_digest: str = ""
     their_priority: int = 0
+    guarded_by: LockGrant | None = None
 
 
 @value

@@ -300,6 +300,23 @@ class EntryRow:
 
 
 @row
+class PastValue:
+    """What a key held before a change; entry is None when it was not there, or when its value is too large to keep."""
+
+    key: str
+    entry: EntryRow | None
+    kept: bool = True
+
+
+@row
+class PastRow:
+    """What a change of shared state put an end to (S1)."""
+
+    time_ns: int
+    values: tuple[PastValue, ...]
+
+
+@row
 class RequestRow:
     """A remembered request (D5). For an acquire, outcome is how it ended and tokens what it was granted."""
 
@@ -353,6 +370,13 @@ class Tables:
     waiters: dict[int, WaiterRow] = field(default_factory=dict)
     entries: dict[str, EntryRow] = field(default_factory=dict)
     paths: dict[str, PathRow] = field(default_factory=dict)
+    forgotten_revision: int = 0
+    """The latest change that no path remembers any more."""
+    past: dict[int, PastRow] = field(default_factory=dict)
+    """Earlier values, by the revision of the change that ended them, the oldest first."""
+    past_values: int = 0
+    past_from: int = 0
+    """Memory knows what every key held at this revision and later."""
     requests: dict[str, RequestRow] = field(default_factory=dict)
     published: dict[str, PublishedRow] = field(default_factory=dict)
     evicted: dict[str, EvictedRow] = field(default_factory=dict)
@@ -463,6 +487,10 @@ class Index:
     """Resources on which a claim may hold up nobody any more."""
     keys: SortedKeys[str] = field(default_factory=SortedKeys)
     """Keys of shared state."""
+    gone: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Paths that were deleted or cleared: the time and revision of that, the oldest first."""
+    gone_held: bool = False
+    """Whether some of them are kept for an attempt that lives."""
     deadlines: list[tuple[int, str, int, str, str]] = field(default_factory=list)
     """A heap of (time, kind, number, run, task); each is checked against the tables when it comes due."""
     deadlines_tidy_at: int = 1000
@@ -475,7 +503,7 @@ class Index:
     evicted_ages: deque[tuple[int, str]] = field(default_factory=deque)
     disconnected: deque[tuple[int, str]] = field(default_factory=deque)
     forget_at_ns: int = 0
-    """When the oldest of those five has to go (D8)."""
+    """When the oldest of those five, or of what shared state remembers, has to go (D8)."""
 
 
 class NamespaceState(Tables):

@@ -40,7 +40,7 @@ from coordinator_service.rpc.operations.runs import (
     RETRY_RUN,
     SUBMIT_RUN,
 )
-from coordinator_service.rpc.operations.state import GET_STATE, UPDATE_STATE
+from coordinator_service.rpc.operations.state import DELETE_STATE, GET_STATE, UPDATE_STATE
 
 __all__ = ["FRAMES", "OPERATIONS", "Operation", "Scope", "fill_leases", "read_agent_spec", "read_keep_alive"]
 
@@ -52,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
     GET_LOCK,
     LIST_LOCKS,
     UPDATE_STATE,
+    DELETE_STATE,
     GET_STATE,
     PLAN_RUN,
     SUBMIT_RUN,

@@ -102,7 +102,9 @@ def _resource(rejection: core.NotFound | core.AlreadyExists, _left: int) -> Iter
 
 def _state_conflict(rejection: core.StateConflict, left: int) -> Iterable[Message]:
     detail = error_pb2.StateConflict(
-        conflict_sequence=rejection.conflict_sequence, current_revision=rejection.current_revision
+        conflict_sequence=rejection.conflict_sequence,
+        current_revision=rejection.current_revision,
+        conflict_type=rejection.conflict_type,
     )
     keys = rejection.keys[:KEYS_MAX]
     for key in keys:  # the names first: which keys, whose revision
@@ -126,7 +128,11 @@ def _fill_key(key: ConflictingKey, message: Any, bytes_max: int, *, with_values:
         return
     message.key, message.their_key, message.their_writer = key.key, key.their_key, key.their_writer
     message.their_revision, message.their_traceparent = key.their_revision, key.their_traceparent
-    message.their_timestamp.FromNanoseconds(key.their_timestamp_ns)
+    message.their_priority = key.their_priority
+    if key.their_timestamp_ns:
+        message.their_timestamp.FromNanoseconds(key.their_timestamp_ns)
+    if key.guarded_by is not None:
+        fill(key.guarded_by, message.guarded_by)
     message.attempted_digest = key.attempted_digest or _digest(key.attempted)
     message.current_digest = key.current_digest or _digest(key.current)
 

@@ -73,7 +73,7 @@ def read_query(request: Any) -> Query:
         before_ns=before_ns,
         events_max=page_size(faults, request.page_size),
         descending=request.descending,
-        token=_read_token(faults, request.page_token),
+        token=read_list_token(faults, request.page_token),
     )
     faults.settle()
     return query
@@ -103,7 +103,7 @@ class _Scan:
 
     def takes(self, each: Committed) -> bool:
         """Looks at an event; false when there is no more room for it."""
-        if not self._selector.selects_all and not self._selector.matches(each.event):
+        if not self._selector.selects_all and not self._selector.takes(each):
             return True
         size = self._bytes + len(each.frame)
         if len(self.frames) >= self._events_max or (self.frames and size > limits.FRAME_BYTES_MAX):
@@ -213,7 +213,8 @@ def _write_token(left: Token) -> str:
     return write_token(_TOKEN, f"{left.after},{left.until},{left.sequence},{left.log_id}")
 
 
-def _read_token(faults: Faults, token: str) -> Token | None:
+def read_list_token(faults: Faults, token: str) -> Token | None:
+    """What a page token of history stands for."""
     position = read_token(faults, _TOKEN, token)
     if not position:
         return None

@@ -181,7 +181,7 @@ def test_a_completion_with_an_impossible_update_changes_nothing(namespace: Names
     changes = (changing(("k", 2)), changing(("k", 3), strategy=MergeStrategy.APPEND))
     command = commands.CompleteTask(attempt_token=token, changes=changes)
     assert namespace.refuse(InvalidField, command, namespace.reporter(token)).violations[0][0] == (
-        "changes[1].updates[0]"
+        "state_changes[1].updates[0]"
     )
 
 

@@ -10,15 +10,18 @@ import pytest
 
 from coordinator_service.core import commands
 from coordinator_service.core.limits import Limits
+from coordinator_service.core.specs import Policy
 from coordinator_service.core.state import Index, Tables
 from tests.core.conftest import OpenNamespace
-from tests.core.driver import Namespace, caller, task
+from tests.core.driver import Namespace, caller, seconds, task
 
 LIMITS = Limits(
     run_retention_ms=1000,
     agent_retention_ms=1000,
     request_window_ms=1000,
     evicted_retention_ms=5000,
+    state_retention_ms=1000,
+    state_history_ms=1000,
     roles_max=2,
 )
 KEYS = 5
@@ -40,6 +43,10 @@ def cycle(namespace: Namespace, number: int) -> None:
     namespace.release(session, token)
     for key in range(KEYS):
         namespace.update(f"state/{key}", number, caller("p", f"{name}-{key}", digest=b"d"))
+    namespace.update(f"gone/{number}", number, writer="p")
+    namespace.update(f"cleared/{number}/a", number, writer="p")
+    namespace.do(commands.DeleteState(keys=(f"gone/{number}",), writer="p"))
+    namespace.do(commands.DeleteState(prefix=f"cleared/{number}", writer="p"))
     draft = commands.EventDraft(name="n", event_id=name)
     namespace.do(commands.Publish(drafts=(draft,)), caller("p", f"{name}-publish", digest=b"d"))
     namespace.end(session)
@@ -69,9 +76,11 @@ def _size(row: Any) -> int:
 
 @pytest.mark.parametrize("cycles", [40])
 def test_what_is_over_leaves_nothing_behind(open_namespace: OpenNamespace, cycles: int) -> None:
-    """D8: runs, agents, roles, locks, waiters, requests, deadlines and every index are as large after many rounds of
-    work as after a few."""
+    """D8: runs, agents, roles, locks, waiters, requests, deadlines, what is remembered of keys that are gone, and every
+    index are as large after many rounds of work as after a few."""
     namespace = open_namespace(LIMITS)
+    policy = Policy(name="default", conflict_window_ns=seconds(1))
+    namespace.do(commands.ChangePolicies(policies=(policy,)))
     for number in range(10):
         cycle(namespace, number)
     before = sizes(namespace)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator_service.core import commands, conflicts, reasons
+from coordinator_service.core import commands, conflicts, reasons, trails
 from coordinator_service.core.commands import Caller
 from coordinator_service.core.events import ConflictDetected, ConflictResolved, CoordinationRequired, EventType
 from coordinator_service.core.rejections import StateConflict
@@ -252,5 +252,5 @@ def test_the_trail_of_a_path_tells_what_the_whole_history_would(
         for revision, key, writer, append in history
         if (path_covers(key, path) or path_covers(path, key)) and writer != besides and not (appends and append)
     ]
-    found = conflicts.latest_overlapping(namespace.state, path, appends=appends, besides=besides)
+    found = trails.latest_overlapping(namespace.state, path, appends=appends, besides=besides)
     assert (found.revision if found else 0) == max(expected, default=0)

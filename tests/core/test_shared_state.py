@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator_service.core import commands, reasons
+from coordinator_service.core import commands, past_state, reasons
+from coordinator_service.core.answers import PastFromLog
 from coordinator_service.core.events import EventType, StateUpdated
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.rejections import InvalidField, LimitReached
+from coordinator_service.core.past_fold import PastFold
+from coordinator_service.core.rejections import (
+    CursorCompacted,
+    CursorInFuture,
+    InvalidField,
+    LimitReached,
+    NotFound,
+    StateConflict,
+)
 from coordinator_service.core.shared_state import merged
 from coordinator_service.core.values import MergeStrategy, path_covers, path_parts
 from tests.core.conftest import OpenNamespace
-from tests.core.driver import Namespace, changing, updating
+from tests.core.driver import Namespace, changing, copied, seconds, updating
 
 APPEND, MERGE, REPLACE = MergeStrategy.APPEND, MergeStrategy.MERGE, MergeStrategy.REPLACE
 
@@ -40,7 +50,7 @@ def test_an_update_of_many_keys_is_atomic(namespace: Namespace) -> None:
     namespace.do(commands.UpdateState(change=changing(("a", 1), ("b", 2))))
     assert namespace.state.entries["a"].revision == namespace.state.entries["b"].revision
     bad = commands.UpdateState(change=changing(("c", 3), ("a", 4), strategy=APPEND))
-    assert namespace.refuse(InvalidField, bad).violations[0][0] == "changes[0].updates[1]"
+    assert namespace.refuse(InvalidField, bad).violations[0][0] == "change.updates[1]"
     assert "c" not in namespace.state.entries
 
 
@@ -179,3 +189,165 @@ def test_paths_overlap_by_whole_segments(segments: list[str], others: list[str])
     path, other = "/".join(segments), "/".join(others)
     assert path_parts(path) == tuple("/".join(segments[:end]) for end in range(1, len(segments) + 1))
     assert path_covers(other, path) == (segments[: len(others)] == others)
+
+
+def delete(*keys: str, prefix: str = "", base: int | None = None) -> commands.DeleteState:
+    """A command that deletes."""
+    return commands.DeleteState(keys=keys, prefix=prefix, base_revision=base, writer="me")
+
+
+def test_keys_are_deleted_all_or_none(namespace: Namespace) -> None:
+    """S1: those named go, with one revision, and nothing under them does; one that is not there refuses all."""
+    for key in ("a", "a/b", "c"):
+        namespace.update(key, 1, writer="me")
+    missing = namespace.refuse(NotFound, delete("a", "never"))
+    assert (missing.kind, missing.name) == ("key", "never")
+    revision = namespace.do(delete("a", "c")).sequence
+    assert list(namespace.state.entries) == ["a/b"]
+    payload = namespace.last(StateUpdated)
+    assert (namespace.events[-1].sequence, payload.deletes, payload.new_state_size) == (revision, ("a", "c"), 1)
+    namespace.refuse(NotFound, delete("a"))
+
+
+def test_everything_under_a_path_is_deleted(namespace: Namespace) -> None:
+    """S1: at and under it, by whole segments; where nothing is, that is said."""
+    for key in ("a", "a/b", "a-b"):
+        namespace.update(key, 1, writer="me")
+    namespace.do(delete(prefix="a"))
+    assert list(namespace.state.entries) == ["a-b"]
+    assert namespace.refuse(NotFound, delete(prefix="a")).name == "a"
+
+
+def test_a_change_sets_and_deletes_together(namespace: Namespace) -> None:
+    """S1: one event, one revision; what is deleted by a change of a report may be set by the next."""
+    namespace.update("old", 1, writer="me")
+    change = replace(changing(("new", 1)), deletes=("old",))
+    namespace.do(commands.UpdateState(change=change, writer="me"))
+    assert list(namespace.state.entries) == ["new"]
+    namespace.open("a", "work")
+    namespace.submit_one("t")
+    changes = (replace(changing(), deletes=("new",)), changing(("new", 2), strategy=APPEND))
+    namespace.complete("t", changes=changes)
+    assert namespace.value("new") == [2]
+
+
+def test_a_base_from_the_future_is_refused_by_its_name(namespace: Namespace) -> None:
+    """Bad input, S3: nobody can have read a revision that there is not yet."""
+    future = namespace.state.sequence + 1
+    refusal = namespace.refuse(CursorInFuture, updating("k", 1, base=future))
+    assert refusal.violations[0][0] == "change.base_revision"
+    namespace.update("k", 1, writer="me")
+    future = namespace.state.sequence + 1
+    assert namespace.refuse(CursorInFuture, delete("k", base=future)).violations[0][0] == "base_revision"
+    namespace.open("a", "work")
+    namespace.submit_one("t")
+    token = namespace.token("t")
+    late = changing(("k", 2), base=namespace.state.sequence + 1)
+    report = commands.CompleteTask(attempt_token=token, changes=(changing(("l", 1)), late))
+    refusal = namespace.refuse(CursorInFuture, report, namespace.reporter(token))
+    assert refusal.violations[0][0] == "state_changes[1].base_revision"
+
+
+def test_a_base_from_before_what_is_remembered_is_refused(open_namespace: OpenNamespace) -> None:
+    """S3, D8: what was deleted is remembered for the retention; after it a base from before has to be read again, and
+    one of 0 relies on nothing."""
+    namespace = open_namespace(Limits(state_retention_ms=100_000))
+    base = namespace.update("k", 1, writer="them")
+    gone = namespace.do(delete("k", base=base)).sequence
+    namespace.now_ns += seconds(99.9)
+    namespace.refuse_on_record(StateConflict, updating("k", 2, base=base))
+    namespace.now_ns += seconds(0.1)
+    namespace.update("other", 1, writer="me")
+    refusal = namespace.refuse(CursorCompacted, updating("k", 2, base=base))
+    assert refusal.oldest_sequence == gone
+    assert "k" not in namespace.state.paths
+    namespace.update("k", 2, base=0)
+    namespace.refuse_on_record(StateConflict, updating("k", 3, base=0))
+
+
+def test_a_conflict_window_outlasts_the_retention(open_namespace: OpenNamespace) -> None:
+    """S5, D8: what a blind write may still meet is not forgotten."""
+    namespace = open_namespace(Limits(state_retention_ms=1000))
+    namespace.update("k", 1, writer="them")
+    namespace.do(commands.DeleteState(keys=("k",), writer="them"))
+    namespace.now_ns += seconds(59)
+    namespace.update("other", 1, writer="me")
+    namespace.refuse_on_record(StateConflict, updating("k", 2, writer="me"))
+
+
+def test_a_read_of_the_past_is_told_as_it_was(namespace: Namespace) -> None:
+    """S1: values, revisions and writers as they stood; the revision is the base to build on."""
+    first = namespace.update("a/x", {"n": 1}, writer="one")
+    second = namespace.update("a/x", {"n": 2}, writer="two", base=first)
+    namespace.do(delete("a/x", base=second))
+    namespace.update("a/y", 1, writer="one")
+    [entry] = namespace.do(commands.GetState(prefix="a", revision=first)).entries
+    assert (entry.key, entry.value, entry.revision, entry.writer) == ("a/x", {"n": 1}, first, "one")
+    read = namespace.do(commands.GetState(keys=("a/x", "a/y"), revision=second))
+    assert ([each.value for each in read.entries], read.sequence) == ([{"n": 2}], second)
+    assert namespace.do(commands.GetState(prefix="a", revision=second + 1)).entries == ()
+    future = namespace.state.sequence + 1
+    refusal = namespace.refuse(CursorInFuture, commands.GetState(keys=("a/x",), revision=future))
+    assert refusal.violations[0][0] == "revision"
+
+
+def test_what_memory_keeps_of_the_past_is_bounded(open_namespace: OpenNamespace) -> None:
+    """S1, D8: by number, by age and by size; what is beyond is told from the log, what did not change since is not."""
+    namespace = open_namespace(Limits(state_history_values_max=2, state_history_ms=50_000))
+    quiet = namespace.update("quiet", 1, writer="me")
+    revisions = [namespace.update("k", number, writer="me") for number in range(4)]
+
+    def told(key: str, revision: int) -> bool:
+        """Whether memory answers."""
+        return not isinstance(namespace.do(commands.GetState(keys=(key,), revision=revision)), PastFromLog)
+
+    assert [told("k", revision) for revision in revisions] == [False, True, True, True]
+    assert told("quiet", quiet)
+    large = namespace.update("k", "x" * past_state.VALUE_BYTES_MAX, writer="me")
+    after = namespace.update("k", 1, writer="me")
+    assert [told("k", large), told("quiet", large), told("k", after)] == [False, True, True]
+    namespace.now_ns += seconds(50)
+    namespace.update("other", 1, writer="me")
+    assert namespace.state.past_from == after
+    assert [told("k", large), told("k", after), told("quiet", quiet)] == [False, True, True]
+
+
+def test_the_past_is_folded_from_a_snapshot_as_from_the_beginning(namespace: Namespace) -> None:
+    """S1, D8: tables and the events after them tell the same as all events."""
+    for number in range(10):
+        namespace.update(f"k/{number % 3}", number, writer="me")
+    tables, cut = copied(namespace.state.tables()), len(namespace.events)
+    namespace.do(delete(prefix="k/1"))
+    namespace.update("k/2", [1], writer="me")
+    asked = commands.GetState(prefix="k", revision=namespace.state.sequence)
+    folds = PastFold("test"), PastFold("test", tables)
+    folds[0].take(namespace.events)
+    folds[1].take(namespace.events[cut:])
+    assert folds[0].answer(asked) == folds[1].answer(asked) == namespace.do(asked)
+
+
+@pytest.mark.parametrize(
+    ("value", "small"),
+    [
+        (None, True),
+        ("x" * 4000, True),
+        ("x" * 5000, False),
+        ([0.0] * 60, True),
+        ([0.0] * 64, False),
+        ({"k" * 4000: 1.0}, False),
+        ([["x" * 100] * 20] * 2, False),
+    ],
+)
+def test_large_values_of_the_past_are_not_kept(value: Any, small: bool) -> None:
+    """S1: about 4 KiB, counted without walking through what is larger."""
+    assert past_state.is_small(value) is small
+
+
+def test_what_changes_made_of_their_keys(open_namespace: OpenNamespace) -> None:
+    """S1: a watcher is told the value at its revision while memory knows it, also when the key changed since."""
+    namespace = open_namespace(Limits(state_history_values_max=2))
+    revisions = [namespace.update("k", [number], strategy=APPEND, writer="me") for number in range(4)]
+    wanted = tuple(("k", revision) for revision in revisions)
+    values = namespace.do(commands.GetChangedValues(wanted=(*wanted, ("never", 1)))).values
+    found = [None if each is None else each.value for each in values]
+    assert found == [None, [0, 1], [0, 1, 2], [0, 1, 2, 3], None]

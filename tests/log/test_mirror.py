@@ -117,8 +117,9 @@ def test_unspecified_is_what_the_contract_says() -> None:
     assert from_proto(lock_pb2.LockGrant(resource="r")).mode is LockMode.EXCLUSIVE
     assert from_proto(state_pb2.StateChange()).strategy is MergeStrategy.MERGE
     assert from_proto(policy_pb2.Policy()).conflict_strategy is None
-    with pytest.raises(InvalidField, match="strategy: must be set"):
-        from_proto(state_pb2.ConflictResolved())
+    assert from_proto(state_pb2.ConflictResolved()).strategy is None
+    with pytest.raises(InvalidField, match="status: must be set"):
+        from_proto(task_pb2.Task())
 
 
 def test_an_unknown_enum_number_is_named_by_its_path() -> None:

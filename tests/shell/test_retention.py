@@ -31,6 +31,12 @@ def shell(**retention: int) -> ShellLimits:
     )
 
 
+@pytest.fixture(autouse=True)
+def by_number_of_events_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots are due after so many events, however large the tables are that every version adds to."""
+    monkeypatch.setattr("coordinator_service.snapshots.SNAPSHOT_BYTES_PER_EVENT", 10**9)
+
+
 async def work(bench: Bench, port: LocalNamespace, events: int, *, seconds: float = 0.1) -> None:
     """So many events, some time apart, and whoever follows them done."""
     for _ in range(events):

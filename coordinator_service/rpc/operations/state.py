@@ -7,7 +7,8 @@ from typing import Any
 from concert.v1 import state_service_pb2 as pb
 
 from coordinator_service.core.answers import Done, StateRead
-from coordinator_service.core.commands import GetState, UpdateState
+from coordinator_service.core.commands import DeleteState, GetState, UpdateState
+from coordinator_service.core.rejections import CursorInFuture
 from coordinator_service.core.specs import StateChange, StateUpdate
 from coordinator_service.core.values import MergeStrategy
 from coordinator_service.log.mirror import fill as mirror_fill
@@ -22,17 +23,56 @@ from coordinator_service.rpc.validation import (
     optional_path_fault,
     path_fault,
     priority_fault,
+    quoted,
 )
 
 _STRATEGIES = {0: MergeStrategy.MERGE, **{int(each): each for each in MergeStrategy}}
 
 
 def decode_update(request: Any, _scope: Scope, faults: Faults) -> UpdateState:
+    _check_writer(request, faults)
+    change = read_change(faults, "change", request.change)
+    return UpdateState(change=change, writer=request.writer, priority=request.priority)
+
+
+def _check_writer(request: Any, faults: Faults) -> None:
     if request.writer:
         faults.add("writer", given_name_fault(request.writer))
     faults.add("priority", priority_fault(request.priority))
-    change = read_change(faults, "change", request.change)
-    return UpdateState(change=change, writer=request.writer, priority=request.priority)
+
+
+def decode_delete(request: Any, _scope: Scope, faults: Faults) -> DeleteState:
+    _check_writer(request, faults)
+    if not request.prefix:
+        faults.add("keys", count_fault(request.keys, limits.UPDATES_PER_CHANGE_MAX, count_min=1))
+    return DeleteState(
+        keys=_read_deletes(faults, "keys", request.keys, set()),
+        prefix=read_prefix(request, faults),
+        base_revision=request.base_revision if request.HasField("base_revision") else None,
+        writer=request.writer,
+        priority=request.priority,
+    )
+
+
+def read_prefix(request: Any, faults: Faults) -> str:
+    """The prefix of a request that has keys instead, or neither."""
+    prefix: str = request.prefix
+    if prefix and request.keys:
+        faults.add("prefix", "is given together with keys")
+    faults.add("prefix", optional_path_fault(prefix))
+    return prefix
+
+
+def _read_deletes(faults: Faults, field: str, keys: Any, written: set[str]) -> tuple[str, ...]:
+    """Keys that go, each once, none of them also written."""
+    for number, key in enumerate(keys[: limits.UPDATES_PER_CHANGE_MAX]):
+        if faults.full:
+            break
+        faults.add(f"{field}[{number}]", path_fault(key))
+        if key in written:
+            faults.add(f"{field}[{number}]", f"{quoted(key)} is named twice")
+        written.add(key)
+    return tuple(keys)
 
 
 def read_change(faults: Faults, field: str, change: Any) -> StateChange:
@@ -41,22 +81,29 @@ def read_change(faults: Faults, field: str, change: Any) -> StateChange:
     if size > limits.CHANGE_BYTES_MAX:
         faults.add(field, f"has {size} bytes, the limit is {limits.CHANGE_BYTES_MAX}")
         return StateChange()
-    faults.add(f"{field}.updates", count_fault(change.updates, limits.UPDATES_PER_CHANGE_MAX))
-    if change.prefix:
-        faults.add(f"{field}.prefix", optional_path_fault(change.prefix))
-    elif not change.updates:
-        faults.add(f"{field}.updates", "must have at least one entry, or a prefix to replace")
+    updates, deletes, prefix = change.updates, change.deletes, change.prefix
+    if len(updates) + len(deletes) > limits.UPDATES_PER_CHANGE_MAX:
+        counted = f"has {len(updates) + len(deletes)} entries, with deletes"
+        faults.add(f"{field}.updates", f"{counted}, the limit is {limits.UPDATES_PER_CHANGE_MAX}")
+        return StateChange()
+    if prefix:
+        faults.add(f"{field}.prefix", optional_path_fault(prefix))
+    elif not updates and not deletes:
+        faults.add(f"{field}.updates", "must have at least one entry, or a prefix to replace, or deletes")
     strategy = _STRATEGIES.get(change.strategy)
     if strategy is None:
         faults.add(f"{field}.strategy", f"{change.strategy} is no value that this version knows")
         strategy = MergeStrategy.MERGE
-    if change.prefix and strategy is not MergeStrategy.REPLACE:
+    if prefix and strategy is not MergeStrategy.REPLACE:
         faults.add(f"{field}.prefix", "goes with the strategy REPLACE only")
+    if prefix and deletes:
+        faults.add(f"{field}.prefix", "is given together with deletes")
     return StateChange(
-        updates=_read_updates(faults, field, change.updates),
+        updates=_read_updates(faults, field, updates),
         strategy=strategy,
-        prefix=change.prefix,
+        prefix=prefix,
         base_revision=change.base_revision if change.HasField("base_revision") else None,
+        deletes=_read_deletes(faults, f"{field}.deletes", deletes, {each.key for each in updates}) if deletes else (),
     )
 
 
@@ -85,24 +132,28 @@ def fill_revision(answer: Done, _scope: Scope, response: Any) -> None:
 def decode_get(request: Any, _scope: Scope, faults: Faults) -> GetState:
     keys = request.keys
     faults.add("keys", count_fault(keys, limits.KEYS_PER_READ_MAX))
-    if keys and request.prefix:
-        faults.add("prefix", "is given together with keys")
-    faults.add("prefix", optional_path_fault(request.prefix))
+    prefix = read_prefix(request, faults)
+    check_keys(faults, keys)
+    after_key = read_token(faults, "state", request.page_token)
+    if keys and max(keys) <= after_key:
+        faults.add("page_token", "is not one that these keys gave out")
+    return GetState(
+        keys=tuple(key for key in keys if key > after_key),
+        prefix=prefix,
+        after_key=after_key,
+        count_max=page_size(faults, request.page_size),
+        revision=request.revision,
+    )
+
+
+def check_keys(faults: Faults, keys: Any) -> None:
+    """The keys that a read names."""
     for number, key in enumerate(keys[: limits.KEYS_PER_READ_MAX]):
         if faults.full:
             break
         fault = path_fault(key)
         if fault:
             faults.add(f"keys[{number}]", fault)
-    after_key = read_token(faults, "state", request.page_token)
-    if keys and max(keys) <= after_key:
-        faults.add("page_token", "is not one that these keys gave out")
-    return GetState(
-        keys=tuple(key for key in keys if key > after_key),
-        prefix=request.prefix,
-        after_key=after_key,
-        count_max=page_size(faults, request.page_size),
-    )
 
 
 def fill_state(answer: StateRead, _scope: Scope, response: Any) -> None:
@@ -123,6 +174,12 @@ def fill_state(answer: StateRead, _scope: Scope, response: Any) -> None:
     response.next_page_token = write_token("state", next_key)
 
 
+def _nothing_yet(command: GetState) -> StateRead:
+    if command.revision:
+        raise CursorInFuture(("revision", f"is {command.revision}, there is no log yet"))
+    return StateRead(entries=(), sequence=0)
+
+
 UPDATE_STATE = Operation(
     method="UpdateState",
     service="StateService",
@@ -130,6 +187,15 @@ UPDATE_STATE = Operation(
     request=pb.UpdateStateRequest,
     response=pb.UpdateStateResponse,
     decode=decode_update,
+    fill=fill_revision,
+)
+DELETE_STATE = Operation(
+    method="DeleteState",
+    service="StateService",
+    frame="delete_state",
+    request=pb.DeleteStateRequest,
+    response=pb.DeleteStateResponse,
+    decode=decode_delete,
     fill=fill_revision,
 )
 GET_STATE = Operation(
@@ -140,5 +206,5 @@ GET_STATE = Operation(
     response=pb.GetStateResponse,
     decode=decode_get,
     fill=fill_state,
-    in_absence=lambda _: StateRead(entries=(), sequence=0),
+    in_absence=_nothing_yet,
 )

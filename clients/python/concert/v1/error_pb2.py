@@ -26,7 +26,7 @@ from concert.v1 import lock_pb2 as concert_dot_v1_dot_lock__pb2
 from concert.v1 import state_pb2 as concert_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63oncert/v1/error.proto\x12\nconcert.v1\x1a\x15\x63oncert/v1/lock.proto\x1a\x16\x63oncert/v1/state.proto\"#\n\x0f\x44\x65pendencyCycle\x12\x10\n\x08task_ids\x18\x01 \x03(\t\"n\n\rStateConflict\x12\x19\n\x11\x63onflict_sequence\x18\x01 \x01(\x04\x12(\n\x04keys\x18\x02 \x03(\x0b\x32\x1a.concert.v1.ConflictingKey\x12\x18\n\x10\x63urrent_revision\x18\x03 \x01(\x04\">\n\nStaleToken\x12\r\n\x05token\x18\x01 \x01(\x04\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x04\x12\x10\n\x08resource\x18\x03 \x01(\t\"d\n\x0eLockContention\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12&\n\x07holders\x18\x02 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\x10\n\x08position\x18\x03 \x01(\r\"Y\n\x08\x44\x65\x61\x64lock\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12#\n\x05\x63ycle\x18\x02 \x03(\x0b\x32\x14.concert.v1.LockWait\x12\x0e\n\x06length\x18\x03 \x01(\r\"g\n\x0bLogPosition\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x18\n\x10requested_log_id\x18\x02 \x01(\t\x12\x17\n\x0foldest_sequence\x18\x03 \x01(\x04\x12\x15\n\rlast_sequence\x18\x04 \x01(\x04*\x84\x07\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12!\n\x1d\x45RROR_REASON_DEPENDENCY_CYCLE\x10\x02\x12#\n\x1f\x45RROR_REASON_DEPENDENCY_UNKNOWN\x10\x03\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x04\x12!\n\x1d\x45RROR_REASON_CURSOR_IN_FUTURE\x10\x05\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x06\x12\x1f\n\x1b\x45RROR_REASON_ALREADY_EXISTS\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_STATE_CONFLICT\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_STALE_ATTEMPT\x10\t\x12\x1c\n\x18\x45RROR_REASON_STALE_FENCE\x10\n\x12\x1b\n\x17\x45RROR_REASON_NOT_HOLDER\x10\x0b\x12\x1d\n\x19\x45RROR_REASON_LOCK_UPGRADE\x10\x0c\x12\x1a\n\x16\x45RROR_REASON_LOCK_LOST\x10\r\x12\x19\n\x15\x45RROR_REASON_RUN_OVER\x10\x0e\x12\x1b\n\x17\x45RROR_REASON_NO_SESSION\x10\x0f\x12\x1d\n\x19\x45RROR_REASON_LOCK_TIMEOUT\x10\x10\x12\x1e\n\x1a\x45RROR_REASON_LIMIT_REACHED\x10\x11\x12!\n\x1d\x45RROR_REASON_CURSOR_COMPACTED\x10\x12\x12\x1d\n\x19\x45RROR_REASON_LOG_MISMATCH\x10\x13\x12\x1c\n\x18\x45RROR_REASON_UNAVAILABLE\x10\x14\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x15\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x16\x12\x1d\n\x19\x45RROR_REASON_SESSION_OVER\x10\x17\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x18\x12\x1e\n\x1a\x45RROR_REASON_CURSOR_BEHIND\x10\x19\x12\x19\n\x15\x45RROR_REASON_DEADLOCK\x10\x1a\x12\"\n\x1e\x45RROR_REASON_RUN_NOT_RETRYABLE\x10\x1b\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63oncert/v1/error.proto\x12\nconcert.v1\x1a\x15\x63oncert/v1/lock.proto\x1a\x16\x63oncert/v1/state.proto\"#\n\x0f\x44\x65pendencyCycle\x12\x10\n\x08task_ids\x18\x01 \x03(\t\"\x85\x01\n\rStateConflict\x12\x19\n\x11\x63onflict_sequence\x18\x01 \x01(\x04\x12(\n\x04keys\x18\x02 \x03(\x0b\x32\x1a.concert.v1.ConflictingKey\x12\x18\n\x10\x63urrent_revision\x18\x03 \x01(\x04\x12\x15\n\rconflict_type\x18\x04 \x01(\t\">\n\nStaleToken\x12\r\n\x05token\x18\x01 \x01(\x04\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x04\x12\x10\n\x08resource\x18\x03 \x01(\t\"d\n\x0eLockContention\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12&\n\x07holders\x18\x02 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\x10\n\x08position\x18\x03 \x01(\r\"Y\n\x08\x44\x65\x61\x64lock\x12\x18\n\x10request_sequence\x18\x01 \x01(\x04\x12#\n\x05\x63ycle\x18\x02 \x03(\x0b\x32\x14.concert.v1.LockWait\x12\x0e\n\x06length\x18\x03 \x01(\r\"g\n\x0bLogPosition\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x18\n\x10requested_log_id\x18\x02 \x01(\t\x12\x17\n\x0foldest_sequence\x18\x03 \x01(\x04\x12\x15\n\rlast_sequence\x18\x04 \x01(\x04*\x84\x07\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12!\n\x1d\x45RROR_REASON_DEPENDENCY_CYCLE\x10\x02\x12#\n\x1f\x45RROR_REASON_DEPENDENCY_UNKNOWN\x10\x03\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x04\x12!\n\x1d\x45RROR_REASON_CURSOR_IN_FUTURE\x10\x05\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x06\x12\x1f\n\x1b\x45RROR_REASON_ALREADY_EXISTS\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_STATE_CONFLICT\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_STALE_ATTEMPT\x10\t\x12\x1c\n\x18\x45RROR_REASON_STALE_FENCE\x10\n\x12\x1b\n\x17\x45RROR_REASON_NOT_HOLDER\x10\x0b\x12\x1d\n\x19\x45RROR_REASON_LOCK_UPGRADE\x10\x0c\x12\x1a\n\x16\x45RROR_REASON_LOCK_LOST\x10\r\x12\x19\n\x15\x45RROR_REASON_RUN_OVER\x10\x0e\x12\x1b\n\x17\x45RROR_REASON_NO_SESSION\x10\x0f\x12\x1d\n\x19\x45RROR_REASON_LOCK_TIMEOUT\x10\x10\x12\x1e\n\x1a\x45RROR_REASON_LIMIT_REACHED\x10\x11\x12!\n\x1d\x45RROR_REASON_CURSOR_COMPACTED\x10\x12\x12\x1d\n\x19\x45RROR_REASON_LOG_MISMATCH\x10\x13\x12\x1c\n\x18\x45RROR_REASON_UNAVAILABLE\x10\x14\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x15\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x16\x12\x1d\n\x19\x45RROR_REASON_SESSION_OVER\x10\x17\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x18\x12\x1e\n\x1a\x45RROR_REASON_CURSOR_BEHIND\x10\x19\x12\x19\n\x15\x45RROR_REASON_DEADLOCK\x10\x1a\x12\"\n\x1e\x45RROR_REASON_RUN_NOT_RETRYABLE\x10\x1b\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'concert.v1.error_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
-  _globals['_ERRORREASON']._serialized_start=597
-  _globals['_ERRORREASON']._serialized_end=1497
+  _globals['_ERRORREASON']._serialized_start=621
+  _globals['_ERRORREASON']._serialized_end=1521
   _globals['_DEPENDENCYCYCLE']._serialized_start=85
   _globals['_DEPENDENCYCYCLE']._serialized_end=120
-  _globals['_STATECONFLICT']._serialized_start=122
-  _globals['_STATECONFLICT']._serialized_end=232
-  _globals['_STALETOKEN']._serialized_start=234
-  _globals['_STALETOKEN']._serialized_end=296
-  _globals['_LOCKCONTENTION']._serialized_start=298
-  _globals['_LOCKCONTENTION']._serialized_end=398
-  _globals['_DEADLOCK']._serialized_start=400
-  _globals['_DEADLOCK']._serialized_end=489
-  _globals['_LOGPOSITION']._serialized_start=491
-  _globals['_LOGPOSITION']._serialized_end=594
+  _globals['_STATECONFLICT']._serialized_start=123
+  _globals['_STATECONFLICT']._serialized_end=256
+  _globals['_STALETOKEN']._serialized_start=258
+  _globals['_STALETOKEN']._serialized_end=320
+  _globals['_LOCKCONTENTION']._serialized_start=322
+  _globals['_LOCKCONTENTION']._serialized_end=422
+  _globals['_DEADLOCK']._serialized_start=424
+  _globals['_DEADLOCK']._serialized_end=513
+  _globals['_LOGPOSITION']._serialized_start=515
+  _globals['_LOGPOSITION']._serialized_end=618
 # @@protoc_insertion_point(module_scope)

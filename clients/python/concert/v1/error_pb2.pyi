@@ -75,14 +75,16 @@ class DependencyCycle(_message.Message):
     def __init__(self, task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StateConflict(_message.Message):
-    __slots__ = ("conflict_sequence", "keys", "current_revision")
+    __slots__ = ("conflict_sequence", "keys", "current_revision", "conflict_type")
     CONFLICT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     CURRENT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    CONFLICT_TYPE_FIELD_NUMBER: _ClassVar[int]
     conflict_sequence: int
     keys: _containers.RepeatedCompositeFieldContainer[_state_pb2.ConflictingKey]
     current_revision: int
-    def __init__(self, conflict_sequence: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[_state_pb2.ConflictingKey, _Mapping]]] = ..., current_revision: _Optional[int] = ...) -> None: ...
+    conflict_type: str
+    def __init__(self, conflict_sequence: _Optional[int] = ..., keys: _Optional[_Iterable[_Union[_state_pb2.ConflictingKey, _Mapping]]] = ..., current_revision: _Optional[int] = ..., conflict_type: _Optional[str] = ...) -> None: ...
 
 class StaleToken(_message.Message):
     __slots__ = ("token", "current", "resource")

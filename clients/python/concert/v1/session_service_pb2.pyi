@@ -130,7 +130,7 @@ class Drain(_message.Message):
     def __init__(self, reconnect_by: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("correlation_id", "traceparent", "task_started", "task_progress", "task_completed", "task_failed", "update_agent", "goodbye", "publish", "acquire", "release", "keep_alive", "update_state", "get_state", "submit_run", "get_run", "cancel_run", "get_task_result", "add_tasks", "retry_run")
+    __slots__ = ("correlation_id", "traceparent", "task_started", "task_progress", "task_completed", "task_failed", "update_agent", "goodbye", "publish", "acquire", "release", "keep_alive", "update_state", "get_state", "submit_run", "get_run", "cancel_run", "get_task_result", "delete_state", "add_tasks", "retry_run")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     TASK_STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class Command(_message.Message):
     GET_RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_RUN_FIELD_NUMBER: _ClassVar[int]
     GET_TASK_RESULT_FIELD_NUMBER: _ClassVar[int]
+    DELETE_STATE_FIELD_NUMBER: _ClassVar[int]
     ADD_TASKS_FIELD_NUMBER: _ClassVar[int]
     RETRY_RUN_FIELD_NUMBER: _ClassVar[int]
     correlation_id: int
@@ -169,12 +170,13 @@ class Command(_message.Message):
     get_run: _run_service_pb2.GetRunRequest
     cancel_run: _run_service_pb2.CancelRunRequest
     get_task_result: _run_service_pb2.GetTaskResultRequest
+    delete_state: _state_service_pb2.DeleteStateRequest
     add_tasks: _run_service_pb2.AddTasksRequest
     retry_run: _run_service_pb2.RetryRunRequest
-    def __init__(self, correlation_id: _Optional[int] = ..., traceparent: _Optional[str] = ..., task_started: _Optional[_Union[TaskStarted, _Mapping]] = ..., task_progress: _Optional[_Union[TaskProgress, _Mapping]] = ..., task_completed: _Optional[_Union[TaskCompleted, _Mapping]] = ..., task_failed: _Optional[_Union[TaskFailed, _Mapping]] = ..., update_agent: _Optional[_Union[UpdateAgent, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., publish: _Optional[_Union[_event_service_pb2.PublishRequest, _Mapping]] = ..., acquire: _Optional[_Union[_lock_service_pb2.AcquireRequest, _Mapping]] = ..., release: _Optional[_Union[_lock_service_pb2.ReleaseRequest, _Mapping]] = ..., keep_alive: _Optional[_Union[_lock_service_pb2.KeepAliveRequest, _Mapping]] = ..., update_state: _Optional[_Union[_state_service_pb2.UpdateStateRequest, _Mapping]] = ..., get_state: _Optional[_Union[_state_service_pb2.GetStateRequest, _Mapping]] = ..., submit_run: _Optional[_Union[_run_service_pb2.SubmitRunRequest, _Mapping]] = ..., get_run: _Optional[_Union[_run_service_pb2.GetRunRequest, _Mapping]] = ..., cancel_run: _Optional[_Union[_run_service_pb2.CancelRunRequest, _Mapping]] = ..., get_task_result: _Optional[_Union[_run_service_pb2.GetTaskResultRequest, _Mapping]] = ..., add_tasks: _Optional[_Union[_run_service_pb2.AddTasksRequest, _Mapping]] = ..., retry_run: _Optional[_Union[_run_service_pb2.RetryRunRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, correlation_id: _Optional[int] = ..., traceparent: _Optional[str] = ..., task_started: _Optional[_Union[TaskStarted, _Mapping]] = ..., task_progress: _Optional[_Union[TaskProgress, _Mapping]] = ..., task_completed: _Optional[_Union[TaskCompleted, _Mapping]] = ..., task_failed: _Optional[_Union[TaskFailed, _Mapping]] = ..., update_agent: _Optional[_Union[UpdateAgent, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., publish: _Optional[_Union[_event_service_pb2.PublishRequest, _Mapping]] = ..., acquire: _Optional[_Union[_lock_service_pb2.AcquireRequest, _Mapping]] = ..., release: _Optional[_Union[_lock_service_pb2.ReleaseRequest, _Mapping]] = ..., keep_alive: _Optional[_Union[_lock_service_pb2.KeepAliveRequest, _Mapping]] = ..., update_state: _Optional[_Union[_state_service_pb2.UpdateStateRequest, _Mapping]] = ..., get_state: _Optional[_Union[_state_service_pb2.GetStateRequest, _Mapping]] = ..., submit_run: _Optional[_Union[_run_service_pb2.SubmitRunRequest, _Mapping]] = ..., get_run: _Optional[_Union[_run_service_pb2.GetRunRequest, _Mapping]] = ..., cancel_run: _Optional[_Union[_run_service_pb2.CancelRunRequest, _Mapping]] = ..., get_task_result: _Optional[_Union[_run_service_pb2.GetTaskResultRequest, _Mapping]] = ..., delete_state: _Optional[_Union[_state_service_pb2.DeleteStateRequest, _Mapping]] = ..., add_tasks: _Optional[_Union[_run_service_pb2.AddTasksRequest, _Mapping]] = ..., retry_run: _Optional[_Union[_run_service_pb2.RetryRunRequest, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("correlation_id", "error", "reported", "publish", "acquire", "release", "keep_alive", "update_state", "get_state", "submit_run", "get_run", "cancel_run", "get_task_result", "add_tasks", "retry_run")
+    __slots__ = ("correlation_id", "error", "reported", "publish", "acquire", "release", "keep_alive", "update_state", "get_state", "submit_run", "get_run", "cancel_run", "get_task_result", "delete_state", "add_tasks", "retry_run")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     REPORTED_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +190,7 @@ class Reply(_message.Message):
     GET_RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_RUN_FIELD_NUMBER: _ClassVar[int]
     GET_TASK_RESULT_FIELD_NUMBER: _ClassVar[int]
+    DELETE_STATE_FIELD_NUMBER: _ClassVar[int]
     ADD_TASKS_FIELD_NUMBER: _ClassVar[int]
     RETRY_RUN_FIELD_NUMBER: _ClassVar[int]
     correlation_id: int
@@ -203,9 +206,10 @@ class Reply(_message.Message):
     get_run: _run_service_pb2.GetRunResponse
     cancel_run: _run_service_pb2.CancelRunResponse
     get_task_result: _run_service_pb2.GetTaskResultResponse
+    delete_state: _state_service_pb2.DeleteStateResponse
     add_tasks: _run_service_pb2.AddTasksResponse
     retry_run: _run_service_pb2.RetryRunResponse
-    def __init__(self, correlation_id: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., publish: _Optional[_Union[_event_service_pb2.PublishResponse, _Mapping]] = ..., acquire: _Optional[_Union[_lock_service_pb2.AcquireResponse, _Mapping]] = ..., release: _Optional[_Union[_lock_service_pb2.ReleaseResponse, _Mapping]] = ..., keep_alive: _Optional[_Union[_lock_service_pb2.KeepAliveResponse, _Mapping]] = ..., update_state: _Optional[_Union[_state_service_pb2.UpdateStateResponse, _Mapping]] = ..., get_state: _Optional[_Union[_state_service_pb2.GetStateResponse, _Mapping]] = ..., submit_run: _Optional[_Union[_run_service_pb2.SubmitRunResponse, _Mapping]] = ..., get_run: _Optional[_Union[_run_service_pb2.GetRunResponse, _Mapping]] = ..., cancel_run: _Optional[_Union[_run_service_pb2.CancelRunResponse, _Mapping]] = ..., get_task_result: _Optional[_Union[_run_service_pb2.GetTaskResultResponse, _Mapping]] = ..., add_tasks: _Optional[_Union[_run_service_pb2.AddTasksResponse, _Mapping]] = ..., retry_run: _Optional[_Union[_run_service_pb2.RetryRunResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, correlation_id: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., publish: _Optional[_Union[_event_service_pb2.PublishResponse, _Mapping]] = ..., acquire: _Optional[_Union[_lock_service_pb2.AcquireResponse, _Mapping]] = ..., release: _Optional[_Union[_lock_service_pb2.ReleaseResponse, _Mapping]] = ..., keep_alive: _Optional[_Union[_lock_service_pb2.KeepAliveResponse, _Mapping]] = ..., update_state: _Optional[_Union[_state_service_pb2.UpdateStateResponse, _Mapping]] = ..., get_state: _Optional[_Union[_state_service_pb2.GetStateResponse, _Mapping]] = ..., submit_run: _Optional[_Union[_run_service_pb2.SubmitRunResponse, _Mapping]] = ..., get_run: _Optional[_Union[_run_service_pb2.GetRunResponse, _Mapping]] = ..., cancel_run: _Optional[_Union[_run_service_pb2.CancelRunResponse, _Mapping]] = ..., get_task_result: _Optional[_Union[_run_service_pb2.GetTaskResultResponse, _Mapping]] = ..., delete_state: _Optional[_Union[_state_service_pb2.DeleteStateResponse, _Mapping]] = ..., add_tasks: _Optional[_Union[_run_service_pb2.AddTasksResponse, _Mapping]] = ..., retry_run: _Optional[_Union[_run_service_pb2.RetryRunResponse, _Mapping]] = ...) -> None: ...
 
 class Reported(_message.Message):
     __slots__ = ("sequence", "replayed")

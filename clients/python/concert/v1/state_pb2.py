@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from concert.v1 import lock_pb2 as concert_dot_v1_dot_lock__pb2
 from concert.v1 import policy_pb2 as concert_dot_v1_dot_policy__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63oncert/v1/state.proto\x12\nconcert.v1\x1a\x17\x63oncert/v1/policy.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n\x0bStateUpdate\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\"\xa2\x01\n\x0bStateChange\x12(\n\x07updates\x18\x01 \x03(\x0b\x32\x17.concert.v1.StateUpdate\x12+\n\x08strategy\x18\x02 \x01(\x0e\x32\x19.concert.v1.MergeStrategy\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x1a\n\rbase_revision\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_base_revision\"\x92\x01\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0e\n\x06writer\x18\x04 \x01(\t\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb5\x01\n\x0cStateUpdated\x12(\n\x07updates\x18\x01 \x03(\x0b\x32\x17.concert.v1.StateUpdate\x12\x31\n\x0emerge_strategy\x18\x02 \x01(\x0e\x32\x19.concert.v1.MergeStrategy\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x0e\n\x06writer\x18\x04 \x01(\t\x12\x16\n\x0enew_state_size\x18\x05 \x01(\x04\x12\x10\n\x08priority\x18\x06 \x01(\r\"\xcc\x02\n\x0e\x43onflictingKey\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\ttheir_key\x18\x02 \x01(\t\x12\x14\n\x0ctheir_writer\x18\x03 \x01(\t\x12\x16\n\x0etheir_revision\x18\x04 \x01(\x04\x12\x33\n\x0ftheir_timestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11their_traceparent\x18\x06 \x01(\t\x12)\n\tattempted\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x07\x63urrent\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x18\n\x10\x61ttempted_digest\x18\t \x01(\t\x12\x16\n\x0e\x63urrent_digest\x18\n \x01(\t\x12\x16\n\x0etheir_priority\x18\x0b \x01(\r\"\xbc\x01\n\x10\x43onflictDetected\x12\x15\n\rconflict_type\x18\x01 \x01(\t\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x15\n\rbase_revision\x18\x03 \x01(\x04\x12(\n\x04keys\x18\x04 \x03(\x0b\x32\x1a.concert.v1.ConflictingKey\x12.\n\x08strategy\x18\x05 \x01(\x0e\x32\x1c.concert.v1.ConflictStrategy\x12\x10\n\x08priority\x18\x06 \x01(\r\"a\n\x14\x43oordinationRequired\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06winner\x18\x03 \x01(\t\x12\x19\n\x11\x63onflict_sequence\x18\x04 \x01(\x04\"|\n\x10\x43onflictResolved\x12\x19\n\x11\x63onflict_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06winner\x18\x02 \x01(\t\x12\r\n\x05loser\x18\x03 \x01(\t\x12.\n\x08strategy\x18\x04 \x01(\x0e\x32\x1c.concert.v1.ConflictStrategy*\x80\x01\n\rMergeStrategy\x12\x1e\n\x1aMERGE_STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14MERGE_STRATEGY_MERGE\x10\x01\x12\x1a\n\x16MERGE_STRATEGY_REPLACE\x10\x02\x12\x19\n\x15MERGE_STRATEGY_APPEND\x10\x03\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63oncert/v1/state.proto\x12\nconcert.v1\x1a\x15\x63oncert/v1/lock.proto\x1a\x17\x63oncert/v1/policy.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n\x0bStateUpdate\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\"\xb3\x01\n\x0bStateChange\x12(\n\x07updates\x18\x01 \x03(\x0b\x32\x17.concert.v1.StateUpdate\x12+\n\x08strategy\x18\x02 \x01(\x0e\x32\x19.concert.v1.MergeStrategy\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x1a\n\rbase_revision\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x64\x65letes\x18\x05 \x03(\tB\x10\n\x0e_base_revision\"\x92\x01\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0e\n\x06writer\x18\x04 \x01(\t\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc6\x01\n\x0cStateUpdated\x12(\n\x07updates\x18\x01 \x03(\x0b\x32\x17.concert.v1.StateUpdate\x12\x31\n\x0emerge_strategy\x18\x02 \x01(\x0e\x32\x19.concert.v1.MergeStrategy\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x0e\n\x06writer\x18\x04 \x01(\t\x12\x16\n\x0enew_state_size\x18\x05 \x01(\x04\x12\x10\n\x08priority\x18\x06 \x01(\r\x12\x0f\n\x07\x64\x65letes\x18\x07 \x03(\t\"\xf7\x02\n\x0e\x43onflictingKey\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\ttheir_key\x18\x02 \x01(\t\x12\x14\n\x0ctheir_writer\x18\x03 \x01(\t\x12\x16\n\x0etheir_revision\x18\x04 \x01(\x04\x12\x33\n\x0ftheir_timestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11their_traceparent\x18\x06 \x01(\t\x12)\n\tattempted\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x07\x63urrent\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x18\n\x10\x61ttempted_digest\x18\t \x01(\t\x12\x16\n\x0e\x63urrent_digest\x18\n \x01(\t\x12\x16\n\x0etheir_priority\x18\x0b \x01(\r\x12)\n\nguarded_by\x18\x0c \x01(\x0b\x32\x15.concert.v1.LockGrant\"\xbc\x01\n\x10\x43onflictDetected\x12\x15\n\rconflict_type\x18\x01 \x01(\t\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x15\n\rbase_revision\x18\x03 \x01(\x04\x12(\n\x04keys\x18\x04 \x03(\x0b\x32\x1a.concert.v1.ConflictingKey\x12.\n\x08strategy\x18\x05 \x01(\x0e\x32\x1c.concert.v1.ConflictStrategy\x12\x10\n\x08priority\x18\x06 \x01(\r\"a\n\x14\x43oordinationRequired\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06winner\x18\x03 \x01(\t\x12\x19\n\x11\x63onflict_sequence\x18\x04 \x01(\x04\"|\n\x10\x43onflictResolved\x12\x19\n\x11\x63onflict_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06winner\x18\x02 \x01(\t\x12\r\n\x05loser\x18\x03 \x01(\t\x12.\n\x08strategy\x18\x04 \x01(\x0e\x32\x1c.concert.v1.ConflictStrategy*\x80\x01\n\rMergeStrategy\x12\x1e\n\x1aMERGE_STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14MERGE_STRATEGY_MERGE\x10\x01\x12\x1a\n\x16MERGE_STRATEGY_REPLACE\x10\x02\x12\x19\n\x15MERGE_STRATEGY_APPEND\x10\x03\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +36,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'concert.v1.state_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
-  _globals['_MERGESTRATEGY']._serialized_start=1443
-  _globals['_MERGESTRATEGY']._serialized_end=1571
-  _globals['_STATEUPDATE']._serialized_start=126
-  _globals['_STATEUPDATE']._serialized_end=191
-  _globals['_STATECHANGE']._serialized_start=194
-  _globals['_STATECHANGE']._serialized_end=356
-  _globals['_STATEENTRY']._serialized_start=359
-  _globals['_STATEENTRY']._serialized_end=505
-  _globals['_STATEUPDATED']._serialized_start=508
-  _globals['_STATEUPDATED']._serialized_end=689
-  _globals['_CONFLICTINGKEY']._serialized_start=692
-  _globals['_CONFLICTINGKEY']._serialized_end=1024
-  _globals['_CONFLICTDETECTED']._serialized_start=1027
-  _globals['_CONFLICTDETECTED']._serialized_end=1215
-  _globals['_COORDINATIONREQUIRED']._serialized_start=1217
-  _globals['_COORDINATIONREQUIRED']._serialized_end=1314
-  _globals['_CONFLICTRESOLVED']._serialized_start=1316
-  _globals['_CONFLICTRESOLVED']._serialized_end=1440
+  _globals['_MERGESTRATEGY']._serialized_start=1543
+  _globals['_MERGESTRATEGY']._serialized_end=1671
+  _globals['_STATEUPDATE']._serialized_start=149
+  _globals['_STATEUPDATE']._serialized_end=214
+  _globals['_STATECHANGE']._serialized_start=217
+  _globals['_STATECHANGE']._serialized_end=396
+  _globals['_STATEENTRY']._serialized_start=399
+  _globals['_STATEENTRY']._serialized_end=545
+  _globals['_STATEUPDATED']._serialized_start=548
+  _globals['_STATEUPDATED']._serialized_end=746
+  _globals['_CONFLICTINGKEY']._serialized_start=749
+  _globals['_CONFLICTINGKEY']._serialized_end=1124
+  _globals['_CONFLICTDETECTED']._serialized_start=1127
+  _globals['_CONFLICTDETECTED']._serialized_end=1315
+  _globals['_COORDINATIONREQUIRED']._serialized_start=1317
+  _globals['_COORDINATIONREQUIRED']._serialized_end=1414
+  _globals['_CONFLICTRESOLVED']._serialized_start=1416
+  _globals['_CONFLICTRESOLVED']._serialized_end=1540
 # @@protoc_insertion_point(module_scope)

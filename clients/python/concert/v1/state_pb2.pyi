@@ -1,5 +1,6 @@
 import datetime
 
+from concert.v1 import lock_pb2 as _lock_pb2
 from concert.v1 import policy_pb2 as _policy_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -32,16 +33,18 @@ class StateUpdate(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class StateChange(_message.Message):
-    __slots__ = ("updates", "strategy", "prefix", "base_revision")
+    __slots__ = ("updates", "strategy", "prefix", "base_revision", "deletes")
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     BASE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    DELETES_FIELD_NUMBER: _ClassVar[int]
     updates: _containers.RepeatedCompositeFieldContainer[StateUpdate]
     strategy: MergeStrategy
     prefix: str
     base_revision: int
-    def __init__(self, updates: _Optional[_Iterable[_Union[StateUpdate, _Mapping]]] = ..., strategy: _Optional[_Union[MergeStrategy, str]] = ..., prefix: _Optional[str] = ..., base_revision: _Optional[int] = ...) -> None: ...
+    deletes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, updates: _Optional[_Iterable[_Union[StateUpdate, _Mapping]]] = ..., strategy: _Optional[_Union[MergeStrategy, str]] = ..., prefix: _Optional[str] = ..., base_revision: _Optional[int] = ..., deletes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StateEntry(_message.Message):
     __slots__ = ("key", "value", "revision", "writer", "updated_at")
@@ -58,23 +61,25 @@ class StateEntry(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., revision: _Optional[int] = ..., writer: _Optional[str] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class StateUpdated(_message.Message):
-    __slots__ = ("updates", "merge_strategy", "prefix", "writer", "new_state_size", "priority")
+    __slots__ = ("updates", "merge_strategy", "prefix", "writer", "new_state_size", "priority", "deletes")
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     MERGE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     NEW_STATE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DELETES_FIELD_NUMBER: _ClassVar[int]
     updates: _containers.RepeatedCompositeFieldContainer[StateUpdate]
     merge_strategy: MergeStrategy
     prefix: str
     writer: str
     new_state_size: int
     priority: int
-    def __init__(self, updates: _Optional[_Iterable[_Union[StateUpdate, _Mapping]]] = ..., merge_strategy: _Optional[_Union[MergeStrategy, str]] = ..., prefix: _Optional[str] = ..., writer: _Optional[str] = ..., new_state_size: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
+    deletes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, updates: _Optional[_Iterable[_Union[StateUpdate, _Mapping]]] = ..., merge_strategy: _Optional[_Union[MergeStrategy, str]] = ..., prefix: _Optional[str] = ..., writer: _Optional[str] = ..., new_state_size: _Optional[int] = ..., priority: _Optional[int] = ..., deletes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ConflictingKey(_message.Message):
-    __slots__ = ("key", "their_key", "their_writer", "their_revision", "their_timestamp", "their_traceparent", "attempted", "current", "attempted_digest", "current_digest", "their_priority")
+    __slots__ = ("key", "their_key", "their_writer", "their_revision", "their_timestamp", "their_traceparent", "attempted", "current", "attempted_digest", "current_digest", "their_priority", "guarded_by")
     KEY_FIELD_NUMBER: _ClassVar[int]
     THEIR_KEY_FIELD_NUMBER: _ClassVar[int]
     THEIR_WRITER_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +91,7 @@ class ConflictingKey(_message.Message):
     ATTEMPTED_DIGEST_FIELD_NUMBER: _ClassVar[int]
     CURRENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     THEIR_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    GUARDED_BY_FIELD_NUMBER: _ClassVar[int]
     key: str
     their_key: str
     their_writer: str
@@ -97,7 +103,8 @@ class ConflictingKey(_message.Message):
     attempted_digest: str
     current_digest: str
     their_priority: int
-    def __init__(self, key: _Optional[str] = ..., their_key: _Optional[str] = ..., their_writer: _Optional[str] = ..., their_revision: _Optional[int] = ..., their_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., their_traceparent: _Optional[str] = ..., attempted: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., current: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., attempted_digest: _Optional[str] = ..., current_digest: _Optional[str] = ..., their_priority: _Optional[int] = ...) -> None: ...
+    guarded_by: _lock_pb2.LockGrant
+    def __init__(self, key: _Optional[str] = ..., their_key: _Optional[str] = ..., their_writer: _Optional[str] = ..., their_revision: _Optional[int] = ..., their_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., their_traceparent: _Optional[str] = ..., attempted: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., current: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., attempted_digest: _Optional[str] = ..., current_digest: _Optional[str] = ..., their_priority: _Optional[int] = ..., guarded_by: _Optional[_Union[_lock_pb2.LockGrant, _Mapping]] = ...) -> None: ...
 
 class ConflictDetected(_message.Message):
     __slots__ = ("conflict_type", "writer", "base_revision", "keys", "strategy", "priority")

@@ -40,10 +40,25 @@ class StateServiceStub(object):
                 request_serializer=concert_dot_v1_dot_state__service__pb2.UpdateStateRequest.SerializeToString,
                 response_deserializer=concert_dot_v1_dot_state__service__pb2.UpdateStateResponse.FromString,
                 _registered_method=True)
+        self.DeleteState = channel.unary_unary(
+                '/concert.v1.StateService/DeleteState',
+                request_serializer=concert_dot_v1_dot_state__service__pb2.DeleteStateRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_state__service__pb2.DeleteStateResponse.FromString,
+                _registered_method=True)
         self.GetState = channel.unary_unary(
                 '/concert.v1.StateService/GetState',
                 request_serializer=concert_dot_v1_dot_state__service__pb2.GetStateRequest.SerializeToString,
                 response_deserializer=concert_dot_v1_dot_state__service__pb2.GetStateResponse.FromString,
+                _registered_method=True)
+        self.ListStateHistory = channel.unary_unary(
+                '/concert.v1.StateService/ListStateHistory',
+                request_serializer=concert_dot_v1_dot_state__service__pb2.ListStateHistoryRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_state__service__pb2.ListStateHistoryResponse.FromString,
+                _registered_method=True)
+        self.WatchState = channel.unary_stream(
+                '/concert.v1.StateService/WatchState',
+                request_serializer=concert_dot_v1_dot_state__service__pb2.WatchStateRequest.SerializeToString,
+                response_deserializer=concert_dot_v1_dot_state__service__pb2.WatchStateResponse.FromString,
                 _registered_method=True)
 
 
@@ -52,14 +67,40 @@ class StateServiceServicer(object):
     """
 
     def UpdateState(self, request, context):
-        """Changes keys, all or none. Errors: ABORTED with StateConflict, INVALID_ARGUMENT (append to what is no list).
+        """Changes keys, all or none. Errors: ABORTED with StateConflict, INVALID_ARGUMENT (append to what is no list; a base_revision
+        from the future), NOT_FOUND (a delete of what is not there), OUT_OF_RANGE (a base_revision too old to tell).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteState(self, request, context):
+        """Deletes keys, all or none, or everything at and under a path. Errors: NOT_FOUND when there is nothing to delete; else as
+        UpdateState.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetState(self, request, context):
-        """Reads keys, or everything under a prefix.
+        """Reads keys, or everything under a prefix, now or as it was at a revision. Errors: INVALID_ARGUMENT (a revision from the
+        future), OUT_OF_RANGE (one that is kept no more; LogPosition names the oldest that is).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStateHistory(self, request, context):
+        """Lists the changes of a key, or of everything under a prefix, a page at a time. Errors: OUT_OF_RANGE below the oldest event
+        kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchState(self, request, context):
+        """Follows keys, or everything under a prefix: what they hold first, then each change, once and in order. Errors: OUT_OF_RANGE
+        below the oldest event kept, DATA_LOSS for a position of another log_id, INVALID_ARGUMENT for one from the future.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,10 +114,25 @@ def add_StateServiceServicer_to_server(servicer, server):
                     request_deserializer=concert_dot_v1_dot_state__service__pb2.UpdateStateRequest.FromString,
                     response_serializer=concert_dot_v1_dot_state__service__pb2.UpdateStateResponse.SerializeToString,
             ),
+            'DeleteState': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteState,
+                    request_deserializer=concert_dot_v1_dot_state__service__pb2.DeleteStateRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_state__service__pb2.DeleteStateResponse.SerializeToString,
+            ),
             'GetState': grpc.unary_unary_rpc_method_handler(
                     servicer.GetState,
                     request_deserializer=concert_dot_v1_dot_state__service__pb2.GetStateRequest.FromString,
                     response_serializer=concert_dot_v1_dot_state__service__pb2.GetStateResponse.SerializeToString,
+            ),
+            'ListStateHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStateHistory,
+                    request_deserializer=concert_dot_v1_dot_state__service__pb2.ListStateHistoryRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_state__service__pb2.ListStateHistoryResponse.SerializeToString,
+            ),
+            'WatchState': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchState,
+                    request_deserializer=concert_dot_v1_dot_state__service__pb2.WatchStateRequest.FromString,
+                    response_serializer=concert_dot_v1_dot_state__service__pb2.WatchStateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -118,6 +174,33 @@ class StateService(object):
             _registered_method=True)
 
     @staticmethod
+    def DeleteState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.StateService/DeleteState',
+            concert_dot_v1_dot_state__service__pb2.DeleteStateRequest.SerializeToString,
+            concert_dot_v1_dot_state__service__pb2.DeleteStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetState(request,
             target,
             options=(),
@@ -134,6 +217,60 @@ class StateService(object):
             '/concert.v1.StateService/GetState',
             concert_dot_v1_dot_state__service__pb2.GetStateRequest.SerializeToString,
             concert_dot_v1_dot_state__service__pb2.GetStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStateHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concert.v1.StateService/ListStateHistory',
+            concert_dot_v1_dot_state__service__pb2.ListStateHistoryRequest.SerializeToString,
+            concert_dot_v1_dot_state__service__pb2.ListStateHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/concert.v1.StateService/WatchState',
+            concert_dot_v1_dot_state__service__pb2.WatchStateRequest.SerializeToString,
+            concert_dot_v1_dot_state__service__pb2.WatchStateResponse.FromString,
             options,
             channel_credentials,
             insecure,
