@@ -153,7 +153,10 @@ def stop(d: Deciding, attempt: AttemptRow, reason: str) -> None:
     run = d.state.runs[attempt.run_id]
     if run.cancel_reason:
         cancelled = d.emit(
-            TaskCancelled(attempt_token=attempt.token),
+            TaskCancelled(
+                attempt_token=attempt.token,
+                execution_time_seconds=(d.now_ns - attempt.assigned_at_ns) / NS_PER_SECOND,
+            ),
             reason=run.cancel_reason,
             cause=attempt.cancel_sequence,
             about=subjects.of_attempt(d.state, attempt),

@@ -210,7 +210,10 @@ def _detect(d: Deciding, conflict: _Conflict, strategy: ConflictStrategy) -> Eve
         reason=reasons.CHANGED_IN_WINDOW if base is None else reasons.CHANGED_SINCE_BASE,
         cause=conflict.latest.revision,
         about=subjects.of_holder(
-            d.state, d.caller.session_id, 0 if conflict.attempt is None else conflict.attempt.token
+            d.state,
+            d.caller.session_id,
+            0 if conflict.attempt is None else conflict.attempt.token,
+            d.caller.traceparent,
         ),
     )
 

@@ -22,7 +22,7 @@ def decide_publish(d: Deciding, command: Publish) -> Published:
     One whose event_id is known already is not stored again; its sequence is returned.
     """
     state = d.state
-    about = subjects.of_holder(state, d.caller.session_id, d.caller.attempt_token)
+    about = subjects.of_holder(state, d.caller.session_id, d.caller.attempt_token, d.caller.traceparent)
     sequences = []
     for draft in command.drafts:
         known = published(state, draft.event_id, d.now_ns) if draft.event_id else 0

@@ -160,6 +160,7 @@ class ResourceAcquired:
     attempt_token: int = 0
     guards: str = ""
     existing_token: int = 0
+    wait_time_seconds: float = 0.0
 
 
 @value
@@ -171,6 +172,7 @@ class ResourceReleased:
     holder: str
     fencing_token: int
     remaining: int = 0
+    hold_time_seconds: float = 0.0
 
 
 @value
@@ -181,6 +183,7 @@ class ResourceRequestTimedOut:
     request_sequence: int
     holders: tuple[LockGrant, ...] = ()
     position: int = 0
+    wait_time_seconds: float = 0.0
 
 
 @value
@@ -200,6 +203,7 @@ class ResourceRequestWithdrawn:
 
     type: ClassVar[EventType] = EventType.RESOURCE_REQUEST_WITHDRAWN
     request_sequence: int
+    wait_time_seconds: float = 0.0
 
 
 @value
@@ -409,6 +413,7 @@ class TaskAssigned:
     session_id: int
     deadline_ns: int
     policy: str = ""
+    wait_time_seconds: float = 0.0
 
 
 @value
@@ -452,6 +457,8 @@ class TaskCancelled:
 
     type: ClassVar[EventType] = EventType.TASK_CANCELLED
     attempt_token: int = 0
+    execution_time_seconds: float = 0.0
+    wait_time_seconds: float = 0.0
 
 
 @value

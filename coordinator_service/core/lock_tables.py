@@ -80,6 +80,7 @@ def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquire
             session_id=payload.session_id,
             attempt_token=payload.attempt_token,
             guards=payload.guards,
+            granted_at_ns=event.time_ns,
         )
         lock_queues.note_granted(state, payload.holder, event.sequence)
         if payload.guards:

@@ -93,7 +93,7 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
             passed_by=tuple(sorted(ahead.passed_by)) if waits else (),
         ),
         reason=reasons.CALLER,
-        about=subjects.of_holder(state, session_id, caller.attempt_token),
+        about=subjects.of_holder(state, session_id, caller.attempt_token, caller.traceparent),
     )
     if waits:
         return Waiting(request_sequence=sequence)
@@ -172,6 +172,7 @@ def time_out(d: Deciding, waiter: WaiterRow) -> None:
             request_sequence=waiter.request_sequence,
             holders=_in_the_way(d.state, waiter.requests, waiter.holder),
             position=lock_queues.position(d.state, d.state.index.places[waiter.request_sequence]),
+            wait_time_seconds=_waited_seconds(d, waiter),
         ),
         reason=reasons.WAIT_TIMED_OUT,
         cause=waiter.request_sequence,
@@ -183,11 +184,17 @@ def time_out(d: Deciding, waiter: WaiterRow) -> None:
 def withdraw(d: Deciding, waiter: WaiterRow, reason: str) -> None:
     """The request waits no more. The caller of this pumps its resources."""
     d.emit(
-        ResourceRequestWithdrawn(request_sequence=waiter.request_sequence),
+        ResourceRequestWithdrawn(
+            request_sequence=waiter.request_sequence, wait_time_seconds=_waited_seconds(d, waiter)
+        ),
         reason=reason,
         cause=waiter.request_sequence,
         about=subjects.of_holder(d.state, waiter.session_id, waiter.attempt_token, waiter.traceparent),
     )
+
+
+def _waited_seconds(d: Deciding, waiter: WaiterRow) -> float:
+    return (d.now_ns - waiter.since_ns) / NS_PER_SECOND
 
 
 def end_holdings(d: Deciding, grants: Iterable[int], waiters: Iterable[int], ended: Event, reason: str) -> list[str]:
@@ -196,12 +203,17 @@ def end_holdings(d: Deciding, grants: Iterable[int], waiters: Iterable[int], end
     resources: dict[str, None] = {}
     for sequence in list(waiters):
         waiter = d.state.waiters[sequence]
-        payload = ResourceRequestWithdrawn(request_sequence=sequence)
+        payload = ResourceRequestWithdrawn(request_sequence=sequence, wait_time_seconds=_waited_seconds(d, waiter))
         d.emit(payload, reason=reason, cause=ended.sequence, about=about)
         resources.update(dict.fromkeys(request.resource for request in waiter.requests))
     for token in list(grants):
         grant = d.state.grants[token]
-        released = ResourceReleased(resource=grant.resource, holder=grant.holder, fencing_token=token)
+        released = ResourceReleased(
+            resource=grant.resource,
+            holder=grant.holder,
+            fencing_token=token,
+            hold_time_seconds=(d.now_ns - grant.granted_at_ns) / NS_PER_SECOND,
+        )
         d.emit(released, reason=reason, cause=ended.sequence, about=about)
         resources[grant.resource] = None
     return list(resources)
@@ -336,6 +348,7 @@ def _grant(
     state = d.state
     sequence = asked.request_sequence if isinstance(asked, WaiterRow) else asked.sequence
     about = subjects.of_holder(state, session_id, attempt_token, asked.traceparent)
+    waited = _waited_seconds(d, asked) if isinstance(asked, WaiterRow) else 0.0
     grants = []
     for request in requests:
         row = state.locks.get(request.resource)
@@ -354,6 +367,7 @@ def _grant(
                 attempt_token=attempt_token,
                 guards=request.guards,
                 existing_token=existing,
+                wait_time_seconds=waited,
             ),
             reason=why,
             cause=sequence,
@@ -370,10 +384,11 @@ def _release(d: Deciding, grant: GrantRow, reason: str, *, whole: bool = False) 
             holder=grant.holder,
             fencing_token=grant.token,
             remaining=0 if whole else grant.count - 1,
+            hold_time_seconds=(d.now_ns - grant.granted_at_ns) / NS_PER_SECOND,
         ),
         reason=reason,
         cause=grant.token,
-        about=subjects.of_holder(d.state, grant.session_id, grant.attempt_token),
+        about=subjects.of_holder(d.state, grant.session_id, grant.attempt_token, d.caller.traceparent),
     )
     return grant.resource
 

@@ -119,8 +119,9 @@ def cancel(d: Deciding, run: RunRow, status: RunStatus, reason: str, cause: int 
         if task.status in (TaskStatus.PENDING, TaskStatus.READY, TaskStatus.BACKING_OFF):
             if task.spec.locks and capacity.is_waiting(task):
                 claims.note_cancelled(d.state, task)
+            waited_ns = d.now_ns - task.ready_at_ns if task.status is TaskStatus.READY else 0
             d.emit(
-                TaskCancelled(),
+                TaskCancelled(wait_time_seconds=waited_ns / NS_PER_SECOND),
                 reason=reason,
                 cause=cancelled.sequence,
                 about=subjects.of_run(run, task_id),

@@ -16,7 +16,7 @@ from coordinator_service.core import capacity, circuits, claims, lock_queues, lo
 from coordinator_service.core.events import Event, TaskAssigned
 from coordinator_service.core.policies import policy_of
 from coordinator_service.core.state import AgentRow, AttemptRow, NamespaceState, QueueKey, RunRow, TaskRow
-from coordinator_service.core.values import NS_PER_MS, RunStatus, TaskStatus
+from coordinator_service.core.values import NS_PER_MS, NS_PER_SECOND, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
     from coordinator_service.core.deciding import Deciding
@@ -218,6 +218,7 @@ def _assign(d: Deciding, run: RunRow, task: TaskRow, agent: AgentRow) -> None:
             session_id=agent.session_id,
             deadline_ns=d.now_ns + limit_ns,
             policy=task.policy,
+            wait_time_seconds=(d.now_ns - task.ready_at_ns) / NS_PER_SECOND,
         ),
         reason=reasons.RETRY_DUE if task.attempts else reasons.DEPENDENCIES_MET,
         cause=caused_by or task.sequence,

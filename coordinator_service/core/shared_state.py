@@ -121,7 +121,9 @@ def emit_update(
         ),
         reason=reason,
         cause=attempt.token if attempt is not None else 0,
-        about=subjects.of_holder(state, d.caller.session_id, 0 if attempt is None else attempt.token),
+        about=subjects.of_holder(
+            state, d.caller.session_id, 0 if attempt is None else attempt.token, d.caller.traceparent
+        ),
     )
 
 

@@ -222,6 +222,7 @@ class GrantRow:
     count: int = 1
     guards_also: tuple[str, ...] = ()
     """Paths that later requests of its holder guard."""
+    granted_at_ns: int = 0
 
 
 @row

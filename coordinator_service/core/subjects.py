@@ -19,6 +19,8 @@ class Subject(NamedTuple):
 
 
 NOBODY = Subject()
+_TRACE_ID = slice(3, 35)
+"""Where a W3C traceparent names its trace."""
 
 
 def of_agent(agent: AgentRow | None) -> Subject:
@@ -31,18 +33,20 @@ def of_run(run: RunRow, task_id: str = "") -> Subject:
     return Subject("", "", run.run_id, task_id, run.traceparent)
 
 
-def of_attempt(state: NamespaceState, attempt: AttemptRow) -> Subject:
-    """An attempt: its agent, run and task, in the run's trace."""
+def of_attempt(state: NamespaceState, attempt: AttemptRow, traceparent: str = "") -> Subject:
+    """An attempt: its agent, run and task, in the run's trace; at the caller's own place in it where that is given."""
     run = state.runs[attempt.run_id]
     name = run.tasks[attempt.task_id].agent_name
-    return Subject(attempt.agent_id, name, attempt.run_id, attempt.task_id, run.traceparent)
+    if not traceparent or traceparent[_TRACE_ID] != run.traceparent[_TRACE_ID]:
+        traceparent = run.traceparent
+    return Subject(attempt.agent_id, name, attempt.run_id, attempt.task_id, traceparent)
 
 
 def of_holder(state: NamespaceState, session_id: int, attempt_token: int, traceparent: str = "") -> Subject:
     """Whoever holds or waits for a lock: an attempt that lives, else the agent of a session, else nobody known."""
     attempt = state.attempts.get(attempt_token) if attempt_token else None
     if attempt is not None:
-        return of_attempt(state, attempt)
+        return of_attempt(state, attempt, traceparent)
     agent = state.agent_of_session(session_id) if session_id else None
     if agent is None:
         return Subject(traceparent=traceparent) if traceparent else NOBODY

@@ -126,7 +126,7 @@ class ResourceRequested(_message.Message):
     def __init__(self, requests: _Optional[_Iterable[_Union[LockRequest, _Mapping]]] = ..., holder: _Optional[str] = ..., session_id: _Optional[int] = ..., attempt_token: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., priority: _Optional[int] = ..., passes: _Optional[_Iterable[int]] = ..., passed_by: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ResourceAcquired(_message.Message):
-    __slots__ = ("request_sequence", "resource", "mode", "holder", "lease", "session_id", "attempt_token", "guards", "existing_token")
+    __slots__ = ("request_sequence", "resource", "mode", "holder", "lease", "session_id", "attempt_token", "guards", "existing_token", "wait_time_seconds")
     REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +136,7 @@ class ResourceAcquired(_message.Message):
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     GUARDS_FIELD_NUMBER: _ClassVar[int]
     EXISTING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     request_sequence: int
     resource: str
     mode: LockMode
@@ -145,29 +146,34 @@ class ResourceAcquired(_message.Message):
     attempt_token: int
     guards: str
     existing_token: int
-    def __init__(self, request_sequence: _Optional[int] = ..., resource: _Optional[str] = ..., mode: _Optional[_Union[LockMode, str]] = ..., holder: _Optional[str] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., session_id: _Optional[int] = ..., attempt_token: _Optional[int] = ..., guards: _Optional[str] = ..., existing_token: _Optional[int] = ...) -> None: ...
+    wait_time_seconds: float
+    def __init__(self, request_sequence: _Optional[int] = ..., resource: _Optional[str] = ..., mode: _Optional[_Union[LockMode, str]] = ..., holder: _Optional[str] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., session_id: _Optional[int] = ..., attempt_token: _Optional[int] = ..., guards: _Optional[str] = ..., existing_token: _Optional[int] = ..., wait_time_seconds: _Optional[float] = ...) -> None: ...
 
 class ResourceReleased(_message.Message):
-    __slots__ = ("resource", "holder", "fencing_token", "remaining")
+    __slots__ = ("resource", "holder", "fencing_token", "remaining", "hold_time_seconds")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
+    HOLD_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     resource: str
     holder: str
     fencing_token: int
     remaining: int
-    def __init__(self, resource: _Optional[str] = ..., holder: _Optional[str] = ..., fencing_token: _Optional[int] = ..., remaining: _Optional[int] = ...) -> None: ...
+    hold_time_seconds: float
+    def __init__(self, resource: _Optional[str] = ..., holder: _Optional[str] = ..., fencing_token: _Optional[int] = ..., remaining: _Optional[int] = ..., hold_time_seconds: _Optional[float] = ...) -> None: ...
 
 class ResourceRequestTimedOut(_message.Message):
-    __slots__ = ("request_sequence", "holders", "position")
+    __slots__ = ("request_sequence", "holders", "position", "wait_time_seconds")
     REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     request_sequence: int
     holders: _containers.RepeatedCompositeFieldContainer[LockGrant]
     position: int
-    def __init__(self, request_sequence: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ..., position: _Optional[int] = ...) -> None: ...
+    wait_time_seconds: float
+    def __init__(self, request_sequence: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ..., position: _Optional[int] = ..., wait_time_seconds: _Optional[float] = ...) -> None: ...
 
 class ResourceRequestRefused(_message.Message):
     __slots__ = ("request_sequence", "resource", "holders", "cycle")
@@ -182,10 +188,12 @@ class ResourceRequestRefused(_message.Message):
     def __init__(self, request_sequence: _Optional[int] = ..., resource: _Optional[str] = ..., holders: _Optional[_Iterable[_Union[LockGrant, _Mapping]]] = ..., cycle: _Optional[_Iterable[_Union[LockWait, _Mapping]]] = ...) -> None: ...
 
 class ResourceRequestWithdrawn(_message.Message):
-    __slots__ = ("request_sequence",)
+    __slots__ = ("request_sequence", "wait_time_seconds")
     REQUEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     request_sequence: int
-    def __init__(self, request_sequence: _Optional[int] = ...) -> None: ...
+    wait_time_seconds: float
+    def __init__(self, request_sequence: _Optional[int] = ..., wait_time_seconds: _Optional[float] = ...) -> None: ...
 
 class ResourceRequestReattached(_message.Message):
     __slots__ = ("request_sequence", "passes", "passed_by")

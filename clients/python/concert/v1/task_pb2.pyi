@@ -260,16 +260,18 @@ class TaskRestated(_message.Message):
     def __init__(self, spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., depends_on: _Optional[_Iterable[str]] = ..., after: _Optional[_Iterable[str]] = ..., group: _Optional[int] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., attempts: _Optional[int] = ..., attempt_token: _Optional[int] = ..., agent_id: _Optional[str] = ..., agent_name: _Optional[str] = ..., ready_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., result_sequence: _Optional[int] = ...) -> None: ...
 
 class TaskAssigned(_message.Message):
-    __slots__ = ("attempt", "session_id", "deadline", "policy")
+    __slots__ = ("attempt", "session_id", "deadline", "policy", "wait_time_seconds")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     session_id: int
     deadline: _timestamp_pb2.Timestamp
     policy: str
-    def __init__(self, attempt: _Optional[int] = ..., session_id: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy: _Optional[str] = ...) -> None: ...
+    wait_time_seconds: float
+    def __init__(self, attempt: _Optional[int] = ..., session_id: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy: _Optional[str] = ..., wait_time_seconds: _Optional[float] = ...) -> None: ...
 
 class AgentStarted(_message.Message):
     __slots__ = ("attempt_token", "capabilities", "dependencies", "context")
@@ -344,7 +346,11 @@ class TaskSkipped(_message.Message):
     def __init__(self, cause_task_id: _Optional[str] = ...) -> None: ...
 
 class TaskCancelled(_message.Message):
-    __slots__ = ("attempt_token",)
+    __slots__ = ("attempt_token", "execution_time_seconds", "wait_time_seconds")
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     attempt_token: int
-    def __init__(self, attempt_token: _Optional[int] = ...) -> None: ...
+    execution_time_seconds: float
+    wait_time_seconds: float
+    def __init__(self, attempt_token: _Optional[int] = ..., execution_time_seconds: _Optional[float] = ..., wait_time_seconds: _Optional[float] = ...) -> None: ...
