@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := coordinator_service agent_service clients/python tests benchmarks protos
 SEED ?=
-N ?= 300
+N ?= 1000
+START ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup protos check test sim bench demo clean
@@ -40,7 +41,7 @@ test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
 
 sim: $(READY) ## Simulate N seeds, or replay one with SEED=
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N))
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N) --start $(START))
 
 bench: $(READY) ## Measure against bare ceilings; fails below a floor
 	$(BIN)/python -m benchmarks

@@ -282,9 +282,10 @@ class LocalNamespace:
             if type(payload) not in _LEASED:
                 continue
             if isinstance(payload, ResourceAcquired):
-                if not payload.session_id:
-                    token = payload.existing_token or each.sequence
-                    self._leases.grant(("lock", token), payload.lease_ns or 0)
+                if payload.existing_token:
+                    self._leases.renew(("lock", payload.existing_token))  # the lease stays what was granted (L5)
+                elif not payload.session_id:
+                    self._leases.grant(("lock", each.sequence), payload.lease_ns or 0)
             elif isinstance(payload, ResourceReleased):
                 if not payload.remaining:
                     self._leases.drop(("lock", payload.fencing_token))

@@ -141,6 +141,7 @@ class SessionHub:
         self._by_agent: dict[str, SessionStream] = {}
         self._task: asyncio.Task[None] | None = None
         self._position = 0
+        self._ended: Rejection | None = None
 
     async def start(self) -> None:
         """Begins to follow the log at its end."""
@@ -192,6 +193,11 @@ class SessionHub:
         """Ends every stream."""
         if self._task is not None:
             self._task.cancel()
+        self._end(reason)
+
+    def _end(self, reason: Rejection) -> None:
+        """Nobody follows the log here any more: no stream may stay, or come, that would wait for it for ever."""
+        self._ended = reason
         for stream in list(self._streams.values()):
             stream.close(reason)
 
@@ -208,6 +214,8 @@ class SessionHub:
             self._push_attempt(stream, token)
         if opened.draining:
             stream.push(pb.CoordinatorMessage(drain=pb.Drain()))
+        if self._ended is not None:
+            stream.close(self._ended)
 
     def _welcome(self, opened: SessionOpened) -> pb.CoordinatorMessage:
         message = pb.CoordinatorMessage()
@@ -230,8 +238,7 @@ class SessionHub:
                     if type(each.event.payload) in _ROUTED:
                         self._route(each.event)
         except Rejection as reason:
-            for stream in list(self._streams.values()):
-                stream.close(reason)
+            self._end(reason)
 
     def _route(self, event: Event) -> None:
         payload = event.payload

@@ -80,6 +80,8 @@ class TaskWaits:
         found = [*self._of_target(task.spec.target).blockers, *self._limits(run, task)]
         for lock in task.spec.locks:
             found += self.locks.blockers(lock.resource, lock.mode, "", task.queue_key)
+        if not found and task.status is TaskStatus.BACKING_OFF:
+            return [self._back_off(task)]  # that is over, and the next decision will say so
         return found
 
     def _is_ready(self, task: TaskRow) -> bool:

@@ -179,6 +179,17 @@ def test_back_off_execution_and_cancellation_say_until_when() -> None:
     assert "ATTEMPT_TIMED_OUT" in found.text
 
 
+def test_a_back_off_that_is_over_is_what_a_task_waits_for_until_that_is_decided() -> None:
+    """X1: between the moment and the decision nothing stands in the way, and still there is something to say."""
+    namespace = Namespace()
+    namespace.open("a", "work")
+    namespace.submit(task("again", retry=RetryPolicy(attempts_max=3, backoff_initial_ns=seconds(60))))
+    namespace.fail("again")
+    namespace.now_ns = namespace.task("again").ready_at_ns
+    found = blocker(of_task(namespace, "again"), WaitKind.BACK_OFF)
+    assert found.until_ns == namespace.now_ns
+
+
 def test_a_task_that_is_over_says_how_it_ended() -> None:
     """X1: nothing waits; the error, and the task that caused it."""
     namespace = Namespace()

@@ -135,6 +135,19 @@ async def test_keep_alive_says_which_locks_are_gone(bench: Bench) -> None:
     assert port.keep_alive((kept, dropped, 99)) == [NS_PER_SECOND, 0, 0]
 
 
+async def test_one_request_more_for_a_lock_does_not_shorten_its_lease(bench: Bench) -> None:
+    """L5, L7: the same grant has one lease, the one that its first request was granted, and the next makes it whole."""
+    port = await bench.open()
+    held = await port.call(acquire("r", holder="h", lease_ms=5000), bench.caller("Acquire"))
+    await asyncio.sleep(4)
+    again = await port.call(acquire("r", holder="h", lease_ms=1000), bench.caller("Acquire"))
+    assert isinstance(held, Acquired)
+    assert isinstance(again, Acquired)
+    assert again.grants == held.grants
+    await asyncio.sleep(4)
+    assert port.keep_alive((held.grants[0].fencing_token,)) == [5 * NS_PER_SECOND]
+
+
 async def test_a_lock_of_a_session_stands_as_long_as_the_session(bench: Bench) -> None:
     """L7: its KeepAlive says how long that is, and does not renew it: only the session's own stream does."""
     stream = await bench.connect(lease_ms=3000)

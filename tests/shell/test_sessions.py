@@ -432,3 +432,19 @@ async def test_streams_end_when_the_namespace_is_dropped(bench: Bench) -> None:
     assert back.opened is not None
     assert back.opened.stale == ()
     assert (await bench.open()) is not port
+
+
+async def test_a_stream_that_is_opened_while_all_others_end_ends_with_them(bench: Bench) -> None:
+    """A5: nobody is left on a stream down which nothing will ever be sent."""
+    hub = await bench.hub()
+    bench.disk.hold()
+    connecting = asyncio.create_task(bench.connect())
+    await settle()
+    hub.close(Unavailable("the log cannot be read"))
+    bench.disk.release()
+    stream = await connecting
+    assert (await messages(stream))[0].HasField("welcome")
+    with pytest.raises(Unavailable):
+        await stream.next_frame()
+    await settle()
+    assert await status_of(bench) is AgentStatus.DETACHED

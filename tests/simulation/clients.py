@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from coordinator_service.core.answers import Acquired, RunAccepted, StateRead
-from coordinator_service.core.commands import (
-    Acquire,
-    CancelRun,
-    DrainAgent,
-    GetRun,
-    GetState,
-    Publish,
-    Release,
-    RetryRun,
-    SubmitRun,
-    UpdateState,
-)
+from concert.v1 import agent_service_pb2 as agent_pb
+from concert.v1 import lock_service_pb2 as lock_pb
+from concert.v1 import run_service_pb2 as run_pb
+from concert.v1 import state_service_pb2 as state_pb
+from google.protobuf.message import Message
+
 from coordinator_service.core.rejections import Rejection, StateConflict
-from coordinator_service.core.values import NS_PER_SECOND
+from coordinator_service.rpc.dispatch import Operation
+from coordinator_service.rpc.operations.agents import DRAIN_AGENT, GET_AGENT, LIST_AGENTS
+from coordinator_service.rpc.operations.events import PUBLISH
+from coordinator_service.rpc.operations.locks import ACQUIRE, GET_LOCK, LIST_LOCKS, RELEASE
+from coordinator_service.rpc.operations.runs import (
+    CANCEL_RUN,
+    GET_RUN,
+    GET_TASK_RESULT,
+    LIST_RUNS,
+    PLAN_RUN,
+    RETRY_RUN,
+    SUBMIT_RUN,
+)
+from coordinator_service.rpc.operations.state import GET_STATE, UPDATE_STATE
 from tests.simulation import choices
+from tests.simulation.choices import Choices
 from tests.simulation.coordinator import Lost
+from tests.simulation.wire import Heard
 
 if TYPE_CHECKING:
-    from coordinator_service.core.specs import LockGrant
     from tests.simulation.world import World
 
 
@@ -37,78 +44,100 @@ class Client:
         self.world = world
         self.name = f"{type(self).__name__.lower()}-{number}"
         self.random = world.random_of(self.name)
+        self.choices = Choices(self.random, world.swarm)
         self.count = 0
 
     async def act(self) -> None:
         """Until calm."""
+        await asyncio.sleep(self.random.random() * 0.5)
         while not self.world.calm:
             self.count += 1
-            await self.once()
+            if self.choices.sometimes("bad_input", 0.1):
+                await self.spoil()
+            else:
+                await self.once()
             await asyncio.sleep(self.random.expovariate(1 / self.pause_seconds))
 
     async def once(self) -> None:
         """Does it."""
         raise NotImplementedError
 
+    async def spoil(self) -> None:
+        """Asks for something that breaks the contract: it is refused, and nothing comes of it."""
+
+    async def ask(self, operation: Operation, request: Message, *, malformed: bool = False) -> Heard | None:
+        """Until somebody answers, or it gives up."""
+        return await self.world.persist(self.world.asks(operation, request, self.name, malformed=malformed))
+
 
 class Submitter(Client):
     """Submits runs, cancels some, reads some."""
 
-    pause_seconds = 2.5
+    pause_seconds = 2.0
 
     async def once(self) -> None:
         """One run."""
-        command = SubmitRun(spec=choices.run(self.random, f"{self.name}/{self.count}"))
-        outcome = await self.world.persist(command, self.world.caller(self.name, "SubmitRun", command))
-        if not isinstance(outcome, RunAccepted):
+        spec = self.choices.run(f"{self.name}/{self.count}")
+        if self.choices.sometimes("reads", 0.2):
+            await self.ask(PLAN_RUN, run_pb.PlanRunRequest(run=spec))
+        heard = await self.ask(SUBMIT_RUN, run_pb.SubmitRunRequest(run=spec))
+        if heard is None or heard.refused:
             return
-        if self.random.random() < 0.2:
-            await asyncio.sleep(self.random.uniform(0, 5))
-            cancel = CancelRun(run_id=outcome.run_id)
-            await self.world.persist(cancel, self.world.caller(self.name, "CancelRun", cancel))
-        read = GetRun(run_id=outcome.run_id)
-        await self.world.persist(read, self.world.caller(self.name, "GetRun", read))
-        if self.random.random() < 0.4:
-            await asyncio.sleep(self.random.uniform(0, 8))
-            retry = RetryRun(run_id=outcome.run_id)
-            await self.world.persist(retry, self.world.caller(self.name, "RetryRun", retry))
-        if self.random.random() < 0.1:
-            drain = DrainAgent(agent_id=f"agent-{self.random.randrange(4)}")
-            await self.world.persist(drain, self.world.caller(self.name, "DrainAgent", drain))
+        run_id = heard.response.run_id
+        if self.choices.sometimes("cancels", 0.4):
+            await asyncio.sleep(self.random.uniform(0, 4))
+            await self.ask(CANCEL_RUN, run_pb.CancelRunRequest(run_id=run_id))
+        if self.choices.sometimes("reads", 0.6):
+            await self.ask(GET_RUN, run_pb.GetRunRequest(run_id=run_id))
+            await self.ask(GET_TASK_RESULT, run_pb.GetTaskResultRequest(run_id=run_id, task_id="t0"))
+        if self.choices.sometimes("runs_tried_again", 0.6):
+            await asyncio.sleep(self.random.uniform(0, 4))
+            await self.ask(RETRY_RUN, run_pb.RetryRunRequest(run_id=run_id))
+        if self.choices.sometimes("drains", 0.2):
+            agent_id = f"agent-{self.random.randrange(max(1, self.world.swarm.agents))}"
+            await self.ask(DRAIN_AGENT, agent_pb.DrainAgentRequest(agent_id=agent_id))
+
+    async def spoil(self) -> None:
+        """A run that nobody can mean."""
+        spec = self.choices.run("bad\nname")
+        spec.run_id = "bad\nname"
+        await self.ask(SUBMIT_RUN, run_pb.SubmitRunRequest(run=spec), malformed=True)
 
 
 class Locker(Client):
     """Takes locks, keeps them or not, gives them back or not."""
 
-    pause_seconds = 0.6
+    pause_seconds = 0.5
 
     async def once(self) -> None:
         """One request."""
-        acquire = Acquire(requests=choices.lock_requests(self.random, with_holder=True))
-        outcome = await self.world.persist(acquire, self.world.caller(self.name, "Acquire", acquire))
-        if not isinstance(outcome, Acquired):
+        request = self.choices.acquire(with_holder=True)
+        heard = await self.ask(ACQUIRE, request)
+        if heard is None or heard.refused:
             return
-        tokens = tuple(grant.fencing_token for grant in outcome.grants)
-        if self.random.random() < 0.5:
-            await self._keep(tokens, outcome.grants)
+        tokens = [grant.fencing_token for grant in heard.response.grants]
+        if self.choices.sometimes("keep_alives", 0.7):
+            lease_ms = min((grant.lease.ToMilliseconds() for grant in heard.response.grants), default=0)
+            await self._keep(tuple(tokens), (lease_ms or 1000) / 1000)
         else:
             await asyncio.sleep(self.world.faults.delay(1.0))
         if self.random.random() < 0.8:
-            release = Release(fencing_tokens=tokens)
-            await self.world.persist(release, self.world.caller(self.name, "Release", release))
+            await self.ask(RELEASE, lock_pb.ReleaseRequest(fencing_tokens=tokens))
 
-    async def _keep(self, tokens: tuple[int, ...], grants: tuple[LockGrant, ...]) -> None:
-        seconds = min(grant.lease_ns or NS_PER_SECOND for grant in grants) / NS_PER_SECOND
-        for _ in range(self.random.randrange(6)):
+    async def spoil(self) -> None:
+        """Locks on nothing."""
+        await self.ask(ACQUIRE, lock_pb.AcquireRequest(), malformed=True)
+
+    async def _keep(self, tokens: tuple[int, ...], seconds: float) -> None:
+        for _ in range(self.random.randrange(5)):
             await asyncio.sleep(seconds / 3)
             coordinator = self.world.coordinator
             if coordinator is None:
                 continue
             try:
-                port = await coordinator.port()
+                coordinator.keep_alive(await coordinator.port(), tokens, seconds)
             except (Rejection, Lost):
                 continue
-            port.keep_alive(tokens)
 
 
 class Writer(Client):
@@ -119,25 +148,85 @@ class Writer(Client):
     async def once(self) -> None:
         """One change, and again where it conflicts."""
         base: int | None = None
-        if self.random.random() < 0.5:
-            read = GetState(prefix=self.random.choice(("", "site")), count_max=1000)
-            found = await self.world.persist(read, self.world.caller(self.name, "GetState", read))
-            base = found.sequence if isinstance(found, StateRead) else None
+        if self.choices.sometimes("based_writes", 0.5):
+            read = state_pb.GetStateRequest(prefix=self.random.choice(("", "site")), page_size=1000)
+            found = await self.ask(GET_STATE, read)
+            base = None if found is None or found.refused else found.response.sequence
         for _ in range(2):
-            change = choices.state_change(self.random, self.name, base=base)
-            update = UpdateState(change=change, writer=self.name)
-            outcome = await self.world.persist(update, self.world.caller(self.name, "UpdateState", update))
-            if not isinstance(outcome, StateConflict):
+            request = state_pb.UpdateStateRequest(
+                change=self.choices.state_change(self.name, base=base),
+                writer=self.name,
+                priority=self.choices.if_known("priorities", lambda: self.random.choice((0, 0, 5)), 0),
+            )
+            heard = await self.ask(UPDATE_STATE, request)
+            if heard is None or not isinstance(heard.outcome, StateConflict):
                 return
-            base = outcome.current_revision
+            base = heard.outcome.current_revision
+
+    async def spoil(self) -> None:
+        """A change of nothing."""
+        await self.ask(UPDATE_STATE, state_pb.UpdateStateRequest(writer=self.name), malformed=True)
 
 
 class Publisher(Client):
     """Publishes events that nobody else does."""
 
-    pause_seconds = 0.4
+    pause_seconds = 0.5
 
     async def once(self) -> None:
         """A few events at once."""
-        publish = Publish(drafts=choices.drafts(self.random, f"{self.name}/{self.count}"))
-        await self.world.persist(publish, self.world.caller(self.name, "Publish", publish))
+        await self.ask(PUBLISH, self.choices.publish(f"{self.name}/{self.count}"))
+
+    async def spoil(self) -> None:
+        """One of them has no name: none is stored."""
+        request = self.choices.publish(f"{self.name}/{self.count}")
+        request.events.add()
+        await self.ask(PUBLISH, request, malformed=True)
+
+
+class Reader(Client):
+    """Reads whatever there is to read."""
+
+    pause_seconds = 0.4
+
+    async def once(self) -> None:
+        """One read."""
+        operation, request = self.random.choice(_READS)(self)
+        await self.ask(operation, request)
+
+    def read_state(self) -> tuple[Operation, Any]:
+        """Some of it."""
+        if self.random.random() < 0.5:
+            return GET_STATE, state_pb.GetStateRequest(keys=self.random.sample(choices.KEYS, 2))
+        return GET_STATE, state_pb.GetStateRequest(prefix="site", page_size=self.random.choice((1, 1000)))
+
+    def read_run(self) -> tuple[Operation, Any]:
+        """One that somebody may have submitted."""
+        run_id = f"submitter-{self.random.randrange(4)}/{self.random.randrange(1, 6)}"
+        return GET_RUN, run_pb.GetRunRequest(run_id=run_id)
+
+    def read_runs(self) -> tuple[Operation, Any]:
+        """The newest."""
+        return LIST_RUNS, run_pb.ListRunsRequest(page_size=self.random.choice((1, 100)))
+
+    def read_locks(self) -> tuple[Operation, Any]:
+        """One, or all."""
+        if self.random.random() < 0.5:
+            return GET_LOCK, lock_pb.GetLockRequest(resource=self.random.choice(choices.RESOURCES))
+        return LIST_LOCKS, lock_pb.ListLocksRequest()
+
+    def read_agents(self) -> tuple[Operation, Any]:
+        """One, or all."""
+        if self.random.random() < 0.5:
+            return GET_AGENT, agent_pb.GetAgentRequest(agent_id="agent-0")
+        return LIST_AGENTS, agent_pb.ListAgentsRequest(connected=self.random.random() < 0.5)
+
+
+_READS = (Reader.read_state, Reader.read_run, Reader.read_runs, Reader.read_locks, Reader.read_agents)
+KINDS: dict[str, type[Client]] = {
+    "submitter": Submitter,
+    "locker": Locker,
+    "writer": Writer,
+    "publisher": Publisher,
+    "reader": Reader,
+}

@@ -1,22 +1,13 @@
-"""Virtual time: an event loop that jumps to the next timer, and a Clock over it whose wall time is off."""
+"""The Clock port over virtual time: its wall time may be off and may jump, and the process may stand still."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-import looptime
-
 START_NS = 1_700_000_000_000_000_000
 """Wall time at the start of every simulation, before it is put off."""
 NS = 1_000_000_000
-
-
-class VirtualLoop(looptime.LoopTimeEventLoop, asyncio.SelectorEventLoop):
-    """Time passes when nobody has anything to do. A loop with nothing to wait for ends at once instead of hanging."""
-
-    def __init__(self) -> None:
-        super().__init__(start=0, idle_timeout=0, noop_cycles=0)
 
 
 class VirtualClock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,24 +16,30 @@ from coordinator_service.core.answers import (
     StateRead,
     Waiting,
 )
-from coordinator_service.core.commands import COORDINATOR, Caller, Command, StartOwner
+from coordinator_service.core.commands import Caller, Command, EndSession, ExpireLock, StartOwner
 from coordinator_service.core.decide import Decision
 from coordinator_service.core.invariants import InvariantBroken, check_invariants
+from coordinator_service.core.limits import Limits
+from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.rejections import Deadlock, Fault, LimitReached, LockTimeout, StateConflict, Unavailable
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.namespaces import LocalNamespace, Namespaces
 from coordinator_service.ports import Outcome
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionStream
 from tests.core.explained import check_everything_is_explained
 from tests.simulation.store import FaultyStore
 from tests.simulation.stuck import check_nobody_stuck
+from tests.simulation.wire import Asked
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NAMESPACE = "simulated"
-EXPLAINED_EVERY = 50
-"""Decisions between two at which everything that waits is asked what for: that costs more than they do."""
+EXPLAINED_EVERY = 25
+"""Looks at the state between two at which everything that waits is asked what for, too: that costs more."""
+LOOKED_AT_ROWS = 64
+"""Up to so many rows of the state are looked at after every decision."""
 
 
 class Lost(Exception):  # noqa: N818 (it says what happened)
@@ -45,33 +50,39 @@ class Lost(Exception):  # noqa: N818 (it says what happened)
 class Call:
     """A command on its way. basis is the sequence of the state that it was decided on."""
 
+    asked: Asked
     command: Command
+    caller: Caller
     answered: asyncio.Future[Outcome]
     namespace: LocalNamespace
     basis: int = 0
     floor: int = 0
     finals: int = 0
     waits: int = 0
+    waits_from_ns: int = 0
+    """Monotonic time at which it began to wait, for at most wait_ns of namespace time."""
+    wait_ns: int = 0
 
 
 @dataclass(slots=True)
 class _Watched:
     calls: list[Call] = field(default_factory=list)
-    undecided: dict[int, deque[Call]] = field(default_factory=dict)
+    undecided: dict[int, Call] = field(default_factory=dict)
+    """By the identity of the command, of which every call has one of its own."""
 
 
 class Coordinator:
     """A process. What it says after its death nobody hears."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, limits: Limits) -> None:
         self.world = world
         self.dead = False
-        self.store = FaultyStore(world.place, world.random, world.faults)
+        self.store = FaultyStore(world.place, world.random, world.faults, world.durable)
         self.namespaces = Namespaces(
             self.store,
             world.clock,
             replica_id=f"replica-{world.place.openings}",
-            limits=world.limits,
+            limits=limits,
             shell=world.shell,
             on_decided=self._decided,
             on_owned=self._own,
@@ -79,6 +90,10 @@ class Coordinator:
         self.hubs = SessionHubs(world.session_limits, {})
         self.owned: list[LocalNamespace] = []
         self._watched = _Watched()
+        self._unseen = 0
+        self._looked = 0
+        self._renewed: dict[tuple[str, int], float] = {}
+        """Until when the lease stands of which there was a sign of life."""
 
     async def port(self) -> LocalNamespace:
         """The namespace. Raises Rejection, Lost."""
@@ -93,12 +108,13 @@ class Coordinator:
         """The hub of the namespace. Raises Rejection, Lost."""
         return await self.hubs.of(await self.port())
 
-    def submit(self, port: LocalNamespace, command: Command, caller: Caller) -> Call:
+    def submit(self, port: LocalNamespace, command: Command, caller: Caller, asked: Asked) -> Call:
         """Sends a command and watches over its answer."""
-        call = Call(command, asyncio.get_running_loop().create_future(), port, floor=self.world.ledger.told)
+        answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        call = Call(asked, command, caller, answered, port, floor=self.world.ledger.told)
         self._watched.calls.append(call)
         if not port.dropped:
-            self._watched.undecided.setdefault(id(command), deque()).append(call)
+            self._watched.undecided[id(command)] = call
 
         def respond(outcome: Outcome) -> None:
             self._heard(call, outcome)
@@ -106,10 +122,22 @@ class Coordinator:
         port.submit(command, caller, respond)
         return call
 
-    def heard_elsewhere(self, outcome: Outcome, where: str) -> None:
+    def renew_session(self, port: LocalNamespace, session_id: int, seconds: float) -> None:
+        """A sign of life; the session's lease is so long."""
+        if port.renew_session(session_id):
+            self._renewed["session", session_id] = self.world.loop.time() + seconds
+
+    def keep_alive(self, port: LocalNamespace, tokens: tuple[int, ...], seconds: float) -> None:
+        """As KeepAlive; the leases of these locks are so long."""
+        for token, left_ns in zip(tokens, port.keep_alive(tokens), strict=True):
+            if left_ns:
+                self._renewed["lock", token] = self.world.loop.time() + seconds
+
+    def heard_elsewhere(self, asked: Asked, command: Command, caller: Caller, outcome: Outcome) -> None:
         """Checks D4 for an answer that came another way."""
         if not self.dead:
-            self._check_durable(max(_claims(outcome), default=0), where)
+            self._check_durable(max(_claims(outcome), default=0), str(asked))
+            self.world.ledger.note(asked, caller, command, outcome)
 
     def crash(self, why: str) -> None:
         """Dies now: nothing more is heard of it, writes under way may or may not be there."""
@@ -163,31 +191,57 @@ class Coordinator:
         if self.dead:
             return
         world = self.world
+        world.decisions += 1
         try:
-            world.decisions += 1
-            check_invariants(state)
-            check_nobody_stuck(state)
-            if world.decisions % EXPLAINED_EVERY == 0:
-                check_everything_is_explained(state, state.time_ns)
+            if self._looks(state):
+                check_invariants(state)
+                check_nobody_stuck(state)
+                self._looked += 1
+                if self._looked % EXPLAINED_EVERY == 0:
+                    check_everything_is_explained(state, state.time_ns)
             if isinstance(command, StartOwner):
-                world.check_recovered(state, decision.events)
+                world.durable.check_recovered(state, decision.events)
         except BaseException as broken:
             world.fail(broken)
-        waiting = self._watched.undecided.get(id(command))
-        if waiting:
-            waiting.popleft().basis = state.sequence
-            if not waiting:
-                del self._watched.undecided[id(command)]
+        call = self._watched.undecided.pop(id(command), None)
+        if call is not None:
+            call.basis = state.sequence
+            if isinstance(decision.answer, Waiting) and decision.events:
+                call.waits_from_ns = world.clock.monotonic_ns()
+                call.wait_ns = state.waiters[decision.answer.request_sequence].deadline_ns - state.time_ns
+        elif isinstance(command, EndSession | ExpireLock) and decision.events:
+            self._check_expired(command)
         if world.faults.strikes("crash_on_decision"):
             self.crash(f"after deciding {type(command).__name__}")
+
+    def _check_expired(self, command: EndSession | ExpireLock) -> None:
+        """D7: a lease stands for as long as it says after a sign of life."""
+        if isinstance(command, ExpireLock):
+            until = self._renewed.get(("lock", command.fencing_token), 0.0)
+        elif command.reason == LEASE_EXPIRED:
+            until = self._renewed.get(("session", command.session_id), 0.0)
+        else:
+            return
+        now = self.world.loop.time()
+        if now < until - 0.001:
+            self.world.fail(InvariantBroken(f"D7: {command} is decided {until - now:.3f} s before the lease ends"))
+
+    def _looks(self, state: NamespaceState) -> bool:
+        """Looking costs as much as the state is large: in small worlds every decision is looked at, in large ones so
+        many that looking stays a part of what deciding costs. What goes wrong stays wrong, or is in the log."""
+        if self._unseen:
+            self._unseen -= 1
+            return False
+        rows = len(state.waiters) + len(state.agents) + len(state.grants) + len(state.attempts)
+        tasks = sum(len(run.tasks) for run in state.runs.values())
+        self._unseen = (rows + tasks + len(state.entries)) // LOOKED_AT_ROWS
+        return True
 
     def _heard(self, call: Call, outcome: Outcome) -> None:
         if self.dead:
             return
         name = type(call.command).__name__
-        undecided = self._watched.undecided.get(id(call.command))
-        if undecided and call in undecided:
-            undecided.remove(call)  # refused before it was decided
+        self._watched.undecided.pop(id(call.command), None)  # if it was refused before it was decided
         at_the_door = isinstance(outcome, Unavailable | LimitReached)
         if isinstance(outcome, Fault):
             self.world.fail(InvariantBroken(f"{name} met a fault: {outcome}"))
@@ -199,17 +253,26 @@ class Coordinator:
             call.waits += 1
         else:
             call.finals += 1
+        if isinstance(outcome, LockTimeout) and call.wait_ns and outcome.position:
+            self._check_waited(call)
         if call.finals > 1 or call.waits > 1:
             self.world.fail(InvariantBroken(f"{name} was answered twice"))
         if not isinstance(outcome, Waiting) and not call.answered.done():
             if not at_the_door:
                 self.world.ledger.told = max(self.world.ledger.told, *_claims(outcome), 0)
+                self.world.ledger.note(call.asked, call.caller, call.command, outcome)
             call.answered.set_result(outcome)
         if self.world.faults.strikes("crash_on_answer"):
             self.crash(f"while answering {name}")
 
+    def _check_waited(self, call: Call) -> None:
+        """D2: namespace time runs at most a tenth faster than time does, whatever the wall clock says."""
+        waited_ns = self.world.clock.monotonic_ns() - call.waits_from_ns
+        if waited_ns * 11 < call.wait_ns * 10 - NS_PER_SECOND // 1000:
+            self.world.fail(InvariantBroken(f"D2: a wait of {call.wait_ns} ns was over after {waited_ns} ns"))
+
     def _check_durable(self, sequence: int, what: str) -> None:
-        durable = self.world.durable_end()
+        durable = self.world.durable.end
         if sequence > durable:
             self.world.fail(InvariantBroken(f"D4: {what} was answered from {sequence}, durable is {durable}"))
 
@@ -235,6 +298,3 @@ def _claims(outcome: Outcome) -> Iterator[int]:
         yield outcome.request_sequence
     elif isinstance(outcome, StateConflict):
         yield outcome.conflict_sequence
-
-
-__all__ = ["COORDINATOR", "NAMESPACE", "Call", "Coordinator", "Lost", "check_frame"]

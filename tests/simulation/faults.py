@@ -1,21 +1,23 @@
-"""What goes wrong, and how often: drawn from the seed, so that each seed is a world with troubles of its own."""
+"""What goes wrong on the way, and how often: drawn from the seed, so that each seed is a world with troubles of its
+own.
+"""
 
 from __future__ import annotations
 
 from random import Random
 
 _OFTEN = {
-    "append_fails_before": 0.004,
-    "append_fails_after": 0.004,
-    "command_lost": 0.03,
-    "reply_lost": 0.04,
-    "command_late": 0.04,
-    "command_twice": 0.03,
-    "impatient": 0.05,
-    "crash_on_decision": 0.002,
-    "crash_on_answer": 0.002,
-    "crash_on_commit": 0.002,
-    "crash_any_step": 0.0,
+    "append_fails_before": 0.01,
+    "append_fails_after": 0.01,
+    "read_fails": 0.05,
+    "command_lost": 0.05,
+    "reply_lost": 0.08,
+    "command_late": 0.06,
+    "command_twice": 0.05,
+    "command_again_later": 0.05,
+    "impatient": 0.06,
+    "crash_on_decision": 0.008,
+    "crash_on_answer": 0.01,
 }
 """Chance of each at every opportunity, in the worst of worlds."""
 
@@ -23,24 +25,37 @@ _OFTEN = {
 class Faults:
     """The troubles of one world. In calm nothing goes wrong any more."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, troubles: frozenset[str]) -> None:
         self._random = random
         self.calm = False
+        self.disk_full = False
         self.counts: dict[str, int] = {}
-        self._chances = {name: chance * random.choice((0, 0.3, 1)) for name, chance in _OFTEN.items()}
+        self._chances = {name: chance * random.choice((0, 0, 0.3, 1)) for name, chance in _OFTEN.items()}
+        if "crash" not in troubles:
+            self._chances["crash_on_decision"] = self._chances["crash_on_answer"] = 0.0
+        if "disk_reads_fail" not in troubles:
+            self._chances["read_fails"] = 0.0
         self._commit_seconds_max = random.choice((0.0, 0.002, 0.05, 0.4))
+        self._slow = "disk_slow" in troubles
 
     def strikes(self, name: str) -> bool:
         """Whether this trouble comes now."""
-        if self.calm or self._random.random() >= self._chances[name]:
+        chance = self._chances[name]
+        if self.calm or not chance or self._random.random() >= chance:
             return False
-        self.counts[name] = self.counts.get(name, 0) + 1
+        self.count(name)
         return True
+
+    def count(self, name: str) -> None:
+        """This trouble came."""
+        self.counts[name] = self.counts.get(name, 0) + 1
 
     def commit_seconds(self) -> float:
         """How long a commit takes."""
         if self.calm or not self._commit_seconds_max:
             return 0.001
+        if self._slow and self._random.random() < 0.05:
+            return self._random.uniform(0, 4)
         return self._random.uniform(0, self._commit_seconds_max)
 
     def delay(self, seconds_max: float) -> float:

@@ -5,33 +5,14 @@ Written against the events alone: it knows what each fact means, and nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from coordinator_service.core import events as e
-from coordinator_service.core.answers import Acquired, Done, Published, RunAccepted
-from coordinator_service.core.commands import CompleteTask, Publish, SubmitRun, UpdateState
 from coordinator_service.core.events import Event
-from coordinator_service.core.invariants import InvariantBroken
-from coordinator_service.core.values import LockMode, RunStatus
-from tests.simulation.ledger import Ledger, Told
-
-_REQUESTS = (UpdateState, SubmitRun, CompleteTask)
-
+from coordinator_service.core.values import RunStatus
+from tests.simulation.lock_history import LockHistory, require
 
 _OPEN = -1
-
-
-def _require(holds: object, what: str) -> None:
-    if not holds:
-        raise InvariantBroken(what)
-
-
-@dataclass(slots=True)
-class _Waiter:
-    session_id: int
-    request: tuple[str, str, str] | None
-    attached: bool = True
 
 
 @dataclass(slots=True)
@@ -54,36 +35,40 @@ class History:
         self._time_ns = 0
         self._epoch = 0
         self._attached: dict[int, bool] = {}
-        self._waiters: dict[int, _Waiter] = {}
         self._runs: dict[str, _Run] = {}
         self._attempts: dict[int, tuple[str, str]] = {}
-        self._sessions_of_attempts: dict[int, int] = {}
-        self._holders: dict[str, dict[str, tuple[int, LockMode]]] = {}
-        self._tokens: dict[str, int] = {}
         self._requests: dict[tuple[str, str, str], int] = {}
         self._event_ids: dict[str, int] = {}
         self._circuits: dict[tuple[str, str], int] = {}
         """Circuits that are not closed: _OPEN, or half-open with the latest trial, 0 before the first."""
+        self._locks = LockHistory()
         self.completed: dict[int, int] = {}
+        """Where each attempt that succeeded did."""
+        self.attempts_ended: dict[int, int] = {}
+        """Where each attempt ended."""
+        self.sessions_ended: dict[int, int] = {}
 
     def read(self, event: Event) -> None:
         """The next event. Raises InvariantBroken."""
-        _require(event.sequence == self._sequence + 1, f"5: {event.sequence} follows {self._sequence}")
-        _require(event.time_ns >= self._time_ns, f"5: time runs backwards at {event.sequence}")
+        require(event.sequence == self._sequence + 1, f"5: {event.sequence} follows {self._sequence}")
+        require(event.time_ns >= self._time_ns, f"5: time runs backwards at {event.sequence}")
         self._sequence, self._time_ns = event.sequence, event.time_ns
         if event.request is not None:
             self._remember(event)
+        again = self._locks.read(event)
+        if again is not None:
+            self._requests.pop(again, None)  # never answered: it may be made again
         reader = getattr(self, f"_{type(event.payload).__name__}", None)
         if reader is not None:
             reader(event, event.payload)
 
     def end(self) -> None:
         """The log ends here, at rest."""
-        _require(not self._waiters, f"8: requests {list(self._waiters)} were never answered")
+        self._locks.end()
         for run_id, run in self._runs.items():
-            _require(run.status is not None, f"8: {run_id} never ended")
-            _require(run.over == set(run.depends_on), f"8: {run_id} ended before its tasks")
-        _require(not self._attempts, f"8: attempts {list(self._attempts)} never ended")
+            require(run.status is not None, f"8: {run_id} never ended")
+            require(run.over == set(run.depends_on), f"8: {run_id} ended before its tasks")
+        require(not self._attempts, f"8: attempts {list(self._attempts)} never ended")
 
     # Requests.
 
@@ -92,25 +77,23 @@ class History:
         assert key is not None
         before_ns = self._requests.get(key)
         again = before_ns is not None and event.time_ns < before_ns + self._window_ns
-        _require(not again, f"D5: request {key} took effect twice, again at {event.sequence}")
+        require(not again, f"D5: request {key} took effect twice, again at {event.sequence}")
         self._requests[key] = event.time_ns
 
     def _CustomEvent(self, event: Event, _payload: e.CustomEvent) -> None:  # noqa: N802
         if event.event_id:
             before_ns = self._event_ids.get(event.event_id)
             again = before_ns is not None and event.time_ns < before_ns + self._window_ns
-            _require(not again, f"D5: event_id {event.event_id} is in the log twice")
+            require(not again, f"D5: event_id {event.event_id} is in the log twice")
             self._event_ids[event.event_id] = event.time_ns
 
     # Owners and sessions.
 
     def _OwnerStarted(self, event: Event, payload: e.OwnerStarted) -> None:  # noqa: N802
-        _require(payload.epoch > self._epoch, f"12: epoch {payload.epoch} after {self._epoch}")
+        require(payload.epoch > self._epoch, f"12: epoch {payload.epoch} after {self._epoch}")
         self._epoch = payload.epoch
         for session_id in self._attached:
             self._attached[session_id] = False
-        for waiter in self._waiters.values():
-            waiter.attached = False
 
     def _AgentRegistered(self, event: Event, _payload: e.AgentRegistered) -> None:  # noqa: N802
         self._attached[event.sequence] = True
@@ -129,16 +112,15 @@ class History:
     def _AgentDetached(self, _event: Event, payload: e.AgentDetached) -> None:  # noqa: N802
         self._attach(payload.session_id, attached=False)
 
-    def _AgentDisconnected(self, _event: Event, payload: e.AgentDisconnected) -> None:  # noqa: N802
+    def _AgentDisconnected(self, event: Event, payload: e.AgentDisconnected) -> None:  # noqa: N802
         self._attach(payload.session_id, attached=False)
+        self.sessions_ended[payload.session_id] = event.sequence
         del self._attached[payload.session_id]
 
     def _attach(self, session_id: int, *, attached: bool) -> None:
-        _require(session_id in self._attached, f"A4: session {session_id} is over")
+        require(session_id in self._attached, f"A4: session {session_id} is over")
         self._attached[session_id] = attached
-        for waiter in self._waiters.values():
-            if waiter.session_id == session_id:
-                waiter.attached = attached
+        self._locks.attach(session_id, attached=attached)
 
     # Runs.
 
@@ -152,26 +134,25 @@ class History:
 
     def _RunRetried(self, event: Event, _payload: e.RunRetried) -> None:  # noqa: N802
         run = self._runs[event.run_id]
-        _require(run.status is not None, f"R15: {event.run_id} is tried again before it was over")
+        require(run.status is not None, f"R15: {event.run_id} is tried again before it was over")
         run.status = None
         run.over = set(run.succeeded)
 
     def _TaskAssigned(self, event: Event, payload: e.TaskAssigned) -> None:  # noqa: N802
         run, task = self._runs[event.run_id], event.task_id
-        _require(self._attached.get(payload.session_id), f"D6: {event.sequence} assigns to a detached session")
-        _require(task not in run.live, f"4: {event.run_id}/{task} has two live attempts")
-        _require(task not in run.over, f"4: {event.run_id}/{task} is over and assigned at {event.sequence}")
-        _require(run.succeeded.issuperset(run.depends_on[task]), f"3: {event.run_id}/{task} started too early")
-        _require(run.over.issuperset(run.after[task]), f"3: {event.run_id}/{task} started before what it comes after")
+        require(self._attached.get(payload.session_id), f"D6: {event.sequence} assigns to a detached session")
+        require(task not in run.live, f"4: {event.run_id}/{task} has two live attempts")
+        require(task not in run.over, f"4: {event.run_id}/{task} is over and assigned at {event.sequence}")
+        require(run.succeeded.issuperset(run.depends_on[task]), f"3: {event.run_id}/{task} started too early")
+        require(run.over.issuperset(run.after[task]), f"3: {event.run_id}/{task} started before what it comes after")
         self._pass_circuit(event, run.capabilities[task])
         run.live[task] = event.sequence
         self._attempts[event.sequence] = (event.run_id, task)
-        self._sessions_of_attempts[event.sequence] = payload.session_id
 
     def _pass_circuit(self, event: Event, capability: str) -> None:
         trial = self._circuits.get((event.agent_id, capability))
-        _require(trial != _OPEN, f"R14: {event.sequence} goes through an open circuit")
-        _require(not trial or trial not in self._attempts, f"R14: {event.sequence} is a second trial")
+        require(trial != _OPEN, f"R14: {event.sequence} goes through an open circuit")
+        require(not trial or trial not in self._attempts, f"R14: {event.sequence} is a second trial")
         if trial is not None:
             self._circuits[event.agent_id, capability] = event.sequence
 
@@ -185,19 +166,19 @@ class History:
         self._circuits.pop((event.agent_id, payload.capability), None)
 
     def _AgentCompleted(self, event: Event, payload: e.AgentCompleted) -> None:  # noqa: N802
-        self._end_attempt(payload.attempt_token)
+        self._end_attempt(event, payload.attempt_token)
         self.completed[payload.attempt_token] = event.sequence
         self._runs[event.run_id].succeeded.add(event.task_id)
         self._end_task(event)
 
     def _AgentFailed(self, event: Event, payload: e.AgentFailed) -> None:  # noqa: N802
-        self._end_attempt(payload.attempt_token)
+        self._end_attempt(event, payload.attempt_token)
         if payload.final:
             self._end_task(event)
 
     def _TaskCancelled(self, event: Event, payload: e.TaskCancelled) -> None:  # noqa: N802
         if payload.attempt_token:
-            self._end_attempt(payload.attempt_token)
+            self._end_attempt(event, payload.attempt_token)
         self._end_task(event)
 
     def _TaskSkipped(self, event: Event, _payload: e.TaskSkipped) -> None:  # noqa: N802
@@ -205,74 +186,22 @@ class History:
 
     def _RunCompleted(self, event: Event, payload: e.RunCompleted) -> None:  # noqa: N802
         run = self._runs[event.run_id]
-        _require(run.status is None, f"{event.run_id} ended twice")
+        require(run.status is None, f"{event.run_id} ended twice")
         run.status = payload.status
         all_succeeded = run.succeeded == set(run.depends_on)
         if payload.status is RunStatus.SUCCEEDED:
-            _require(all_succeeded, f"R13: {event.run_id} is SUCCEEDED, not all of its tasks are")
+            require(all_succeeded, f"R13: {event.run_id} is SUCCEEDED, not all of its tasks are")
 
-    def _end_attempt(self, token: int) -> None:
-        _require(token in self._attempts, f"4: attempt {token} ended twice, or never began")
+    def _end_attempt(self, event: Event, token: int) -> None:
+        require(token in self._attempts, f"4: attempt {token} ended twice, or never began")
+        self.attempts_ended[token] = event.sequence
         run_id, task_id = self._attempts.pop(token)
-        _require(self._runs[run_id].live.pop(task_id, 0) == token, f"4: attempt {token} was not the live one")
+        require(self._runs[run_id].live.pop(task_id, 0) == token, f"4: attempt {token} was not the live one")
 
     def _end_task(self, event: Event) -> None:
         run = self._runs[event.run_id]
-        _require(event.task_id not in run.over, f"4: {event.run_id}/{event.task_id} ended twice")
+        require(event.task_id not in run.over, f"4: {event.run_id}/{event.task_id} ended twice")
         run.over.add(event.task_id)
-
-    # Locks.
-
-    def _ResourceRequested(self, event: Event, payload: e.ResourceRequested) -> None:  # noqa: N802
-        if payload.deadline_ns:
-            # Whoever asks is there, even if the stream of its session is not back yet.
-            self._waiters[event.sequence] = _Waiter(payload.session_id, _request_of(event))
-
-    def _ResourceRequestReattached(self, _event: Event, payload: e.ResourceRequestReattached) -> None:  # noqa: N802
-        self._waiters[payload.request_sequence].attached = True
-
-    def _ResourceAcquired(self, event: Event, payload: e.ResourceAcquired) -> None:  # noqa: N802
-        waiter = self._waiters.get(payload.request_sequence)
-        _require(waiter is None or waiter.attached, f"D6: {event.sequence} grants to a detached waiter")
-        holders = self._holders.setdefault(payload.resource, {})
-        if payload.existing_token:
-            _require(holders.get(payload.holder, (0,))[0] == payload.existing_token, f"L5: {event.sequence}")
-            return
-        for other, (token, mode) in holders.items():
-            exclusive = LockMode.EXCLUSIVE in (mode, payload.mode)
-            _require(not exclusive, f"1: {payload.resource} is {other}'s ({token}) and granted at {event.sequence}")
-        _require(event.sequence > self._tokens.get(payload.resource, 0), f"2: fencing token {event.sequence}")
-        self._tokens[payload.resource] = event.sequence
-        holders[payload.holder] = (event.sequence, payload.mode)
-
-    def _ResourceReleased(self, event: Event, payload: e.ResourceReleased) -> None:  # noqa: N802
-        holders = self._holders[payload.resource]
-        _require(holders.get(payload.holder, (0,))[0] == payload.fencing_token, f"1: {event.sequence} releases nothing")
-        if not payload.remaining:
-            del holders[payload.holder]
-
-    def _ResourceRequestRefused(self, _event: Event, payload: e.ResourceRequestRefused) -> None:  # noqa: N802
-        if payload.request_sequence in self._waiters:
-            self._end_waits((payload.request_sequence,))
-
-    def _ResourceRequestTimedOut(self, _event: Event, payload: e.ResourceRequestTimedOut) -> None:  # noqa: N802
-        self._end_waits((payload.request_sequence,))
-
-    def _ResourceRequestWithdrawn(self, _event: Event, payload: e.ResourceRequestWithdrawn) -> None:  # noqa: N802
-        waiter = self._waiters.get(payload.request_sequence)
-        if waiter is not None and waiter.request is not None:
-            self._requests.pop(waiter.request, None)  # never answered: it may be made again
-        self._end_waits((payload.request_sequence,))
-
-    def _end_waits(self, sequences: Iterable[int]) -> None:
-        for sequence in sequences:
-            _require(sequence in self._waiters, f"8: request {sequence} does not wait, and its wait ends")
-            del self._waiters[sequence]
-
-    def granted(self, event: Event) -> None:
-        """Called after all grants of a request: it waits no more."""
-        if isinstance(event.payload, e.ResourceAcquired):
-            self._waiters.pop(event.payload.request_sequence, None)
 
 
 def _request_of(event: Event) -> tuple[str, str, str] | None:
@@ -283,45 +212,7 @@ def _request_of(event: Event) -> tuple[str, str, str] | None:
 def check_history(events: list[Event], window_ms: int) -> History:
     """Reads a whole log. Raises InvariantBroken."""
     history = History(window_ms)
-    for position, event in enumerate(events):
+    for event in events:
         history.read(event)
-        following = events[position + 1].payload if position + 1 < len(events) else None
-        same = isinstance(following, e.ResourceAcquired) and isinstance(event.payload, e.ResourceAcquired)
-        if not same or following.request_sequence != event.payload.request_sequence:  # type: ignore[union-attr]
-            history.granted(event)
     history.end()
     return history
-
-
-def check_told(ledger: Ledger, events: list[Event], history: History) -> None:
-    """D3, D5: what was acknowledged is in the log, as it was told."""
-    at = {event.sequence: event for event in events}
-    for told in ledger.answers:
-        outcome = told.outcome
-        if isinstance(outcome, Published):
-            _check_published(told, outcome, at)
-        elif isinstance(outcome, Done | RunAccepted) and isinstance(told.command, _REQUESTS):
-            event = at.get(outcome.sequence)
-            _require(event is not None, f"D3: acknowledged {outcome.sequence} is not in the log")
-            assert event is not None
-            assert event.request is not None
-            same = event.request.request_id == told.caller.request_id
-            _require(same, f"D5: {told.caller.request_id} was told of {outcome.sequence}, which is another's")
-        if isinstance(outcome, Acquired):
-            for grant in outcome.grants:
-                acquired = at[grant.fencing_token].payload
-                held = isinstance(acquired, e.ResourceAcquired) and acquired.resource == grant.resource
-                _require(held, f"L8: fencing token {grant.fencing_token} is no grant of {grant.resource}")
-        if isinstance(told.command, CompleteTask) and isinstance(outcome, Done):
-            known = told.command.attempt_token in history.completed
-            _require(known, f"4: the completion of {told.command.attempt_token} was accepted and is not in the log")
-
-
-def _check_published(told: Told, outcome: Published, at: dict[int, Event]) -> None:
-    assert isinstance(told.command, Publish)
-    _require(len(outcome.sequences) == len(told.command.drafts), f"D3: {told.caller.request_id}: not all were told")
-    for draft, sequence in zip(told.command.drafts, outcome.sequences, strict=True):
-        event = at.get(sequence)
-        payload = None if event is None else event.payload
-        same = isinstance(payload, e.CustomEvent) and (payload.name, payload.data or b"") == (draft.name, draft.data)
-        _require(same, f"D3: {draft.name} was acknowledged as {sequence}, where there is something else")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from coordinator_service.core.answers import StateRead
-from coordinator_service.core.commands import Caller, Command, GetState
+from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.ports import Outcome
+from tests.simulation.wire import Asked
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Told:
-    """A command and its final answer."""
+    """A request, what was made of it, and its final answer."""
 
+    asked: Asked
     caller: Caller
     command: Command
     outcome: Outcome
@@ -25,14 +26,11 @@ class Ledger:
 
     told: int = 0
     answers: list[Told] = field(default_factory=list)
-    reads: list[tuple[GetState, StateRead]] = field(default_factory=list)
     executed: set[int] = field(default_factory=set)
 
-    def note(self, caller: Caller, command: Command, outcome: Outcome) -> None:
-        """Somebody was told."""
-        self.answers.append(Told(caller, command, outcome))
-        if isinstance(command, GetState) and isinstance(outcome, StateRead):
-            self.reads.append((command, outcome))
+    def note(self, asked: Asked, caller: Caller, command: Command, outcome: Outcome) -> None:
+        """Somebody was told, whether or not they listened: what was said has to be true."""
+        self.answers.append(Told(asked, caller, command, outcome))
 
     def execute(self, attempt_token: int) -> None:
         """An agent begins to execute an attempt: never twice (A5)."""

@@ -6,33 +6,42 @@ import asyncio
 import gc
 import logging
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
-from coordinator_service.core.apply import apply
-from coordinator_service.core.commands import COORDINATOR, ChangePolicies
+from coordinator_service.core.commands import ChangePolicies
 from coordinator_service.core.invariants import InvariantBroken
-from coordinator_service.core.metrics import Metrics, observe
-from coordinator_service.core.shared_state import keys_under
+from coordinator_service.core.rejections import Rejection
 from coordinator_service.core.specs import CircuitPolicy, Policy, RetryPolicy
-from coordinator_service.core.state import NamespaceState
-from coordinator_service.core.values import NS_PER_MS
-from coordinator_service.log.verify import verify
+from coordinator_service.core.values import NS_PER_MS, ConflictStrategy
 from coordinator_service.namespaces import LocalNamespace
-from coordinator_service.snapshots import decode_folds, recover
 from tests.simulation.agents import ScriptedAgent
-from tests.simulation.clients import Client, Locker, Publisher, Submitter, Writer
-from tests.simulation.clock import NS, VirtualLoop
-from tests.simulation.compare import require_same
-from tests.simulation.coordinator import NAMESPACE, Lost
-from tests.simulation.history import check_history, check_told
+from tests.simulation.chaos import chaos
+from tests.simulation.clients import KINDS
+from tests.simulation.coordinator import Lost
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.reckoning import reckon
 from tests.simulation.subscribers import Subscriber
-from tests.simulation.world import CHAOS_SECONDS, World
+from tests.simulation.swarm import swarm_of
+from tests.simulation.telling import last_events
+from tests.simulation.world import World
 
 REST_SECONDS_MAX = 240.0
+NOTES_TOLD = 25
 
 
 class Broken(AssertionError):  # noqa: N818 (it says what happened)
-    """A seed broke something. The message says what, and how to see it again."""
+    """A seed broke something. The message says what, and how to see it again.
+
+    check: the invariant or rule that found it, for example "8" or "D4".
+    """
+
+    def __init__(self, seed: int, cause: BaseException, story: str) -> None:
+        what = str(cause) or repr(cause)
+        super().__init__(f"seed {seed}: {what}\n{story}\nreplay: make sim SEED={seed}")
+        self.seed = seed
+        self.what = what
+        self.check = what.split(":", 1)[0] if isinstance(cause, InvariantBroken) else type(cause).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +50,54 @@ class Outcome:
 
     seed: int
     digest: str
+    size: str
     events: int
     decisions: int
     crashes: int
     lives: int
+    troubles: dict[str, int]
+    asked: dict[str, int]
+    """How often each method was asked for."""
     notes: tuple[str, ...]
 
 
 def simulate(seed: int) -> Outcome:
     """Runs one seed. Raises Broken."""
-    loop = VirtualLoop()
+    swarm = swarm_of(Random(f"{seed}/swarm"))
+    loop = VirtualLoop(swarm.grid)
     collects = gc.isenabled()
     gc.disable()  # a collection closes generators, which is not derived from the seed
-    notes: list[str] = []
+    notes = [str(swarm)]
     log = logging.getLogger("coordinator_service")
     log.propagate = False
+    worlds: list[World] = []
+
+    async def live() -> Outcome:
+        world = World(seed, swarm, notes)
+        worlds.append(world)
+        return await _live(world)
+
     try:
-        return loop.run_until_complete(_simulate(seed, notes))
+        return loop.run_until_complete(live())
     except BaseException as broken:
         if isinstance(broken, KeyboardInterrupt):
             raise
-        replay = f"python -m tests.simulation --seed {seed}"
-        raise Broken(f"seed {seed}: {broken!r}\nreplay: {replay}\n{_tail(notes)}") from broken
+        raise Broken(seed, broken, _story(notes, worlds)) from broken
     finally:
+        _end(loop)
+        log.handlers = []
+        log.propagate = True
+        worlds.clear()
         if collects:
             gc.enable()
-        _end(loop)
-        log.propagate = True
+        gc.collect()
 
 
-def _tail(notes: list[str]) -> str:
-    return "\n".join(notes[-15:])
+def _story(notes: list[str], worlds: list[World]) -> str:
+    told = [notes[0], *notes[1:][-NOTES_TOLD:]]
+    if worlds:
+        told += ["the end of the log:", *last_events(worlds[0])]
+    return "\n".join(told)
 
 
 def _end(loop: VirtualLoop) -> None:
@@ -101,54 +127,60 @@ def _fault(context: dict[str, Any]) -> BaseException:
     return context.get("exception") or InvariantBroken(str(context["message"]))
 
 
-async def _simulate(seed: int, notes: list[str]) -> Outcome:
-    world = World(seed)
-    world.notes = notes
+async def _live(world: World) -> Outcome:
     logging.getLogger("coordinator_service").handlers = [_Faults(world)]
     world.loop.set_exception_handler(lambda _, context: world.fail(_fault(context)))
     timeline = world.spawn(_timeline(world), "timeline")
     await asyncio.wait([timeline, world.broken], return_when=asyncio.FIRST_COMPLETED)
     if world.broken.done():
         world.broken.result()
+    asked: dict[str, int] = {}
+    for told in world.ledger.answers:
+        asked[told.caller.method] = asked.get(told.caller.method, 0) + 1
     return Outcome(
-        seed=seed,
+        seed=world.seed,
         digest=world.digest(),
-        events=world.durable_end(),
+        size=world.swarm.size,
+        events=world.durable.end,
         decisions=world.decisions,
         crashes=world.crashes,
-        lives=len(world.lives()),
+        lives=len(world.lives),
+        troubles=dict(world.faults.counts),
+        asked=asked,
         notes=tuple(world.notes),
     )
 
 
 async def _timeline(world: World) -> None:
     world.start()
-    await _set_policies(world)
-    agents = [ScriptedAgent(world, number) for number in range(world.random.randint(1, 4))]
-    subscribers = [Subscriber(world, number) for number in range(4)]
-    kinds: tuple[type[Client], ...] = (Submitter, Locker, Locker, Locker, Writer, Writer, Publisher)
-    clients = [kind(world, number) for number, kind in enumerate(kinds)]
+    await world.tell(_policies(world))
+    agents = [ScriptedAgent(world, number) for number in range(world.swarm.agents)]
+    subscribers = [Subscriber(world, number) for number in range(world.swarm.subscribers)]
+    clients = [KINDS[kind](world, number) for kind, count in world.swarm.clients.items() for number in range(count)]
     for agent in agents:
         world.spawn(agent.act(), agent.agent_id)
     for subscriber in subscribers:
         world.spawn(subscriber.act(), "subscriber")
     acting = [world.spawn(client.act(), client.name) for client in clients]
-    await _chaos(world)
+    await chaos(world)
     world.faults.calm = True
     world.note("calm")
     for task in acting:
         await task
     port = await _rest(world, subscribers)
-    await _reckon(world, port, subscribers)
+    await reckon(world, port, subscribers)
 
 
-async def _set_policies(world: World) -> None:
+def _policies(world: World) -> ChangePolicies:
+    random = world.random_of("policies")
+    strategies = tuple(ConflictStrategy) if world.knows("priorities") else (ConflictStrategy.TIMESTAMP_BASED,)
     default = Policy(
         name="default",
         max_execution_time_ns=6_000 * NS_PER_MS,
         resource_timeout_ns=3_000 * NS_PER_MS,
         cancel_grace_ns=1_000 * NS_PER_MS,
-        conflict_window_ns=2_000 * NS_PER_MS,
+        conflict_window_ns=random.choice((500, 2_000)) * NS_PER_MS,
+        conflict_strategy=random.choice(strategies),
         retry=RetryPolicy(
             attempts_max=2, backoff_initial_ns=100 * NS_PER_MS, backoff_max_ns=1_000 * NS_PER_MS, lost_attempts_max=3
         ),
@@ -158,127 +190,36 @@ async def _set_policies(world: World) -> None:
             attempts_min=4,
             window_ns=5_000 * NS_PER_MS,
             cool_down_ns=1_000 * NS_PER_MS,
-        ),
+        )
+        if world.knows("circuits")
+        else None,
     )
-    policies = ChangePolicies(policies=(default, Policy(name="narrow", running_max=1)), digest="simulated")
-    while True:
-        try:
-            outcome = await world.ask(policies, COORDINATOR)
-        except Lost:
-            continue
-        if not isinstance(outcome, Exception):
-            return
-        await asyncio.sleep(0.1)
-
-
-async def _chaos(world: World) -> None:
-    """Clocks that jump, stalls, and crashes at any moment, down to the single step of the loop."""
-    random = world.random_of("chaos")
-    ends_at = world.loop.time() + random.choice(CHAOS_SECONDS)
-    crashes = random.choice((0, 1, 4))
-    while world.loop.time() < ends_at:
-        await asyncio.sleep(random.expovariate(1 / 5.0))
-        kind = random.random()
-        if kind < 0.2:
-            world.clock.wall_off_ns += random.choice((-600, -1, 1, 20)) * NS
-            world.note("the wall clock jumps")
-        elif kind < 0.35:
-            world.clock.stall(random.choice((0.2, 1.0, 6.0)))
-            world.note("a stall")
-        elif crashes and world.coordinator is not None:
-            crashes -= 1
-            for _ in range(random.randrange(12)):
-                await asyncio.sleep(0)
-            if world.coordinator is not None:
-                world.coordinator.crash("chaos")
+    return ChangePolicies(policies=(default, Policy(name="narrow", running_max=1)), digest="simulated")
 
 
 async def _rest(world: World, subscribers: list[Subscriber]) -> LocalNamespace:
     """Waits until everything has come to an end by itself."""
     until = world.loop.time() + REST_SECONDS_MAX
+    port: LocalNamespace | None = None
     while world.loop.time() < until:
-        await asyncio.sleep(1.0)
-        if world.coordinator is None:
+        await asyncio.sleep(0.5)
+        try:
+            port = await world.port()
+        except (Lost, Rejection):
             continue
-        port = await world.coordinator.port()
         state = port.sequencer.state
         quiet = not state.waiters and not state.attempts and all(run.status.over for run in state.runs.values())
-        if quiet and all(each.bookmark == world.durable_end() for each in subscribers):
+        end = world.durable.end
+        if quiet and state.sequence == end and all(each.bookmark == end for each in subscribers):
             return port
-    raise InvariantBroken("8: no rest: " + _unrest(world))
+    raise InvariantBroken("8: no rest: " + ("nobody coordinates" if port is None else _unrest(port)))
 
 
-def _unrest(world: World) -> str:
-    assert world.coordinator is not None
-    state = world.coordinator.owned[-1].sequencer.state
+def _unrest(port: LocalNamespace) -> str:
+    state = port.sequencer.state
     runs = {
         run.run_id: [f"{task.spec.task_id} {task.status.name}" for task in run.tasks.values() if not task.status.over]
         for run in state.runs.values()
         if not run.status.over
     }
     return f"waiters {list(state.waiters)}, attempts {list(state.attempts)}, runs {runs}"
-
-
-async def _reckon(world: World, port: LocalNamespace, subscribers: list[Subscriber]) -> None:
-    coordinator = world.coordinator
-    assert coordinator is not None
-    await port.sequencer.drain()
-    for life in world.lives():
-        if not life.dead:
-            life.check_all_told()
-    live = port.sequencer.state.tables()
-    end = world.durable_end()
-    if port.sequencer.state.sequence != end:
-        raise InvariantBroken(f"D3: the state is at {port.sequencer.state.sequence}, the log at {end}")
-    log = await coordinator.store.open(NAMESPACE)
-    await verify(log)
-    folded = NamespaceState(NAMESPACE)
-    events = world.durable_events()
-    reads = {read.sequence: (command, read) for command, read in world.ledger.reads}
-    for event in events:
-        apply(folded, event)
-        if event.sequence in reads:
-            _check_read(folded, *reads[event.sequence])
-    require_same(live, folded.tables(), "the live state, and what the log folds to")
-    recovered = await recover(log)
-    require_same(live, recovered.state.tables(), "the live state, and the newest snapshot with what follows it")
-    for snapshot in await log.snapshots():
-        _check_snapshot(world, snapshot.sequence, snapshot.data)
-    history = check_history(events, world.limits.request_window_ms)
-    check_told(world.ledger, events, history)
-    for subscriber in subscribers:
-        subscriber.check(world.durable_encoded(), events)
-    _check_epochs(world)
-    await coordinator.close()
-    if coordinator.unanswered():
-        raise InvariantBroken(f"8: {len(coordinator.unanswered())} callers were never answered")
-    if world.durable_end() < end:
-        raise InvariantBroken("D3: closing lost something")
-
-
-def _check_read(folded: NamespaceState, command: object, read: object) -> None:
-    """A read is what the log up to its sequence folds to."""
-    prefix = command.prefix  # type: ignore[attr-defined]
-    expected = {key: folded.entries[key] for key in keys_under(folded, prefix)}
-    found = {entry.key: (entry.value, entry.revision) for entry in read.entries}  # type: ignore[attr-defined]
-    if found != {key: (row.value, row.revision) for key, row in expected.items()}:
-        raise InvariantBroken(f"D4: a read at {read.sequence} is not what the log says")  # type: ignore[attr-defined]
-
-
-def _check_snapshot(world: World, sequence: int, data: bytes) -> None:
-    folded, counted = NamespaceState(NAMESPACE), Metrics()
-    for event in world.durable_events()[:sequence]:
-        observe(counted, folded, event)
-        apply(folded, event)
-    folds = decode_folds(data)
-    require_same(folds.tables, folded.tables(), f"the snapshot at {sequence}, and what the log folds to")
-    if folds.metrics != counted:
-        raise InvariantBroken(f"7: the metrics of the snapshot at {sequence} are not those of the log")
-
-
-def _check_epochs(world: World) -> None:
-    """Invariant 12: the batches of one epoch lie together, in the order of the epochs."""
-    landed = [each for life in world.lives() for each in life.store.batch_epochs]
-    epochs = [epoch for _, epoch in sorted(landed)]
-    if epochs != sorted(epochs):
-        raise InvariantBroken(f"12: epochs interleave: {epochs}")

@@ -1,4 +1,4 @@
-"""The memory store as a disk that can be slow, fail before or after it has written, and lose power."""
+"""The memory store as a disk that can be slow, full, fail before or after it has written, and lose power."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
-from coordinator_service.log.base import Batch, LogError
+from coordinator_service.log.base import Batch, LogError, Snapshot, StoredBatch
 from coordinator_service.log.memory import MemoryLog, MemoryPlace, MemoryStore
 
 if TYPE_CHECKING:
+    from tests.simulation.durable import Durable
     from tests.simulation.faults import Faults
 
 
 class FaultyStore(MemoryStore):
     """A MemoryStore whose commits take virtual time and sometimes fail. `power_off` decides what becomes of those."""
 
-    def __init__(self, place: MemoryPlace, random: Random, faults: Faults) -> None:
+    def __init__(self, place: MemoryPlace, random: Random, faults: Faults, durable: Durable) -> None:
         super().__init__(place, commit=self._write)
         self._random = random
         self.faults = faults
+        self.durable = durable
         self._writing: list[asyncio.Future[None]] = []
         self._off = False
-        self.batch_epochs: list[tuple[int, int]] = []
 
     async def open(self, namespace: str) -> MemoryLog:
         """As MemoryStore.open."""
@@ -50,12 +51,15 @@ class FaultyStore(MemoryStore):
             await write
         finally:
             self._writing.remove(write)
+        if self.faults.disk_full:
+            self.faults.count("disk_full")
+            raise LogError("no space left on device")
         if self.faults.strikes("append_fails_before"):
             raise LogError("the disk failed before it wrote")
 
 
 class FaultyLog(MemoryLog):
-    """A log that may report a failure of what it has written."""
+    """A log that may report a failure of what it has written, and may not be read."""
 
     def __init__(self, store: FaultyStore, namespace: str, record: object) -> None:
         super().__init__(store, namespace, record)  # type: ignore[arg-type]
@@ -64,9 +68,21 @@ class FaultyLog(MemoryLog):
     async def append(self, batch: Batch, epoch: int) -> None:
         """As MemoryLog.append."""
         await super().append(batch, epoch)
-        self._faulty.batch_epochs.append((batch.first_sequence, epoch))
+        self._faulty.durable.landed(batch, epoch)
         if self._faulty.faults.strikes("append_fails_after"):
             raise LogError("the disk failed after it wrote")
+
+    async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
+        """As MemoryLog.read."""
+        if self._faulty.faults.strikes("read_fails"):
+            raise LogError("the disk cannot be read")
+        return await super().read(after, bytes_max=bytes_max)
+
+    async def snapshots(self) -> list[Snapshot]:
+        """As MemoryLog.snapshots."""
+        if self._faulty.faults.strikes("read_fails"):
+            raise LogError("the disk cannot be read")
+        return await super().snapshots()
 
 
 def _end(write: asyncio.Future[None]) -> None:

@@ -5,65 +5,63 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Coroutine
+from dataclasses import replace
 from random import Random
 from typing import Any
 
-from coordinator_service.core.apply import apply
-from coordinator_service.core.commands import Acquire, Caller, Command
-from coordinator_service.core.events import Event
-from coordinator_service.core.invariants import InvariantBroken
+from coordinator_service.core.commands import COORDINATOR, ChangePolicies, Command
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LimitReached, Rejection, Unavailable
-from coordinator_service.core.state import NamespaceState
-from coordinator_service.log.base import StoredBatch
-from coordinator_service.log.codec import decode_event, split
 from coordinator_service.log.memory import MemoryPlace, MemoryRecord
-from coordinator_service.namespaces import ShellLimits
+from coordinator_service.namespaces import LocalNamespace, ShellLimits
 from coordinator_service.ports import Outcome
+from coordinator_service.rpc.dispatch import Operation
 from coordinator_service.sequencer import SequencerLimits
 from coordinator_service.sessions import SessionLimits
 from coordinator_service.snapshots import SnapshotLimits
+from tests.simulation import network
 from tests.simulation.clock import NS, VirtualClock
-from tests.simulation.compare import require_same
-from tests.simulation.coordinator import NAMESPACE, Call, Coordinator, Lost
+from tests.simulation.coordinator import NAMESPACE, Coordinator, Lost
+from tests.simulation.durable import Durable
 from tests.simulation.faults import Faults
 from tests.simulation.ledger import Ledger
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.swarm import Swarm
+from tests.simulation.wire import Asked, Heard
 
-CHAOS_SECONDS = (6.0, 12.0, 12.0, 40.0)
-"""How long chaos lasts: short worlds are many, long ones grow old."""
 GIVE_UP_SECONDS = 20.0
-"""How long a caller repeats a request that nobody answers; well within the request window."""
-WINDOW_MS = 90_000
-ANSWER_SECONDS_MAX = 60.0
-"""Longer than any wait for a lock: by then every call that reached a coordinator was answered."""
+"""How long a caller repeats a request that nobody answers; less where the request window is short."""
 
 
 class World:
     """Everything of one seed, in one process."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, swarm: Swarm, notes: list[str]) -> None:
         self.seed = seed
-        self.loop = asyncio.get_running_loop()
+        self.swarm = swarm
+        self.notes = notes
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self.loop = loop
         self.random = self.random_of("world")
-        self.faults = Faults(self.random_of("faults"))
+        self.faults = Faults(self.random_of("faults"), swarm.troubles)
         self.clock = VirtualClock(self.loop, wall_off_ns=self.random.choice((0, 0, -3600, 3600, 5)) * NS)
         log_ids = self.random_of("log_id")
         self.place = MemoryPlace(mint_log_id=lambda: f"{log_ids.getrandbits(64):016x}")
+        self.durable = Durable(NAMESPACE)
         self.limits, self.shell = _limits(self.random)
-        self.session_limits = SessionLimits(lease_ms_min=500, outbox_bytes_max=self.random.choice((3000, 1 << 20)))
+        self.session_limits = SessionLimits(outbox_bytes_max=self.random.choice((3000, 1 << 20)))
         self.ledger = Ledger()
         self.coordinator: Coordinator | None = None
         self.decisions = 0
         self.crashes = 0
-        self.batch_epochs: list[tuple[int, int]] = []
         self.broken: asyncio.Future[None] = self.loop.create_future()
-        self.notes: list[str] = []
-        self._encoded: list[bytes] = []
-        self._decoded: list[Event] = []
-        self._batches_decoded = 0
+        self.lives: list[Coordinator] = []
+        self.spoiled: set[int] = set()
+        """Snapshots that are not what was written."""
         self._tasks: dict[asyncio.Task[Any], None] = {}
-        self._stores: list[Coordinator] = []
-        self._request_count = 0
+        self._requests = 0
+        self._network = self.random_of("network")
 
     def random_of(self, name: str) -> Random:
         """A source of chance of its own, so that one actor's choices do not shift another's."""
@@ -73,6 +71,10 @@ class World:
     def calm(self) -> bool:
         """Whether nothing goes wrong any more, and nobody begins anything new."""
         return self.faults.calm
+
+    def knows(self, feature: str) -> bool:
+        """Whether anybody does that in this world."""
+        return feature in self.swarm.features
 
     def note(self, what: str) -> None:
         """For whoever reads what happened."""
@@ -102,10 +104,13 @@ class World:
     # The coordinator's lives.
 
     def start(self) -> None:
-        """A new process over the disk."""
-        self.coordinator = Coordinator(self)
-        self._stores.append(self.coordinator)
-        self.note(f"coordinator {len(self._stores)} starts")
+        """A new process over the disk, sometimes with other limits than the one before."""
+        limits = self.limits
+        if self.lives and "limits_change" in self.swarm.troubles:
+            limits = replace(limits, agents_running_max=self.random.choice((1, 3, 1000)))
+        self.coordinator = Coordinator(self, limits)
+        self.lives.append(self.coordinator)
+        self.note(f"coordinator {len(self.lives)} starts")
 
     def crashed(self, coordinator: Coordinator) -> None:
         """A coordinator has died; another will be started after a while."""
@@ -114,12 +119,13 @@ class World:
         self.spawn(self._replace(coordinator), "restart")
 
     async def _replace(self, dead: Coordinator) -> None:
-        zombie = self.random.random() < 0.2
+        zombie = "zombie" in self.swarm.troubles and self.random.random() < 0.5
         if zombie:
+            self.note("it goes on as a zombie")
             dead.sever()
         else:
             await dead.bury()
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.2:
             await asyncio.sleep(self.random.uniform(0, 12))
         else:
             await asyncio.sleep(self.faults.delay(0.5))
@@ -132,129 +138,71 @@ class World:
         """What the disk holds."""
         return self.place.records.get(NAMESPACE)
 
-    def durable_end(self) -> int:
-        """The last sequence on the disk."""
-        record = self.record()
-        return 0 if record is None else record.last_sequence
-
-    def lives(self) -> list[Coordinator]:
-        """Every coordinator there was."""
-        return self._stores
-
-    def durable_events(self) -> list[Event]:
-        """Everything on the disk. Nothing is ever trimmed here, so what was decoded stays."""
-        for stored in self._new_batches():
-            for encoded in split(stored.batch.events):
-                self._encoded.append(encoded)
-                self._decoded.append(decode_event(encoded))
-        return self._decoded
-
-    def durable_encoded(self) -> list[bytes]:
-        """The same as bytes."""
-        self.durable_events()
-        return self._encoded
-
-    def _new_batches(self) -> list[StoredBatch]:
-        record = self.record()
-        new = [] if record is None else record.batches[self._batches_decoded :]
-        self._batches_decoded += len(new)
-        return new
-
     def digest(self) -> str:
         """Names the bytes of the log: equal for equal seeds."""
         record = self.record()
         return "" if record is None else hashlib.sha256(record.hash + record.log_id.encode()).hexdigest()
 
-    def check_recovered(self, state: NamespaceState, events: list[Event]) -> None:
-        """Invariant 7: what an owner recovered, perhaps from a snapshot, is what the whole log folds to."""
-        folded = NamespaceState(NAMESPACE)
-        for event in [*self.durable_events(), *events]:
-            apply(folded, event)
-        require_same(state.tables(), folded.tables(), f"recovered at {state.sequence}, and what the log folds to")
+    async def port(self) -> LocalNamespace:
+        """The namespace, of whichever coordinator runs. Raises Rejection, Lost."""
+        if self.coordinator is None:
+            raise Lost
+        return await self.coordinator.port()
 
     # The network.
 
-    def caller(self, principal: str, method: str, command: Command, *, session_id: int = 0, attempt: int = 0) -> Caller:
-        """A caller with a request_id of its own."""
-        self._request_count += 1
-        return Caller(
-            principal=principal,
-            session_id=session_id,
-            attempt_token=attempt,
-            method=method,
-            request_id=f"request-{self._request_count}",
-            digest=hashlib.sha256(repr(command).encode()).digest(),
-        )
+    def asks(
+        self, operation: Operation, request: Any, principal: str, *, session_id: int = 0, malformed: bool = False
+    ) -> Asked:
+        """A request with an id of its own, where it may have one."""
+        request_id = ""
+        if operation.names_request:
+            self._requests += 1
+            request_id = f"request-{self._requests}"
+            request.request_id = request_id
+        token = request.attempt_token if operation.in_attempt else 0
+        return Asked(operation, request.SerializeToString(), principal, session_id, request_id, token, malformed)
 
-    async def ask(self, command: Command, caller: Caller) -> Outcome:
-        """One try. Raises Lost when nothing was heard; a refusal is an outcome."""
-        faults = self.faults
-        coordinator = self.coordinator
-        if coordinator is None or faults.strikes("command_lost"):
-            await asyncio.sleep(faults.delay(0.5))
-            raise Lost
-        try:
-            port = await coordinator.port()
-        except Rejection as refusal:
-            return refusal
-        if coordinator.dead:
-            raise Lost
-        if faults.strikes("command_late"):
-            await asyncio.sleep(faults.delay(3.0))
-            if coordinator.dead:
-                raise Lost
-        impatient = faults.strikes("impatient")
-        if impatient and not caller.session_id and isinstance(command, Acquire):
-            return await self._call_and_leave(coordinator, command, caller)
-        call = coordinator.submit(port, command, caller)
-        if caller.request_id and faults.strikes("command_twice"):
-            coordinator.submit(port, command, caller)
-        outcome = await self._wait(call, impatient=impatient)
-        if faults.strikes("reply_lost"):
-            raise Lost
-        return outcome
+    async def ask(self, asked: Asked) -> Heard:
+        """One try. Raises Lost when nothing was heard; a refusal is heard."""
+        return await network.ask(self, asked, self._network)
 
-    async def _wait(self, call: Call, *, impatient: bool) -> Outcome:
-        try:
-            async with asyncio.timeout(self.faults.delay(2.0) if impatient else ANSWER_SECONDS_MAX):
-                return await asyncio.shield(call.answered)
-        except TimeoutError:
-            if not impatient:
-                raise InvariantBroken(f"8: nobody answered {call.command}") from None
-            raise Lost from None
-
-    async def _call_and_leave(self, coordinator: Coordinator, command: Command, caller: Caller) -> Outcome:
-        """As a unary call that its client cancels: the request is withdrawn (L6)."""
-        port = await coordinator.port()
-        try:
-            async with asyncio.timeout(self.faults.delay(2.0)):
-                answer = await port.call(command, caller)
-        except TimeoutError:
-            raise Lost from None
-        except Rejection as refusal:
-            if coordinator.dead:
-                raise Lost from None
-            return refusal
-        if coordinator.dead:
-            raise Lost
-        coordinator.heard_elsewhere(answer, type(command).__name__)
-        return answer
-
-    async def persist(self, command: Command, caller: Caller) -> Outcome | None:
-        """Asks under one request_id until somebody answers; None when it was given up, and nobody knows."""
-        until = self.loop.time() + GIVE_UP_SECONDS
+    async def persist(self, asked: Asked) -> Heard | None:
+        """Asks until somebody answers; None when it was given up, and nobody knows."""
+        give_up = min(GIVE_UP_SECONDS, self.limits.request_window_ms / 2000)
+        until = self.loop.time() + give_up
         while True:
             try:
-                outcome = await self.ask(command, caller)
+                heard = await self.ask(asked)
             except Lost:
                 pass
             else:
-                if not isinstance(outcome, Unavailable | LimitReached):
-                    self.ledger.note(caller, command, outcome)
-                    return outcome
+                if not isinstance(heard.outcome, Unavailable | LimitReached):
+                    return heard
             if self.loop.time() > until:
                 return None
             await asyncio.sleep(self.faults.delay(1.0) + 0.01)
+
+    async def tell(self, policies: ChangePolicies) -> None:
+        """What the coordinator reads in its policy file, until it stands."""
+        while True:
+            outcome = await self._say(policies)
+            if outcome is not None and not isinstance(outcome, Rejection):
+                return
+            await asyncio.sleep(0.125)
+
+    async def _say(self, command: Command) -> Outcome | None:
+        try:
+            port = await self.port()
+        except (Lost, Rejection):
+            return None
+        said: asyncio.Future[Outcome] = self.loop.create_future()
+        port.submit(command, COORDINATOR, lambda outcome: said.done() or said.set_result(outcome))
+        try:
+            async with asyncio.timeout(5):
+                return await said
+        except TimeoutError:
+            return None
 
 
 def _limits(random: Random) -> tuple[Limits, ShellLimits]:
@@ -262,12 +210,12 @@ def _limits(random: Random) -> tuple[Limits, ShellLimits]:
         agents_running_max=random.choice((2, 5, 1000)),
         run_timeout_ms=random.choice((10_000, 30_000)),
         ageing_step_ms=random.choice((10, 500, 10_000)),
-        reserve_after_ms=random.choice((100, 2_000, 10_000)),
-        request_window_ms=WINDOW_MS,
+        request_window_ms=random.choice((5_000, 20_000, 90_000)),
         run_retention_ms=random.choice((1_000, 20_000, 3_600_000)),
         agent_retention_ms=random.choice((1_000, 20_000, 3_600_000)),
         reattach_grace_ms=random.choice((500, 4_000)),
-        reattach_hold_ms=random.choice((200, 2_000)),
+        reattach_hold_ms=random.choice((250, 2_000)),
+        reserve_after_ms=random.choice((0, 500, 5_000)),
     )
     shell = ShellLimits(
         tail_bytes_max=random.choice((500, 20_000, 1 << 25)),
@@ -276,6 +224,6 @@ def _limits(random: Random) -> tuple[Limits, ShellLimits]:
             turn_commands_max=random.choice((1, 3, 256)),
             batch_bytes_max=random.choice((300, 3_000, 1 << 22)),
         ),
-        snapshots=SnapshotLimits(snapshot_events=random.choice((20, 150, 50_000))),
+        snapshots=SnapshotLimits(snapshot_events=random.choice((10, 40, 150, 50_000))),
     )
     return limits, shell

@@ -1,0 +1,90 @@
+"""The reckoning, when everything has come to rest: the log is held to what it must be, and everybody who was told
+anything to what they were told.
+"""
+
+from __future__ import annotations
+
+from coordinator_service.core.answers import StateRead
+from coordinator_service.core.apply import apply
+from coordinator_service.core.commands import GetState
+from coordinator_service.core.invariants import InvariantBroken
+from coordinator_service.core.metrics import Metrics, observe
+from coordinator_service.core.shared_state import keys_under
+from coordinator_service.core.state import NamespaceState
+from coordinator_service.log.verify import verify
+from coordinator_service.namespaces import LocalNamespace
+from coordinator_service.snapshots import decode_folds, recover
+from tests.simulation.compare import require_same
+from tests.simulation.coordinator import NAMESPACE
+from tests.simulation.history import check_history
+from tests.simulation.subscribers import Subscriber
+from tests.simulation.told import check_told
+from tests.simulation.world import World
+
+
+async def reckon(world: World, port: LocalNamespace, subscribers: list[Subscriber]) -> None:
+    """Raises InvariantBroken."""
+    coordinator = world.coordinator
+    assert coordinator is not None
+    for life in world.lives:
+        if not life.dead:
+            life.check_all_told()
+    state, end = port.sequencer.state, world.durable.end
+    for subscriber in subscribers:
+        subscriber.check(world.durable.encoded, world.durable.events)
+    if state.sequence != end:
+        raise InvariantBroken(f"D3: the state is at {state.sequence}, the log at {end}")
+    folded = _fold(world)
+    require_same(state.tables(), folded.tables(), "the live state, and what the log folds to")
+    events = world.durable.events
+    history = check_history(events, world.limits.request_window_ms)
+    check_told(world.ledger, events, history)
+    log = await coordinator.store.open(NAMESPACE)
+    await verify(log)
+    recovered = (await recover(log)).state
+    if recovered.sequence == folded.sequence:  # nobody began anything meanwhile
+        require_same(recovered.tables(), folded.tables(), "the newest snapshot with what follows it, and the log")
+    await coordinator.close()
+    if coordinator.unanswered():
+        raise InvariantBroken(f"8: {len(coordinator.unanswered())} callers were never answered")
+    if world.durable.end < end:
+        raise InvariantBroken("D3: closing lost something")
+
+
+def _fold(world: World) -> NamespaceState:
+    """Folds everything there ever was, and holds what was read and put down on the way to what it was then."""
+    record = world.record()
+    assert record is not None
+    snapshots = {each.sequence: each for each in record.snapshots if each.sequence not in world.spoiled}
+    reads: dict[int, list[tuple[GetState, StateRead]]] = {}
+    for told in world.ledger.answers:
+        if isinstance(told.outcome, StateRead) and isinstance(told.command, GetState):
+            reads.setdefault(told.outcome.sequence, []).append((told.command, told.outcome))
+    folded, counted = NamespaceState(NAMESPACE), Metrics()
+    for event in world.durable.events:
+        observe(counted, folded, event)
+        apply(folded, event)
+        for command, read in reads.pop(event.sequence, ()):
+            _check_read(folded, command, read)
+        snapshot = snapshots.get(event.sequence)
+        if snapshot is not None:
+            folds = decode_folds(snapshot.data)
+            what = f"the snapshot at {event.sequence}, and what the log folds to"
+            require_same(folds.tables, folded.tables(), what)
+            if folds.metrics != counted:
+                raise InvariantBroken(f"7: the metrics of the snapshot at {event.sequence} are not those of the log")
+    if reads:
+        raise InvariantBroken(f"D4: a read is of {min(reads)}, where no event is")
+    return folded
+
+
+def _check_read(folded: NamespaceState, command: GetState, read: StateRead) -> None:
+    """A read is what the log up to its sequence folds to."""
+    if command.keys:
+        keys = [key for key in sorted(set(command.keys)) if key in folded.entries]
+    else:
+        keys = list(keys_under(folded, command.prefix, command.after_key))[: command.count_max]
+    expected = {key: folded.entries[key] for key in keys}
+    found = {entry.key: (entry.value, entry.revision) for entry in read.entries}
+    if found != {key: (row.value, row.revision) for key, row in expected.items()}:
+        raise InvariantBroken(f"D4: a read at {read.sequence} is not what the log says")

@@ -1,0 +1,93 @@
+"""Who changed what, from the events alone: whether two writers met can be told by looking at all that came before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coordinator_service.core import events as e
+from coordinator_service.core import reasons
+from coordinator_service.core.answers import Done
+from coordinator_service.core.commands import UpdateState
+from coordinator_service.core.events import Event
+from coordinator_service.core.rejections import StateConflict
+from coordinator_service.core.values import MergeStrategy, path_covers
+from tests.simulation.ledger import Told
+from tests.simulation.lock_history import require
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    sequence: int
+    time_ns: int
+    writer: str
+    path: str
+    appends: bool
+
+
+class StateHistory:
+    """Every change of shared state, and the conflict window at each time."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self._at = {event.sequence: event for event in events}
+        self._changes: list[_Change] = []
+        self._windows: list[tuple[int, int]] = []
+        for event in events:
+            if isinstance(event.payload, e.StateUpdated) and event.reason != reasons.TASK_RESULT:
+                self._changes += _changes(event, event.payload)
+            elif isinstance(event.payload, e.PolicyChanged):
+                default = next(each for each in event.payload.policies if each.name == "default")
+                self._windows.append((event.sequence, default.conflict_window_ns or 0))
+
+    def check(self, told: Told, command: UpdateState) -> None:
+        """S3 to S5, S7: a write that met another's was refused or says so in the log; no other was refused."""
+        outcome = told.outcome
+        if isinstance(outcome, Done):
+            event = self._first_update(outcome.sequence)
+            assert isinstance(event.payload, e.StateUpdated)
+            # The first event of a decision says whose it is: if that is not the change, it is the conflict.
+            said = event.request is None or event.request.request_id != told.asked.request_id
+            met = self._meets(told, command, event, event.payload.writer)
+            require(said or met is None, f"S5: {told.asked} at {event.sequence} met {met}, and nobody was told")
+            require(not said or met is not None, f"S7: {told.asked} at {event.sequence} met nobody, and was said to")
+        elif isinstance(outcome, StateConflict):
+            event = self._at[outcome.conflict_sequence]
+            assert isinstance(event.payload, e.ConflictDetected)
+            met = self._meets(told, command, event, event.payload.writer)
+            require(met is not None, f"S7: {told.asked} was refused at {event.sequence}, and met nobody")
+
+    def _first_update(self, sequence: int) -> Event:
+        event = self._at[sequence]
+        while not isinstance(event.payload, e.StateUpdated):
+            event = self._at[event.sequence + 1]
+        return event
+
+    def _meets(self, told: Told, command: UpdateState, event: Event, writer: str) -> _Change | None:
+        """The change of somebody else that a write decided with an event conflicts with."""
+        change = command.change
+        token = told.asked.attempt_token
+        base = change.base_revision if change.base_revision is not None else token or None
+        besides = writer if token or base is None else None
+        since_ns = event.time_ns - self._window_ns(event.sequence)
+        appends = change.strategy is MergeStrategy.APPEND
+        paths = [update.key for update in change.updates]
+        if change.prefix and change.strategy is MergeStrategy.REPLACE:
+            paths.append(change.prefix)
+        for other in reversed(self._changes):
+            if other.sequence >= event.sequence or other.writer == besides or (appends and other.appends):
+                continue
+            if other.sequence <= base if base is not None else other.time_ns <= since_ns:
+                break  # so were all before it
+            if any(path_covers(other.path, path) or path_covers(path, other.path) for path in paths):
+                return other
+        return None
+
+    def _window_ns(self, sequence: int) -> int:
+        return next((window for since, window in reversed(self._windows) if since < sequence), 0)
+
+
+def _changes(event: Event, payload: e.StateUpdated) -> list[_Change]:
+    paths = [update.key for update in payload.updates]
+    if payload.prefix and payload.merge_strategy is MergeStrategy.REPLACE:
+        paths.append(payload.prefix)
+    appends = payload.merge_strategy is MergeStrategy.APPEND
+    return [_Change(event.sequence, event.time_ns, payload.writer, path, appends) for path in paths]
