@@ -33,16 +33,21 @@ BATCH_EVENTS = 100
 """Events of one append: about what a busy coordinator commits at once."""
 STEP_NS = 20 * NS_PER_MS
 """From one decision to the next: fifty a second."""
-EVENTS_PER_STEP = 2
-"""About as many events a decision leaves on average: to know when the past has to begin."""
+EVENTS_PER_CYCLE = 15
+STEPS_PER_CYCLE = 7
+DECIDED_EVENTS_MAX = 1_000_000
+"""Of a longer past, the rest are events that were published many at a time: as much is left of it in memory."""
 
 
 class Past(Core):
     """Decides, and hands over the events."""
 
-    def __init__(self, began_ns: int) -> None:
+    def __init__(self, events: int) -> None:
+        cycles = min(events, DECIDED_EVENTS_MAX) // EVENTS_PER_CYCLE
         self.events: list[Event] = []
-        self._past_ns = began_ns
+        self._past_ns = time.time_ns() - cycles * STEPS_PER_CYCLE * STEP_NS
+        draft = commands.EventDraft(name="page_built", data=b'{"page":1}')
+        self._drafts = (draft,) * (1 + max(0, events - DECIDED_EVENTS_MAX) // max(1, cycles))
         super().__init__()
 
     def decide(self, command: Command, who: str = "nobody") -> object:
@@ -57,7 +62,7 @@ class Past(Core):
 
     def cycle(self, number: int) -> None:
         """A few events of everything."""
-        self.decide(commands.Publish(drafts=(commands.EventDraft(name="page_built", data=b'{"page":1}'),)), "client")
+        self.decide(commands.Publish(drafts=self._drafts), "client")
         update = StateUpdate(key=f"site/pages/{number % KEYS}", value={"built": float(number)})
         change = StateChange(updates=(update,), strategy=MergeStrategy.REPLACE)
         self.decide(commands.UpdateState(change=change), "client")
@@ -81,7 +86,7 @@ async def _write(directory: Path, events: int) -> None:
     log = await store.open(NAMESPACE)
     epoch = await log.claim("past")
     codec = EventCodec(NAMESPACE, (await log.ends()).log_id)
-    past = Past(time.time_ns() - events // EVENTS_PER_STEP * STEP_NS)
+    past = Past(events)
     written = number = 0
     appends: list[asyncio.Task[None]] = []
     while written < events:

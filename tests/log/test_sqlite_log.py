@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from coordinator_service.log import sqlite_file
-from coordinator_service.log.base import LogCorrupt, LogError, Snapshot, StoreInUse
+from coordinator_service.log.base import Cursor, LogCorrupt, LogError, Snapshot, StoreInUse
 from coordinator_service.log.sqlite import SNAPSHOT_PART_BYTES, SqliteStore
+from coordinator_service.log.sqlite_archive import SqliteArchive
 from coordinator_service.log.sqlite_checkpointer import RESTART_BYTES
 from coordinator_service.log.sqlite_writer import Writer
 from coordinator_service.log.verify import verify
@@ -194,6 +195,34 @@ async def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(LogError, match="schema 99"):
         SqliteStore(path)
+
+
+async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    """D3, E5: every event stays; snapshots, whose form has changed, are made again; cursors can be kept."""
+    path = tmp_path / "log.db"
+    await written(path)
+    store = SqliteStore(path)
+    log = await store.open("blog")
+    ends, stored = await log.ends(), await log.read(0)
+    await log.save_snapshot(Snapshot(sequence=3, hash=stored[0].hash, data=b"x"), await log.claim("replica"))
+    await store.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE cursors; PRAGMA user_version = 1;")
+    connection.close()
+    with pytest.raises(LogError, match="schema 1"):
+        SqliteArchive(path)
+    store = SqliteStore(path)
+    log = await store.open("blog")
+    assert (await log.ends(), await log.read(0), await log.snapshots()) == (ends, stored, [])
+    cursor = Cursor(name="s", log_id=ends.log_id, sequence=3, created_at_ns=1)
+    await log.save_cursors([cursor], await log.claim("replica"))
+    assert await log.cursors() == [cursor]
+    await store.close()
+    archive = SqliteArchive(path)
+    assert await archive.namespaces() == ["blog"]
+    with pytest.raises(LogError):
+        await (await archive.open("blog")).claim("reader")
+    await archive.close()
 
 
 async def test_what_waits_is_one_commit_and_one_wake_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
