@@ -47,7 +47,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FORMAT = 3
-"""Version of the encoded tables. A snapshot of another version is passed over: the log has everything."""
+"""Version of the encoded tables. A snapshot of another version is passed over: the log has everything, unless it was
+trimmed. So a release that raises this has to read what the release before it wrote. A field with a default raises
+nothing."""
 _HEAD_BYTES = 33
 FOLD_EVENTS_PER_TURN = 50
 """Events folded before others on the loop get their turn."""

@@ -27,6 +27,7 @@ class EventServicer:
 
     def __init__(self, calls: Calls, *, scan_events_max: int, bookmark_seconds: float) -> None:
         self._calls = calls
+        self._named = NamedSubscriptionCalls(calls)
         self._scan_events_max = scan_events_max
         self._bookmark_seconds = bookmark_seconds
 
@@ -40,17 +41,22 @@ class EventServicer:
                 "Subscribe": calls.streaming(pb.SubscribeRequest, self._subscribe),
                 "ListEvents": calls.unary(pb.ListEventsRequest, self._list),
                 "GetEvent": calls.unary(pb.GetEventRequest, self._get),
-                **NamedSubscriptionCalls(calls).handlers(),
+                **self._named.handlers(),
             },
         )
 
     async def _subscribe(self, request: Any, context: Context) -> None:
-        """E2 to E4. A subscriber may come before the first publisher: the namespace is made if there is none."""
+        """E2 to E5. A subscriber may come before the first publisher: the namespace is made if there is none, unless a
+        named subscription of it is asked for."""
         faults = Faults()
         selector = read_selector(faults, request.filter)
         since_ns = check_start(faults, request)
         faults.settle()
-        port = await self._calls.port(request.namespace)
+        port = await (
+            self._named.port_of(request, request.subscription)
+            if request.subscription
+            else self._calls.port(request.namespace)
+        )
         after, log_id = await start_of(port, request, since_ns)
         subscription = Subscription(port, selector, after, log_id, since_ns=since_ns)
         deliveries = cast("AsyncGenerator[Delivery]", subscription.deliveries(bookmark_seconds=self._bookmark_seconds))

@@ -38,6 +38,13 @@ class NamedSubscriptionCalls:
             "DeleteSubscription": unary(pb.DeleteSubscriptionRequest, self._delete),
         }
 
+    async def port_of(self, request: Any, name: str) -> NamespacePort:
+        """The namespace that a request names, where a named subscription may be. Raises NotFound."""
+        port = await self._calls.port_if_any(request.namespace)
+        if port is None:
+            raise NotFound("subscription", name)
+        return port
+
     async def _create(self, request: Any, _context: Context) -> bytes:
         faults = Faults()
         faults.add("name", name_fault(request.name))
@@ -75,7 +82,7 @@ class NamedSubscriptionCalls:
         faults.add("name", name_fault(request.name))
         faults.add("cursor.log_id", name_fault(request.cursor.log_id))
         faults.settle()
-        port = await self._known(request)
+        port = await self.port_of(request, request.name)
         cursor = request.cursor
         moved = await port.acknowledge(request.name, cursor.log_id, cursor.sequence, reset=request.reset)
         response = pb.AcknowledgeResponse()
@@ -89,12 +96,6 @@ class NamedSubscriptionCalls:
         port = await self._calls.port_if_any(request.namespace)
         deleted = port is not None and await port.delete_subscription(request.name)
         return _encoded(pb.DeleteSubscriptionResponse(deleted=deleted))
-
-    async def _known(self, request: Any) -> NamespacePort:
-        port = await self._calls.port_if_any(request.namespace)
-        if port is None:
-            raise NotFound("subscription", request.name)
-        return port
 
 
 def _fill(cursor: Cursor, last_sequence: int, message: Any) -> None:

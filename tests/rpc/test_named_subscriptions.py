@@ -151,6 +151,7 @@ async def test_asking_makes_no_namespace(peer: Peer) -> None:
     request = pb.DeleteSubscriptionRequest(namespace="new", name="s")
     assert not (await peer.events.DeleteSubscription(request)).deleted
     await refused(peer.events.Acknowledge(acknowledge(0, "l", namespace="new")))
+    await refused(take(peer.events.Subscribe(pb.SubscribeRequest(namespace="new", subscription="s")), 1))
     assert not (await peer.events.ListSubscriptions(pb.ListSubscriptionsRequest(namespace="new"))).log_id
     await peer.events.CreateSubscription(create(namespace="new"))
     assert (await peer.events.ListSubscriptions(pb.ListSubscriptionsRequest(namespace="new"))).log_id
