@@ -292,6 +292,4 @@ def _conflict_recalled(events: Sequence[Event], detected: Event, conflict: Confl
     for event in events:
         if isinstance(event.payload, StateUpdated):
             return Done(sequence=event.sequence, replayed=True)
-    # A revision to build on: that of the latest change met, or, behind a lock, that of the values handed over.
-    current = detected.cause if conflict.keys[0].guarded_by is None else detected.sequence
-    return StateConflict(detected.sequence, conflict.keys, current, conflict.conflict_type)
+    return StateConflict(detected.sequence, conflict.keys, conflict.conflict_type)

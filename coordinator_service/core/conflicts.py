@@ -129,7 +129,7 @@ def _check_guards(
     )
     assert isinstance(detected.payload, ConflictDetected)
     _conclude(d, detected, None, reasons.GUARDED_BY_LOCK, ("retry_state_update", met[0][2].holder, writer))
-    raise StateConflict(detected.sequence, detected.payload.keys, detected.sequence, RESOURCE_CONFLICT)
+    raise StateConflict(detected.sequence, detected.payload.keys, RESOURCE_CONFLICT)
 
 
 def _in_the_way(state: NamespaceState, caller: Caller, path: str, *, clears: bool) -> GrantRow | None:
@@ -193,7 +193,7 @@ def _lose(d: Deciding, conflict: _Conflict, strategy: ConflictStrategy, winner: 
     detected = _detect(d, conflict, strategy)
     _conclude(d, detected, strategy, reason, ("retry_state_update", winner.writer, conflict.writer))
     assert isinstance(detected.payload, ConflictDetected)
-    raise StateConflict(detected.sequence, detected.payload.keys, conflict.latest.revision)
+    raise StateConflict(detected.sequence, detected.payload.keys, CONCURRENT_MODIFICATION)
 
 
 def _detect(d: Deciding, conflict: _Conflict, strategy: ConflictStrategy) -> Event:

@@ -121,7 +121,8 @@ class AlreadyExists(Rejection):
 
 
 class StateConflict(Rejection):
-    """Somebody else changed what was to be written (S8)."""
+    """Somebody else changed what was to be written, or guards it (S6, S8). What is handed over is true at the sequence
+    of the conflict: that is the revision to base the next try on."""
 
     code = "ABORTED"
     reason = "STATE_CONFLICT"
@@ -130,8 +131,7 @@ class StateConflict(Rejection):
         self,
         conflict_sequence: int,
         keys: tuple[ConflictingKey, ...],
-        current_revision: int,
-        conflict_type: str = "concurrent_modification",
+        conflict_type: str,
     ) -> None:
         first = keys[0]
         if first.guarded_by is not None:
@@ -143,7 +143,7 @@ class StateConflict(Rejection):
         self.conflict_type = conflict_type
         self.conflict_sequence = conflict_sequence
         self.keys = keys
-        self.current_revision = current_revision
+        self.current_revision = conflict_sequence
 
 
 class StaleAttempt(Rejection):

@@ -196,13 +196,15 @@ def test_the_loser_is_handed_what_it_needs_to_retry(namespace: Namespace) -> Non
     """S8: the current value, the last writer, that write's traceparent, and the revision to build on."""
     trace = "00-11111111111111111111111111111111-2222222222222222-01"
     namespace.do(updating("a", 1, writer="one"), Caller(traceparent=trace))
-    last = namespace.update("b", 2, writer="two")
+    namespace.update("b", 2, writer="two")
     command = commands.UpdateState(change=changing(("a", 3), ("b", 4)), writer="me")
     rejection = namespace.refuse_on_record(StateConflict, command)
     assert [(key.current, key.their_writer) for key in rejection.keys] == [(1, "one"), (2, "two")]
     assert rejection.keys[0].their_traceparent == trace
-    assert rejection.current_revision == last
-    assert rejection.conflict_sequence == namespace.of_type(EventType.CONFLICT_DETECTED)[0].sequence
+    detected = namespace.of_type(EventType.CONFLICT_DETECTED)[0].sequence
+    assert rejection.conflict_sequence == rejection.current_revision == detected
+    again = commands.UpdateState(change=changing(("a", 3), ("b", 4), base=rejection.current_revision), writer="me")
+    namespace.do(again)
 
 
 def test_large_values_are_named_by_size_and_digest(namespace: Namespace) -> None:

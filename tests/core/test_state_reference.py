@@ -7,7 +7,7 @@ revision a whole copy. What the namespace decides from what it remembers must be
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -153,8 +153,10 @@ class SharedState(RuleBasedStateMachine):
         writer: str,
         paths: list[tuple[str, bool]],
         change: dict[str, Any],
+        *,
+        retry: bool = False,
     ) -> None:
-        """Does it on both sides, and compares."""
+        """Does it on both sides, and compares. retry: a refusal is answered with what it handed over."""
         state = self.namespace.state
         given = command.change.base_revision if isinstance(command, commands.UpdateState) else command.base_revision
         base = caller.attempt_token if given is None and caller.attempt_token else given
@@ -168,8 +170,17 @@ class SharedState(RuleBasedStateMachine):
             assert given
             assert given < forgotten
         elif isinstance(answer, StateConflict):
-            assert answer.current_revision == max(each.revision for each in met)
+            assert answer.current_revision == self.namespace.state.sequence - 2  # the conflict's own
+            assert met
             assert {each.their_revision for each in answer.keys} <= {each.revision for each in met}
+            if retry:
+                again = answer.current_revision
+                if isinstance(command, commands.UpdateState):
+                    command = replace(command, change=replace(command.change, base_revision=again))
+                else:
+                    command = replace(command, base_revision=again)
+                done = self.namespace.do(command, caller)
+                self.reference.change(done.sequence, self.namespace.now_ns, writer, **change)
         else:
             assert isinstance(answer, Done)
             assert all(given == 0 and each.revision <= forgotten for each in met), "a lost update"
@@ -193,15 +204,23 @@ class SharedState(RuleBasedStateMachine):
         writer=WRITERS,
         base=BASES,
         back=st.integers(1, 30),
+        retry=st.booleans(),
     )
     def update(
-        self, updates: list[tuple[str, Any]], strategy: MergeStrategy, prefix: str, writer: str, base: str, back: int
+        self,
+        updates: list[tuple[str, Any]],
+        strategy: MergeStrategy,
+        prefix: str,
+        writer: str,
+        base: str,
+        back: int,
+        retry: bool,
     ) -> None:
         prefix = prefix if strategy is REPLACE else ""
         given = changing(*updates, strategy=strategy, prefix=prefix, base=self._base(base, back))
         paths = [(key, strategy is APPEND) for key, _ in updates] + ([(prefix, False)] if prefix else [])
         change = {"updates": updates, "strategy": strategy, "prefix": prefix}
-        self._write(commands.UpdateState(change=given, writer=writer), COORDINATOR, writer, paths, change)
+        self._write(commands.UpdateState(change=given, writer=writer), COORDINATOR, writer, paths, change, retry=retry)
 
     @rule(
         keys=st.lists(PATHS, min_size=1, max_size=2, unique=True),
@@ -348,7 +367,7 @@ def test_long_walks(seed: int) -> None:
 
     def change() -> None:
         strategy, prefix = chance.choice(list(MergeStrategy)), chance.choice(["", "", "a"])
-        walk.update(updates(chance.randint(1, 2)), strategy, prefix, *base())
+        walk.update(updates(chance.randint(1, 2)), strategy, prefix, *base(), chance.random() < 0.3)
 
     def work() -> None:
         if running() and chance.random() < 0.6:

@@ -31,7 +31,7 @@ def conflict(count: int, value: JsonValue) -> core.StateConflict:
         )
         for number in range(count)
     )
-    return core.StateConflict(77, keys, 40 + count)
+    return core.StateConflict(77, keys, "concurrent_modification")
 
 
 REJECTIONS = [
@@ -123,7 +123,7 @@ def test_a_conflict_hands_over_what_a_retry_needs() -> None:
     """S8: the current value, the last writer, that write's traceparent, and the revision to base the next try on."""
     found = detail(to_status(conflict(1, 3.0)), error_pb2.StateConflict)
     (key,) = found.keys
-    assert (found.conflict_sequence, found.current_revision) == (77, 41)
+    assert (found.conflict_sequence, found.current_revision) == (77, 77)
     assert (key.current.number_value, key.their_writer, key.their_revision) == (3.0, "content-1", 40)
     assert key.their_timestamp.ToNanoseconds() == 1_700_000_000_123_456_789
     assert key.their_traceparent
