@@ -9,7 +9,7 @@ from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import GetState
 from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.metrics import Metrics, observe
-from coordinator_service.core.shared_state import keys_under
+from coordinator_service.core.past_state import keys_under
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.log.verify import verify
 from coordinator_service.namespaces import LocalNamespace
