@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 
 from coordinator_service.clock import Clock, NamespaceClock
@@ -29,6 +29,7 @@ from coordinator_service.core.events import (
 from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.limits import Limits
+from coordinator_service.core.metrics import Metrics
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.references import oldest_needed
@@ -216,7 +217,12 @@ class LocalNamespace:
     async def health(self) -> tuple[HealthStatus, HealthWindowView]:
         """How the namespace does now, and what says so (M1)."""
         now_ns = self._time.now_ns()
-        return await self._snapshotter.look(self._tail.last, lambda _state, metrics: monitor.health(metrics, now_ns))
+
+        def read(_: NamespaceState, metrics: Metrics) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
+            yield from ()
+            return monitor.health(metrics, now_ns)
+
+        return await self._snapshotter.look(self._tail.last, read)
 
     async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
         """E5; see NamespacePort."""

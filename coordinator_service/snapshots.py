@@ -236,9 +236,9 @@ class Snapshotter:
         self._woken: asyncio.Future[None] | None = None
         self._over = False
 
-    async def look(self, sequence: int, read: Callable[[NamespaceState, Metrics], T]) -> T:
-        """What `read` makes of the fold once it has reached a committed sequence. Raises what it raises, Unavailable
-        when nothing is folded any more."""
+    async def look(self, sequence: int, read: Callable[[NamespaceState, Metrics], Generator[None, None, T]]) -> T:
+        """What `read` makes of the fold once it has reached a committed sequence; others have their turn between its
+        steps. Raises what it raises, Unavailable when nothing is folded any more."""
         if self._over:
             raise _not_folded()
         asked = _Asked(sequence, read, asyncio.get_running_loop().create_future())
@@ -296,7 +296,8 @@ class Snapshotter:
         while self._asked:
             await self._fold_to(fold, self._asked[0].sequence)
             assert fold.metrics is not None
-            self._asked.pop(0).tell(fold.state, fold.metrics)
+            await self._asked[0].tell(fold.state, fold.metrics)
+            del self._asked[0]
 
     async def _fold_to(self, fold: Fold, sequence: int) -> None:
         while fold.state.sequence < sequence:
@@ -320,17 +321,21 @@ class _Asked:
     """Somebody who wants to see the fold at, or after, a sequence."""
 
     sequence: int
-    read: Callable[[NamespaceState, Metrics], Any]
+    read: Callable[[NamespaceState, Metrics], Generator[None, None, Any]]
     answered: asyncio.Future[Any]
 
-    def tell(self, state: NamespaceState, metrics: Metrics) -> None:
-        """Reads it, if that is still wanted."""
-        if self.answered.done():
-            return
-        try:
-            self.answered.set_result(self.read(state, metrics))
-        except Exception as failure:
-            self.fail(failure)
+    async def tell(self, state: NamespaceState, metrics: Metrics) -> None:
+        """Reads it, as long as that is wanted."""
+        steps = self.read(state, metrics)
+        while not self.answered.done():
+            try:
+                next(steps)
+            except StopIteration as end:
+                self.answered.set_result(end.value)
+            except Exception as failure:
+                self.fail(failure)
+            else:
+                await asyncio.sleep(0)
 
     def fail(self, failure: Exception) -> None:
         """There is nothing to see."""

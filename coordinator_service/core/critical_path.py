@@ -6,6 +6,7 @@ makespan beside this chain was waiting: for agents, slots, locks, back-offs, ear
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Final
 
 from coordinator_service.core.state import RunRow, TaskRow
@@ -13,6 +14,8 @@ from coordinator_service.core.values import TaskStatus, value
 
 TASKS_NAMED_MAX: Final = 100
 """Tasks of the path that are named: the last ones."""
+_TASKS_PER_STEP: Final = 1000
+"""Tasks after which whoever reads may let others have their turn."""
 
 
 @value
@@ -23,12 +26,14 @@ class CriticalPath:
     time_ns: int
 
 
-def of(run: RunRow, now_ns: int) -> CriticalPath:
-    """The longest chain of what was executed so far; of equal ones the one whose tasks come first."""
+def of(run: RunRow, now_ns: int) -> Generator[None, None, CriticalPath]:
+    """The longest chain of what was executed so far; of equal ones the one whose tasks come first. In small steps."""
     length: dict[str, int] = {}
     before: dict[str, str] = {}
     end = ""
-    for task_id, task in sorted(run.tasks.items(), key=lambda each: each[1].group):
+    for number, (task_id, task) in enumerate(sorted(run.tasks.items(), key=lambda each: each[1].group)):
+        if number % _TASKS_PER_STEP == 0:
+            yield
         longest, through = 0, ""
         for upstream in (*task.depends_on, *task.after):
             if length.get(upstream, 0) > longest:

@@ -16,7 +16,7 @@ from coordinator_service.core.answers import Explained, FromLog
 from coordinator_service.core.explanations import BlockerView, ExplanationView, TaskRefView, WaitingView, WaitKind
 from coordinator_service.core.lock_waits import NAMED_MAX, LockWaits, in_words, listed
 from coordinator_service.core.rejections import NotFound
-from coordinator_service.core.state import AgentRow, NamespaceState, RunRow, TaskRow, WaiterRow
+from coordinator_service.core.state import AgentRow, AttemptRow, NamespaceState, RunRow, TaskRow, WaiterRow
 from coordinator_service.core.task_waits import TaskWaits
 from coordinator_service.core.values import TaskStatus
 
@@ -84,7 +84,7 @@ class Present:
         subject = f"run {run.run_id}"
         if run.status.over:
             failed = [each for each in run.tasks.values() if each.status is TaskStatus.FAILED]
-            why = f": failed {listed([_outcome(each) for each in failed])}" if failed else ""
+            why = f": failed {listed(failed, _outcome)}" if failed else ""
             return self._explained(subject, f"{subject} is {run.status.name}{why}", [], 0, run.completed_sequence)
         unfinished = [task for task in run.tasks.values() if not task.status.over]
         unfinished.sort(key=lambda task: task.status is TaskStatus.PENDING)  # those that could go on come first
@@ -100,7 +100,7 @@ class Present:
     def _run_waits(self, run: RunRow, unfinished: list[TaskRow]) -> WaitingView:
         blocker = BlockerView(
             kind=WaitKind.TASKS,
-            text=f"waits for {listed([f'{task.spec.task_id} ({task.status.name})' for task in unfinished])}",
+            text=f"waits for {listed(unfinished, lambda task: f'{task.spec.task_id} ({task.status.name})')}",
             tasks=tuple(TaskRefView(run_id=run.run_id, task_id=each.spec.task_id) for each in unfinished[:NAMED_MAX]),
             until_ns=run.deadline_ns,
         )
@@ -138,7 +138,7 @@ class Present:
             about = line[0].request_sequence if line else 0
         else:
             grants = [locks.as_grant(self.state.grants[token]) for token in row.holders.values()]
-            held = f"is held {row.mode.name.lower()} by {listed([self._holder(each.holder) for each in grants])}"
+            held = f"is held {row.mode.name.lower()} by {listed(grants, lambda each: self._holder(each.holder))}"
             about = grants[-1].fencing_token
         subject = f"lock {resource}"
         return self._explained(subject, f"{subject} {held}; {total} wait for it", waiting, total, about)
@@ -163,8 +163,8 @@ class Present:
         own = self._agent_waits(agent)
         requests = self._requests_of(agent)
         waiting = [*own, *(self.locks.of_request(each) for each in requests[: WAITING_MAX - len(own)])]
-        tasks = [f"{each.run_id}/{each.task_id}" for each in map(self.state.attempts.__getitem__, agent.attempts)]
-        has = f"executes {listed(tasks)}" if tasks else "executes nothing"
+        tasks = [self.state.attempts[token] for token in agent.attempts]
+        has = f"executes {listed(tasks, _of_attempt)}" if tasks else "executes nothing"
         why = f"; {in_words([blocker for each in own for blocker in each.blockers])}" if own else ""
         summary = f"{subject} is {agent.status.name} and {has}: {len(tasks)} of {agent.spec.slots} slots{why}"
         return self._explained(subject, summary, waiting, len(own) + len(requests), agent.attached_sequence)
@@ -191,7 +191,7 @@ class Present:
             attempts = [self.state.attempts[token] for token in islice(agent.attempts, NAMED_MAX)]
             blocker = BlockerView(
                 kind=WaitKind.TASKS,
-                text=f"it drains: it leaves after {listed([f'{each.run_id}/{each.task_id}' for each in attempts])}",
+                text=f"it drains: it leaves after {listed(attempts, _of_attempt)}",
                 tasks=tuple(TaskRefView(run_id=each.run_id, task_id=each.task_id) for each in attempts),
             )
         elif agent.spec.capabilities and capacity.takes_tasks(agent):
@@ -272,6 +272,10 @@ class Present:
             ),
             about=about,
         )
+
+
+def _of_attempt(attempt: AttemptRow) -> str:
+    return f"{attempt.run_id}/{attempt.task_id}"
 
 
 def _outcome(task: TaskRow) -> str:

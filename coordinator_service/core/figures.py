@@ -77,7 +77,7 @@ class AgentMetricsView:
 
 @value
 class ResourceMetricsView:
-    """One resource. holders and queue_length are of now."""
+    """One resource. holders, queue_length and tasks_waiting are of now."""
 
     resource: str = ""
     last_seen_ns: int = 0
@@ -88,6 +88,7 @@ class ResourceMetricsView:
     held: TimesView = field(default_factory=TimesView)
     holders: tuple[str, ...] = ()
     queue_length: int = 0
+    tasks_waiting: int = 0
 
 
 @value

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from coordinator_service.core import claims, lock_queues, locks
 from coordinator_service.core.explanations import BlockerView, TaskRefView, WaitingView, WaitKind
 from coordinator_service.core.specs import LockGrant
 from coordinator_service.core.state import NamespaceState, Place, QueueKey, WaiterRow
 from coordinator_service.core.values import NS_PER_SECOND, LockMode
+
+T = TypeVar("T")
 
 NAMED_MAX: Final = 20
 """Holders, requests, tasks and agents that one blocker names."""
@@ -29,7 +32,7 @@ class LockWaits:
         blockers = [] if waiter.attached else [_detached(waiter)]
         for request in waiter.requests:
             blockers += self.blockers(request.resource, request.mode, waiter.holder, waiter.queue_key)
-        resources = listed([request.resource for request in waiter.requests])
+        resources = listed(waiter.requests, lambda request: request.resource)
         return WaitingView(
             text=f"{waiter.holder} waits for {resources}: {in_words(blockers)}",
             blockers=tuple(blockers),
@@ -43,7 +46,7 @@ class LockWaits:
         found = []
         held = self._held(resource, mode, holder)
         if held:
-            names = listed([grant.holder for grant in held])
+            names = listed(held, lambda grant: grant.holder)
             own = " itself, which it has to give back first" if held[0].holder == holder else ""
             found.append(
                 BlockerView(
@@ -89,12 +92,11 @@ class LockWaits:
         tasks = self._holding_up(resource, mode, holder, key)
         if not requests and not tasks:
             return []
-        first = [f"request {sequence} of {self.state.waiters[sequence].holder}" for sequence in requests]
-        first += [f"task {task.run_id}/{task.task_id}" for task in tasks]
+        first: list[int | TaskRefView] = [*requests, *tasks]
         return [
             BlockerView(
                 kind=WaitKind.QUEUE,
-                text=f"{listed(first)} come{'s' if len(first) == 1 else ''} first for {resource}",
+                text=f"{listed(first, self._named)} come{'s' if len(first) == 1 else ''} first for {resource}",
                 resource=resource,
                 requests=tuple(requests[:NAMED_MAX]),
                 tasks=tuple(tasks[:NAMED_MAX]),
@@ -102,6 +104,11 @@ class LockWaits:
                 sequence=requests[0] if requests else 0,
             )
         ]
+
+    def _named(self, one: int | TaskRefView) -> str:
+        if isinstance(one, int):
+            return f"request {one} of {self.state.waiters[one].holder}"
+        return f"task {one.run_id}/{one.task_id}"
 
     def _ahead(self, resource: str, mode: LockMode, holder: str, key: QueueKey) -> list[WaiterRow]:
         """Requests of others that conflict and go first (L2)."""
@@ -140,10 +147,10 @@ def _detached(waiter: WaiterRow) -> BlockerView:
 # Words.
 
 
-def listed(names: list[str]) -> str:
-    """A few of them, and how many more there are."""
-    shown, more = names[:_IN_TEXT_MAX], len(names) - _IN_TEXT_MAX
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+def listed(things: Sequence[T], name: Callable[[T], str] = str) -> str:
+    """A few of them by name, and how many more there are."""
+    shown, more = things[:_IN_TEXT_MAX], len(things) - _IN_TEXT_MAX
+    return ", ".join(map(name, shown)) + (f" and {more} more" if more > 0 else "")
 
 
 def in_words(blockers: list[BlockerView]) -> str:

@@ -1,14 +1,15 @@
 """The monitor: figures of the metrics, and of the tables at the same sequence, for whoever asks (M1, M2).
 
-Reading never changes what is counted. How much a reader is shown is bounded by what it asks for.
+Reading never changes what is counted. How much a reader is shown is bounded by what it asks for, and what may take long
+is read in small steps, so that whoever reads can let others have their turn in between.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from coordinator_service.core import critical_path, lock_queues
 from coordinator_service.core.events import EventType
@@ -31,8 +32,12 @@ from coordinator_service.core.rejections import NotFound
 from coordinator_service.core.state import NamespaceState, RunRow
 from coordinator_service.core.values import NS_PER_SECOND, RunStatus, TaskStatus, value
 
+T = TypeVar("T")
+
 CRITICAL_RATE: Final = 0.1
 """A larger share of failures among all events is critical (M1)."""
+_NAMES_PER_STEP: Final = 20
+"""Agent names or resources after which whoever reads may let others have their turn."""
 HOLDERS_NAMED_MAX: Final = 10
 """Holders that are named of a resource."""
 
@@ -70,19 +75,37 @@ def health_status(window: HealthWindowView) -> HealthStatus:
     return HealthStatus.WARNING if window.failure_rate < CRITICAL_RATE else HealthStatus.CRITICAL
 
 
-def measure(metrics: Metrics, state: NamespaceState, asked: MetricsAsked, now_ns: int) -> MetricsView:
+def measure(
+    metrics: Metrics, state: NamespaceState, asked: MetricsAsked, now_ns: int
+) -> Generator[None, None, MetricsView]:
     """M2: everything that is counted, with how things stand at the same sequence. Raises NotFound for the run."""
+    runs: list[RunMetricsView] = []
+    for run in _runs(metrics, state, asked):
+        found = yield from _run(run, now_ns)
+        runs.append(found)
+    agents = yield from _agents(metrics, state, asked.agents_max)
+    resources = yield from _resources(metrics, state, asked.resources_max)
     return MetricsView(
         sequence=metrics.sequence,
         time_ns=now_ns,
         orchestrations=_orchestrations(metrics, state),
         events=_events(metrics.events),
-        agents=_agents(metrics, state, asked.agents_max),
+        agents=agents,
         agents_gone=_agent("", metrics.agents_gone, _Present()),
-        resources=_resources(metrics, state, asked.resources_max),
+        resources=resources,
         resources_gone=_resource("", metrics.resources_gone, state),
-        runs=tuple(_run(run, now_ns) for run in _runs(metrics, state, asked)),
+        runs=tuple(runs),
     )
+
+
+def _in_steps(views: Iterable[T]) -> Generator[None, None, tuple[T, ...]]:
+    """All of them, with a step after every few."""
+    found: list[T] = []
+    for view in views:
+        if len(found) % _NAMES_PER_STEP == 0:
+            yield
+        found.append(view)
+    return tuple(found)
 
 
 def times(histogram: Histogram) -> TimesView:
@@ -181,10 +204,12 @@ class _Roster:
         return roster
 
 
-def _agents(metrics: Metrics, state: NamespaceState, count_max: int) -> tuple[AgentMetricsView, ...]:
+def _agents(
+    metrics: Metrics, state: NamespaceState, count_max: int
+) -> Generator[None, None, tuple[AgentMetricsView, ...]]:
     roster = _Roster.of(state)
     newest = itertools.islice(reversed(metrics.agents.items()), count_max)
-    return tuple(_agent(name, counts, roster.by_name.get(name, _Present())) for name, counts in newest)
+    return _in_steps(_agent(name, counts, roster.by_name.get(name, _Present())) for name, counts in newest)
 
 
 def _agent(name: str, counts: AgentCounts, present: _Present) -> AgentMetricsView:
@@ -212,15 +237,18 @@ def _agent(name: str, counts: AgentCounts, present: _Present) -> AgentMetricsVie
 # Resources.
 
 
-def _resources(metrics: Metrics, state: NamespaceState, count_max: int) -> tuple[ResourceMetricsView, ...]:
+def _resources(
+    metrics: Metrics, state: NamespaceState, count_max: int
+) -> Generator[None, None, tuple[ResourceMetricsView, ...]]:
     """The most contended first: by time waited for them, then by acquisitions, then by name."""
     ranked = sorted(
         metrics.resources.items(), key=lambda each: (-each[1].waited.sum_ns, -each[1].acquisitions, each[0])
     )
-    return tuple(_resource(name, counts, state) for name, counts in ranked[:count_max])
+    return _in_steps(_resource(name, counts, state) for name, counts in ranked[:count_max])
 
 
 def _resource(name: str, counts: ResourceCounts, state: NamespaceState) -> ResourceMetricsView:
+    claims = state.index.claims.get(name, {})
     row = state.locks.get(name)
     return ResourceMetricsView(
         resource=name,
@@ -232,6 +260,7 @@ def _resource(name: str, counts: ResourceCounts, state: NamespaceState) -> Resou
         held=times(counts.held),
         holders=() if row is None else tuple(itertools.islice(row.holders, HOLDERS_NAMED_MAX)),
         queue_length=len(lock_queues.waiting_for(state, name)),
+        tasks_waiting=sum(1 for each in claims.values() for _ in each.every),
     )
 
 
@@ -249,16 +278,13 @@ def _runs(metrics: Metrics, state: NamespaceState, asked: MetricsAsked) -> Itera
     return itertools.islice(itertools.chain(active, over), asked.runs_max)
 
 
-def _run(run: RunRow, now_ns: int) -> RunMetricsView:
+def _run(run: RunRow, now_ns: int) -> Generator[None, None, RunMetricsView]:
     until_ns = run.finished_at_ns if run.status.over else now_ns
-    path = critical_path.of(run, now_ns)
+    path = yield from critical_path.of(run, now_ns)
     makespan_ns = max(0, until_ns - run.submitted_at_ns)
     over = len(run.tasks) - run.unfinished
-    done = over + sum(
-        min(1.0, max(0.0, task.progress.fraction))
-        for task in run.tasks.values()
-        if task.progress is not None and not task.status.over
-    )
+    running = [task for task in run.tasks.values() if task.progress is not None and not task.status.over]
+    done = over + sum(min(1.0, max(0.0, task.progress.fraction)) for task in running if task.progress is not None)
     return RunMetricsView(
         run_id=run.run_id,
         name=run.spec.name,

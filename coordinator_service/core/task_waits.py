@@ -176,7 +176,7 @@ class TaskWaits:
             kind=kind,
             until_ns=min((each.until_ns for each in circuits), default=0),
             sequence=circuits[0].opened_sequence if circuits else 0,
-            text=words.format(listed([_of_agent(agent) for agent in agents])),
+            text=words.format(listed(agents, _of_agent)),
             agents=tuple(agent.spec.agent_id for agent in agents[:NAMED_MAX]),
             tasks=tuple(TaskRefView(run_id=each.run_id, task_id=each.task_id) for each in attempts),
         )
@@ -216,7 +216,7 @@ def _dependency(run: RunRow, task: TaskRow) -> BlockerView:
     left = [each for each in (*task.depends_on, *task.after) if not run.tasks[each].status.over]
     return BlockerView(
         kind=WaitKind.DEPENDENCY,
-        text=f"waits for {listed([f'{each} ({run.tasks[each].status.name})' for each in left])}",
+        text=f"waits for {listed(left, lambda each: f'{each} ({run.tasks[each].status.name})')}",
         tasks=tuple(TaskRefView(run_id=run.run_id, task_id=each) for each in left[:NAMED_MAX]),
     )
 
@@ -226,7 +226,7 @@ def _no_agent(target: TaskTarget, gone: list[AgentRow]) -> BlockerView:
         wanted = f"the capability {target.capability!r}"
     else:
         wanted = f"the name {target.agent_name!r}" if target.agent_name else f"the id {target.agent_id!r}"
-    names = listed([agent.spec.agent_id for agent in gone])
+    names = listed(gone, lambda agent: agent.spec.agent_id)
     return BlockerView(
         kind=WaitKind.NO_AGENT,
         text=f"no agent with {wanted} is connected" + (f"; {names} was, and is gone" if gone else ""),

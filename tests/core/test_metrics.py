@@ -18,7 +18,7 @@ from coordinator_service.core.figures import (
 from coordinator_service.core.metrics import NAMES_MAX, Metrics, Rhythm, observe
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.rejections import NotFound
-from coordinator_service.core.specs import TaskError
+from coordinator_service.core.specs import TaskError, TaskLock
 from coordinator_service.core.state import NamespaceState
 from tests.core.driver import Namespace, asking, seconds, task
 from tests.core.test_any_history import Walk
@@ -36,7 +36,18 @@ def counted(namespace: Namespace) -> tuple[Metrics, NamespaceState]:
 def measured(namespace: Namespace, **asked: int | str) -> MetricsView:
     """What a reader is shown now."""
     metrics, state = counted(namespace)
-    return monitor.measure(metrics, state, MetricsAsked(**asked), namespace.now_ns)  # type: ignore[arg-type]
+    return read(metrics, state, MetricsAsked(**asked), namespace.now_ns)  # type: ignore[arg-type]
+
+
+def read(metrics: Metrics, state: NamespaceState, asked: MetricsAsked, now_ns: int) -> MetricsView:
+    """What is measured, all steps at once."""
+    steps = monitor.measure(metrics, state, asked, now_ns)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            view: MetricsView = end.value
+            return view
 
 
 def agent(namespace: Namespace, name: str) -> AgentMetricsView:
@@ -202,8 +213,9 @@ def test_resources_tell_who_waited_how_long() -> None:
     assert found.holders == (f"session/{first.session_id}",)
     namespace.advance(4)
     namespace.release(first, token)
+    namespace.submit(task("t", locks=(TaskLock(resource="door"),)))
     found = resource(namespace, "door")
-    assert (found.acquisitions, found.timed_out, found.queue_length) == (2, 1, 0)
+    assert (found.acquisitions, found.timed_out, found.queue_length, found.tasks_waiting) == (2, 1, 0, 1)
     assert (found.waited.count, found.waited.sum_ns, found.waited.max_ns) == (2, seconds(5), seconds(4))
     assert (found.held.count, found.held.max_ns) == (1, seconds(4))
     assert found.holders == (f"session/{second.session_id}",)
@@ -273,7 +285,7 @@ def test_names_that_no_longer_live_make_room_and_nothing_is_lost_of_the_sums() -
     assert len(metrics.resources) <= NAMES_MAX + 250
     assert "resident" in metrics.agents, "it lives, though nobody has heard of it for long"
     assert metrics.held_since == {}
-    view = monitor.measure(metrics, state, MetricsAsked(agents_max=5000, resources_max=5000), namespace.now_ns)
+    view = read(metrics, state, MetricsAsked(agents_max=5000, resources_max=5000), namespace.now_ns)
     assert sum(each.acquisitions for each in (*view.resources, view.resources_gone)) == passing
     kinds = [each for own in (*view.agents, view.agents_gone) for each in own.events]
     registered = sum(each.count for each in kinds if each.type is EventType.AGENT_REGISTERED)
@@ -295,7 +307,7 @@ def test_metrics_resume_from_where_they_were_kept(seed: int) -> None:
     whole, _ = counted(walk.history.namespace)
     assert msgspec.msgpack.encode(metrics) == msgspec.msgpack.encode(whole)
     assert sum(each.count for each in metrics.events.values()) == len(happened)
-    view = monitor.measure(metrics, state, MetricsAsked(), walk.history.namespace.now_ns)
+    view = read(metrics, state, MetricsAsked(), walk.history.namespace.now_ns)
     live = sum(not each.status.over for each in state.runs.values())
     assert view.orchestrations.runs_active == live
     assert view.orchestrations.locks_held == len(metrics.held_since)

@@ -117,7 +117,7 @@ class AgentMetrics(_message.Message):
     def __init__(self, agent_name: _Optional[str] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., events: _Optional[_Iterable[_Union[EventMetrics, _Mapping]]] = ..., executions: _Optional[int] = ..., successes: _Optional[int] = ..., failures: _Optional[int] = ..., lost: _Optional[int] = ..., cancelled: _Optional[int] = ..., failure_rate: _Optional[float] = ..., execution: _Optional[_Union[Times, _Mapping]] = ..., waiting: _Optional[_Union[Times, _Mapping]] = ..., agents_connected: _Optional[int] = ..., agents_detached: _Optional[int] = ..., agents_draining: _Optional[int] = ..., slots: _Optional[int] = ..., attempts_running: _Optional[int] = ...) -> None: ...
 
 class ResourceMetrics(_message.Message):
-    __slots__ = ("resource", "last_seen", "acquisitions", "waits", "timed_out", "waited", "held", "holders", "queue_length")
+    __slots__ = ("resource", "last_seen", "acquisitions", "waits", "timed_out", "waited", "held", "holders", "queue_length", "tasks_waiting")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
     ACQUISITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +127,7 @@ class ResourceMetrics(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    TASKS_WAITING_FIELD_NUMBER: _ClassVar[int]
     resource: str
     last_seen: _timestamp_pb2.Timestamp
     acquisitions: int
@@ -136,7 +137,8 @@ class ResourceMetrics(_message.Message):
     held: Times
     holders: _containers.RepeatedScalarFieldContainer[str]
     queue_length: int
-    def __init__(self, resource: _Optional[str] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., acquisitions: _Optional[int] = ..., waits: _Optional[int] = ..., timed_out: _Optional[int] = ..., waited: _Optional[_Union[Times, _Mapping]] = ..., held: _Optional[_Union[Times, _Mapping]] = ..., holders: _Optional[_Iterable[str]] = ..., queue_length: _Optional[int] = ...) -> None: ...
+    tasks_waiting: int
+    def __init__(self, resource: _Optional[str] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., acquisitions: _Optional[int] = ..., waits: _Optional[int] = ..., timed_out: _Optional[int] = ..., waited: _Optional[_Union[Times, _Mapping]] = ..., held: _Optional[_Union[Times, _Mapping]] = ..., holders: _Optional[_Iterable[str]] = ..., queue_length: _Optional[int] = ..., tasks_waiting: _Optional[int] = ...) -> None: ...
 
 class RunMetrics(_message.Message):
     __slots__ = ("run_id", "name", "status", "tasks", "tasks_over", "progress", "makespan", "critical_path", "critical_path_time", "makespan_ratio")
