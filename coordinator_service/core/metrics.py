@@ -282,7 +282,12 @@ def _wait_timed_out(
         counts.waited.add(event.time_ns - since_ns)
 
 
-def _withdrawn(metrics: Metrics, state: NamespaceState, event: Event, payload: events.ResourceRequestWithdrawn) -> None:
+def _wait_ended(
+    metrics: Metrics,
+    state: NamespaceState,
+    event: Event,
+    payload: events.ResourceRequestWithdrawn | events.ResourceRequestRefused,
+) -> None:
     requests, since_ns = _waits_of(state, payload.request_sequence)
     for request in requests:
         _resource(metrics, state, request.resource, event.time_ns).waited.add(event.time_ns - since_ns)
@@ -300,5 +305,6 @@ _COUNTERS: dict[type, Callable[[Metrics, NamespaceState, Event, Any], None]] = {
     events.ResourceAcquired: _acquired,
     events.ResourceReleased: _released,
     events.ResourceRequestTimedOut: _wait_timed_out,
-    events.ResourceRequestWithdrawn: _withdrawn,
+    events.ResourceRequestWithdrawn: _wait_ended,
+    events.ResourceRequestRefused: _wait_ended,
 }

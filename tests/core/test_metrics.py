@@ -311,3 +311,11 @@ def test_metrics_resume_from_where_they_were_kept(seed: int) -> None:
     live = sum(not each.status.over for each in state.runs.values())
     assert view.orchestrations.runs_active == live
     assert view.orchestrations.locks_held == len(metrics.held_since)
+    resources = [*metrics.resources.values(), metrics.resources_gone]
+    still = sum(len(waiter.requests) for waiter in state.waiters.values())
+    waits = sum(each.waits for each in resources)
+    assert waits == sum(each.waited.count for each in resources) + still, "a wait that ended was not counted"
+    names = [*metrics.agents.values(), metrics.agents_gone]
+    begun, ended = sum(each.executions for each in names), sum(each.executing.count for each in names)
+    assert begun == ended + len(state.attempts), "an attempt that ended was not counted"
+    assert ended == sum(each.successes + each.failures + each.cancelled for each in names)
