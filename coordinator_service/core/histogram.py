@@ -9,8 +9,10 @@ bucket it is told from, and neighbouring bounds are at most two thirds apart.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from coordinator_service.core.values import row
 
 _MANTISSAS = (10, 15, 20, 30, 50, 70)
 _DECADES = 8
@@ -21,7 +23,7 @@ BOUNDS_NS: Final[tuple[int, ...]] = (
 """Upper bounds of the buckets, each included: 0.1 ms to 10 000 s. What is longer lies in one more bucket."""
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class Histogram:
     """How often something took how long. buckets counts by index into BOUNDS_NS, without those that are empty."""
 

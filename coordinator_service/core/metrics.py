@@ -12,15 +12,15 @@ health has one slot a second.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import field
+from typing import Any, Final, get_args
 
 from coordinator_service.core import events
 from coordinator_service.core.events import Event
 from coordinator_service.core.histogram import Histogram
 from coordinator_service.core.specs import LockRequest
 from coordinator_service.core.state import NamespaceState
-from coordinator_service.core.values import NS_PER_SECOND
+from coordinator_service.core.values import NS_PER_SECOND, row
 
 NAMES_MAX: Final = 1000
 """Agent names, and resources, that are kept apart."""
@@ -32,7 +32,7 @@ _KEPT: Final = 0.7
 """How much of a moving average an event leaves as it was (M2)."""
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class Rhythm:
     """How often something happened, when last, and the moving average of what lay between, in nanoseconds."""
 
@@ -55,7 +55,7 @@ class Rhythm:
         self.last_ns = max(self.last_ns, other.last_ns)
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class AgentCounts:
     """What was counted of an agent name. executions are attempts begun; lost ones are among the failures."""
 
@@ -83,7 +83,7 @@ class AgentCounts:
         self.executing.join(other.executing)
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class ResourceCounts:
     """What was counted of a resource. waited: however the wait ended; timed_out counts those that ended so."""
 
@@ -104,7 +104,7 @@ class ResourceCounts:
         self.held.join(other.held)
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class Slot:
     """One second of the window."""
 
@@ -112,7 +112,7 @@ class Slot:
     failures: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@row
 class Metrics:
     """All that is counted, up to and including sequence."""
 
@@ -134,7 +134,8 @@ class Metrics:
 
 def observe(metrics: Metrics, state: NamespaceState, event: Event) -> None:
     """Counts the event that comes after `state`."""
-    kind = int(event.type)
+    payload_class = type(event.payload)
+    kind = _KINDS[payload_class]
     time_ns = event.time_ns
     metrics.sequence = event.sequence
     rhythm = metrics.events.get(kind)
@@ -142,23 +143,28 @@ def observe(metrics: Metrics, state: NamespaceState, event: Event) -> None:
         rhythm = metrics.events[kind] = Rhythm()
     rhythm.beat(time_ns)
     if event.agent_name:
-        _agent(metrics, state, event).events.setdefault(kind, Rhythm()).beat(time_ns)
-    _note_in_window(metrics, event)
-    counter = _COUNTERS.get(type(event.payload))
+        counts = _agent(metrics, state, event)
+        rhythm = counts.events.get(kind)
+        if rhythm is None:
+            rhythm = counts.events[kind] = Rhythm()
+        rhythm.beat(time_ns)
+    second = time_ns // NS_PER_SECOND
+    slot = metrics.window.get(second)
+    if slot is None:
+        slot = _next_slot(metrics, second)
+    slot.events += 1
+    counter = _COUNTERS.get(payload_class)
     if counter is not None:
         counter(metrics, state, event, event.payload)
 
 
-def _note_in_window(metrics: Metrics, event: Event) -> None:
-    second = event.time_ns // NS_PER_SECOND
-    slot = metrics.window.get(second)
-    if slot is None:
-        while metrics.window and (oldest := next(iter(metrics.window))) <= second - WINDOW_SECONDS:
-            del metrics.window[oldest]
-        slot = metrics.window[second] = Slot()
-    slot.events += 1
-    if event.type is events.EventType.AGENT_FAILED:
-        slot.failures += 1
+def _next_slot(metrics: Metrics, second: int) -> Slot:
+    """The slot of a second that begins; those that health no longer looks back on go."""
+    window = metrics.window
+    while window and (oldest := next(iter(window))) <= second - WINDOW_SECONDS:
+        del window[oldest]
+    slot = window[second] = Slot()
+    return slot
 
 
 # Names. The ones last heard of stand last.
@@ -218,6 +224,7 @@ def _completed(metrics: Metrics, state: NamespaceState, event: Event, payload: e
 
 
 def _failed(metrics: Metrics, state: NamespaceState, event: Event, payload: events.AgentFailed) -> None:
+    metrics.window[event.time_ns // NS_PER_SECOND].failures += 1
     counts = _ended(metrics, state, event, payload.attempt_token)
     if counts is not None:
         counts.failures += 1
@@ -293,6 +300,7 @@ def _wait_ended(
         _resource(metrics, state, request.resource, event.time_ns).waited.add(event.time_ns - since_ns)
 
 
+_KINDS: dict[type, int] = {payload_class: int(payload_class.type) for payload_class in get_args(events.Payload)}
 _COUNTERS: dict[type, Callable[[Metrics, NamespaceState, Event, Any], None]] = {
     events.TaskAssigned: _assigned,
     events.AgentCompleted: _completed,
