@@ -78,6 +78,8 @@ _DESCRIBERS: dict[type, Callable[[Event, Any], str]] = {
     events.AgentDetached: lambda event, _: f"agent {event.agent_id} lost its stream",
     events.AgentAttached: lambda event, _: f"agent {event.agent_id} has a stream again",
     events.RunSubmitted: lambda event, payload: f"run {event.run_id} was submitted with {payload.tasks} tasks",
+    events.RunExtended: lambda event, payload: f"{payload.tasks} tasks were added to run {event.run_id}",
+    events.RunRetried: lambda event, payload: f"run {event.run_id} is tried again: generation {payload.generation}",
     events.RunCompleted: lambda event, payload: f"run {event.run_id} ended: {payload.status.name}",
     events.RunCancelled: lambda event, _: f"run {event.run_id} is being stopped",
     events.TaskAdded: lambda event, _: f"{_task(event)} was added",

@@ -38,7 +38,7 @@ def of(run: RunRow, now_ns: int) -> Generator[None, None, CriticalPath]:
         for upstream in (*task.depends_on, *task.after):
             if length.get(upstream, 0) > longest:
                 longest, through = length[upstream], upstream
-        length[task_id] = longest + _execution_ns(task, now_ns)
+        length[task_id] = longest + _execution_ns(run, task, now_ns)
         before[task_id] = through
         if length[task_id] > length.get(end, 0):
             end = task_id
@@ -50,9 +50,9 @@ def of(run: RunRow, now_ns: int) -> Generator[None, None, CriticalPath]:
     return CriticalPath(task_ids=tuple(reversed(path[:TASKS_NAMED_MAX])), time_ns=length.get(end, 0))
 
 
-def _execution_ns(task: TaskRow, now_ns: int) -> int:
-    """How long the latest attempt took; nothing for a task that waits or that never ran."""
-    if not task.assigned_at_ns:
+def _execution_ns(run: RunRow, task: TaskRow, now_ns: int) -> int:
+    """How long the latest attempt took; nothing for a task that waits, or did not run in this generation."""
+    if task.assigned_at_ns < run.began_at_ns:
         return 0
     if task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING):
         return max(0, now_ns - task.assigned_at_ns)

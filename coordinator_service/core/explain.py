@@ -98,17 +98,21 @@ class Present:
         return self._explained(subject, summary, waiting, 1 + len(unfinished), run.sequence)
 
     def _run_waits(self, run: RunRow, unfinished: list[TaskRow]) -> WaitingView:
-        blocker = BlockerView(
-            kind=WaitKind.TASKS,
-            text=f"waits for {listed(unfinished, lambda task: f'{task.spec.task_id} ({task.status.name})')}",
-            tasks=tuple(TaskRefView(run_id=run.run_id, task_id=each.spec.task_id) for each in unfinished[:NAMED_MAX]),
-            until_ns=run.deadline_ns,
-        )
+        refs = tuple(TaskRefView(run_id=run.run_id, task_id=each.spec.task_id) for each in unfinished[:NAMED_MAX])
+        left = listed(unfinished, lambda task: f"{task.spec.task_id} ({task.status.name})")
+        blockers = []
+        if unfinished:
+            blockers.append(
+                BlockerView(kind=WaitKind.TASKS, text=f"waits for {left}", tasks=refs, until_ns=run.deadline_ns)
+            )
+        if run.open:
+            more = "it is open: tasks may be added to it until its submitter says which are the last"
+            blockers.append(BlockerView(kind=WaitKind.OPEN, text=more, until_ns=run.deadline_ns))
         return WaitingView(
-            text=f"run {run.run_id}: {blocker.text}",
-            blockers=(blocker,),
+            text=f"run {run.run_id}: {in_words(blockers)}",
+            blockers=tuple(blockers),
             run_id=run.run_id,
-            since_ns=run.submitted_at_ns,
+            since_ns=run.began_at_ns,
         )
 
     def _task(self, run: RunRow, task: TaskRow) -> Explained:

@@ -281,7 +281,7 @@ def _runs(metrics: Metrics, state: NamespaceState, asked: MetricsAsked) -> Itera
 def _run(run: RunRow, now_ns: int) -> Generator[None, None, RunMetricsView]:
     until_ns = run.finished_at_ns if run.status.over else now_ns
     path = yield from critical_path.of(run, now_ns)
-    makespan_ns = max(0, until_ns - run.submitted_at_ns)
+    makespan_ns = max(0, until_ns - run.began_at_ns)
     over = len(run.tasks) - run.unfinished
     running = [task for task in run.tasks.values() if task.progress is not None and not task.status.over]
     done = over + sum(min(1.0, max(0.0, task.progress.fraction)) for task in running if task.progress is not None)

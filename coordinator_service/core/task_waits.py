@@ -209,7 +209,7 @@ class TaskWaits:
 def _since_ns(run: RunRow, task: TaskRow) -> int:
     if task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING):
         return task.assigned_at_ns
-    return run.submitted_at_ns if task.status is TaskStatus.PENDING else task.ready_at_ns
+    return run.began_at_ns if task.status is TaskStatus.PENDING else task.ready_at_ns
 
 
 def _dependency(run: RunRow, task: TaskRow) -> BlockerView:

@@ -94,6 +94,9 @@ def _check_run(state: NamespaceState, now_ns: int, run: RunRow) -> None:
     told = _explain(state, now_ns, Explain(run_id=run.run_id))
     unfinished = [task for task in run.tasks.values() if not task.status.over]
     _require(told.waiting_total == 1 + len(unfinished), f"run {run.run_id} waits for {told.waiting_total}")
+    kinds = _kinds(told.waiting[0])
+    _require((WaitKind.TASKS in kinds) == bool(unfinished), f"run {run.run_id}: {kinds}")
+    _require((WaitKind.OPEN in kinds) == run.open, f"run {run.run_id} is open: {run.open}, {kinds}")
     for task in unfinished:
         alone = _explain(state, now_ns, Explain(run_id=run.run_id, task_id=task.spec.task_id))
         (waiting,) = alone.waiting

@@ -220,6 +220,20 @@ def test_a_run_lists_what_could_go_on_first() -> None:
     assert "151 of 151 tasks are not over, 1 of them running" in found.summary
 
 
+def test_an_open_run_says_that_it_waits_for_more() -> None:
+    """X1, R15: also when all tasks that it has are over, or it has none yet."""
+    namespace = Namespace()
+    namespace.submit(open=True)
+    (waiting,) = explained(namespace, run_id="run").waiting
+    assert [each.kind for each in waiting.blockers] == [WaitKind.OPEN]
+    namespace.do(commands.AddTasks(run_id="run", tasks=(task("t"),)))
+    waiting = explained(namespace, run_id="run").waiting[0]
+    assert [each.kind for each in waiting.blockers] == [WaitKind.TASKS, WaitKind.OPEN]
+    namespace.do(commands.AddTasks(run_id="run", last=True))
+    waiting = explained(namespace, run_id="run").waiting[0]
+    assert [each.kind for each in waiting.blockers] == [WaitKind.TASKS]
+
+
 # Locks.
 
 

@@ -6,7 +6,7 @@ import pytest
 from coordinator_service.core import metrics as metrics_module
 from coordinator_service.core import monitor
 from coordinator_service.core.apply import apply
-from coordinator_service.core.commands import CancelRun, EventDraft, FailTask, Publish
+from coordinator_service.core.commands import CancelRun, EventDraft, FailTask, Publish, RetryRun
 from coordinator_service.core.events import EventType
 from coordinator_service.core.figures import (
     AgentMetricsView,
@@ -254,6 +254,26 @@ def test_runs_are_measured_against_their_critical_path() -> None:
     view = measured(namespace).orchestrations
     assert (view.runs_active, view.runs_total, view.makespan.count) == (0, 1, 1)
     assert [(each.status.name, each.count) for each in view.runs_over] == [("SUCCEEDED", 1)]
+
+
+def test_a_run_that_is_tried_again_is_measured_by_its_generation() -> None:
+    """M2, R15: it is active again; makespan and critical path are those of what is done now."""
+    namespace = Namespace()
+    namespace.open("a", "work", slots=2)
+    namespace.submit(task("good"), task("bad"))
+    namespace.advance(50)
+    namespace.complete("good")
+    namespace.fail("bad", retryable=False)
+    namespace.advance(1000)
+    namespace.do(RetryRun(run_id="run"))
+    view = measured(namespace).orchestrations
+    assert (view.runs_active, view.runs_total, view.makespan.count) == (1, 1, 1)
+    namespace.advance(4)
+    namespace.complete("bad")
+    found = run(namespace)
+    assert (found.critical_path, found.critical_path_time_ns, found.makespan_ns) == (("bad",), seconds(4), seconds(4))
+    view = measured(namespace).orchestrations
+    assert (view.runs_active, view.makespan.count, view.makespan.max_ns) == (0, 2, seconds(50))
 
 
 def test_active_runs_come_before_those_that_are_over() -> None:
