@@ -128,8 +128,6 @@ class Metrics:
     makespans: Histogram = field(default_factory=Histogram)
     window: dict[int, Slot] = field(default_factory=dict)
     """By second since 1970, the oldest first."""
-    held_since: dict[int, int] = field(default_factory=dict)
-    """When locks that are held were granted, by fencing token."""
 
 
 def observe(metrics: Metrics, state: NamespaceState, event: Event) -> None:
@@ -261,17 +259,15 @@ def _requested(metrics: Metrics, state: NamespaceState, event: Event, payload: e
 def _acquired(metrics: Metrics, state: NamespaceState, event: Event, payload: events.ResourceAcquired) -> None:
     counts = _resource(metrics, state, payload.resource, event.time_ns)
     counts.acquisitions += 1
-    if not payload.existing_token:
-        metrics.held_since[event.sequence] = event.time_ns
     waiter = state.waiters.get(payload.request_sequence)
     if waiter is not None:
         counts.waited.add(event.time_ns - waiter.since_ns)
 
 
 def _released(metrics: Metrics, state: NamespaceState, event: Event, payload: events.ResourceReleased) -> None:
-    since_ns = None if payload.remaining else metrics.held_since.pop(payload.fencing_token, None)
-    if since_ns is not None:
-        _resource(metrics, state, payload.resource, event.time_ns).held.add(event.time_ns - since_ns)
+    if not payload.remaining:
+        held_ns = event.time_ns - state.grants[payload.fencing_token].granted_at_ns
+        _resource(metrics, state, payload.resource, event.time_ns).held.add(held_ns)
 
 
 def _waits_of(state: NamespaceState, request_sequence: int) -> tuple[tuple[LockRequest, ...], int]:

@@ -7,7 +7,7 @@ from coordinator_service.core import metrics as metrics_module
 from coordinator_service.core import monitor
 from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import CancelRun, EventDraft, FailTask, Publish, RetryRun
-from coordinator_service.core.events import EventType
+from coordinator_service.core.events import Event, EventType, ResourceAcquired
 from coordinator_service.core.figures import (
     AgentMetricsView,
     HealthStatus,
@@ -304,7 +304,6 @@ def test_names_that_no_longer_live_make_room_and_nothing_is_lost_of_the_sums() -
     assert len(metrics.agents) <= NAMES_MAX + 250
     assert len(metrics.resources) <= NAMES_MAX + 250
     assert "resident" in metrics.agents, "it lives, though nobody has heard of it for long"
-    assert metrics.held_since == {}
     view = read(metrics, state, MetricsAsked(agents_max=5000, resources_max=5000), namespace.now_ns)
     assert sum(each.acquisitions for each in (*view.resources, view.resources_gone)) == passing
     kinds = [each for own in (*view.agents, view.agents_gone) for each in own.events]
@@ -330,8 +329,9 @@ def test_metrics_resume_from_where_they_were_kept(seed: int) -> None:
     view = read(metrics, state, MetricsAsked(), walk.history.namespace.now_ns)
     live = sum(not each.status.over for each in state.runs.values())
     assert view.orchestrations.runs_active == live
-    assert view.orchestrations.locks_held == len(metrics.held_since)
     resources = [*metrics.resources.values(), metrics.resources_gone]
+    granted = sum(event.type is EventType.RESOURCE_ACQUIRED and not _is_recount(event) for event in happened)
+    assert granted == sum(each.held.count for each in resources) + len(state.grants), "a lock was held and not counted"
     still = sum(len(waiter.requests) for waiter in state.waiters.values())
     waits = sum(each.waits for each in resources)
     assert waits == sum(each.waited.count for each in resources) + still, "a wait that ended was not counted"
@@ -339,3 +339,7 @@ def test_metrics_resume_from_where_they_were_kept(seed: int) -> None:
     begun, ended = sum(each.executions for each in names), sum(each.executing.count for each in names)
     assert begun == ended + len(state.attempts), "an attempt that ended was not counted"
     assert ended == sum(each.successes + each.failures + each.cancelled for each in names)
+
+
+def _is_recount(event: Event) -> bool:
+    return isinstance(event.payload, ResourceAcquired) and bool(event.payload.existing_token)
