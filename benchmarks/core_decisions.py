@@ -25,6 +25,7 @@ from coordinator_service.core.specs import (
     RunSpec,
     StateChange,
     StateUpdate,
+    TaskLock,
     TaskSpec,
     TaskTarget,
 )
@@ -181,6 +182,27 @@ def running(backlog: int) -> Cycle:
     return core, cycle
 
 
+def claiming(backlog: int) -> Cycle:
+    """The same where every task declares locks: one that all want, and one of a few."""
+    core = Core()
+
+    def submit(count: int) -> None:
+        core.decide(commands.SubmitRun(spec=_run(count, locked=True)), "client")
+
+    for _ in range(backlog // RUN_TASKS):
+        submit(RUN_TASKS)
+    submit(1)
+
+    def cycle() -> int:
+        [token] = core.state.attempts
+        submit(1)
+        core.decide(commands.StartTask(attempt_token=token), "agent")
+        core.decide(commands.CompleteTask(attempt_token=token, result=b"done"), "agent")
+        return 3
+
+    return core, cycle
+
+
 KINDS: dict[str, Callable[[int], Cycle]] = {
     "publish": publishing,
     "lock pairs": locking,
@@ -188,8 +210,11 @@ KINDS: dict[str, Callable[[int], Cycle]] = {
     "state update": updating,
     "state creation": creating,
     "task lifecycle": running,
+    "task with locks": claiming,
 }
-GROWING = ("lock pairs", "lock hand-over", "state update", "state creation", "task lifecycle")
+GROWING = ("lock pairs", "lock hand-over", "state update", "state creation", "task lifecycle", "task with locks")
+EVENTFUL = ("task with locks",)
+"""Kinds whose decisions take several locks and give several back: what they cost as such has no target."""
 
 
 def measure(settings: Settings) -> list[Figure]:
@@ -221,6 +246,8 @@ def measure_kind(name: str, rounds: int) -> list[Figure]:
         speed.samples.append(Sample(concert=1e6 / costs[BACKLOG_USUAL], details={"us_by_backlog": costs}))
         if name in GROWING:
             slope.samples.append(Sample(concert=costs[BACKLOGS[-1]], ceiling=costs[BACKLOGS[0]]))
+    if name in EVENTFUL:
+        return [slope]
     return [speed, slope] if name in GROWING else [speed]
 
 
@@ -244,9 +271,18 @@ def _set(key: str) -> StateChange:
     return StateChange(updates=(StateUpdate(key=key, value={"done": True}),), strategy=MergeStrategy.REPLACE)
 
 
-def _run(size: int) -> RunSpec:
+def _run(size: int, *, locked: bool = False) -> RunSpec:
     target = TaskTarget(capability="work")
-    return RunSpec(tasks=tuple(TaskSpec(task_id=f"task-{number}", target=target) for number in range(size)))
+    return RunSpec(
+        tasks=tuple(
+            TaskSpec(
+                task_id=f"task-{number}",
+                target=target,
+                locks=(TaskLock(resource="door"), TaskLock(resource=f"page-{number % 10}")) if locked else (),
+            )
+            for number in range(size)
+        )
+    )
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from coordinator_service.core import commands, reasons
 from coordinator_service.core.events import EventType, TaskAssigned
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.specs import AgentSpec, Capability, Policy, TaskLock, TaskTarget
-from coordinator_service.core.values import LockMode
+from coordinator_service.core.values import NS_PER_MS, LockMode
 from tests.core.conftest import OpenNamespace
 from tests.core.driver import Namespace, caller, task
 
@@ -231,6 +231,26 @@ def test_waiting_outweighs_priority_in_the_end(namespace: Namespace) -> None:
     namespace.submit(task("urgent", priority=1), run_id="new")
     namespace.open("a", "work")
     assert assigned(namespace) == ["patient"]
+
+
+@pytest.mark.parametrize("priority", [0, 4])
+def test_nothing_starves(open_namespace: OpenNamespace, priority: int) -> None:
+    """R5: of the tasks that come later only those pass that are ready within as many ageing steps as they are higher in
+    priority, and the rounding's one: however many more there always are, the task's turn comes."""
+    namespace = open_namespace(Limits(ageing_step_ms=1000, run_timeout_ms=10**9))
+    namespace.submit(task("patient", priority=priority), run_id="patient")
+    namespace.submit(*(task(f"t{number}", priority=9) for number in range(3)), run_id="first")
+    namespace.open("a", "work")
+    began_ns, passed_by = namespace.now_ns, 0
+    while namespace.task("patient", "patient").status.name == "READY":
+        [attempt] = namespace.state.attempts.values()
+        ready_at_ns = namespace.task(attempt.task_id, attempt.run_id).ready_at_ns
+        assert ready_at_ns < began_ns + (9 - priority + 1) * 1000 * NS_PER_MS
+        passed_by += 1
+        namespace.advance(0.25)
+        namespace.submit(*(task(f"t{number}", priority=9) for number in range(3)), run_id=f"more-{passed_by}")
+        namespace.complete(attempt.task_id, attempt.run_id)
+    assert passed_by > 4, "others came later and went first"
 
 
 def test_priority_is_the_tasks_own_else_its_runs_else_its_policys(namespace: Namespace) -> None:
