@@ -155,10 +155,12 @@ class ChangedValues:
 
 @value
 class RunRead:
-    """A run, true at sequence."""
+    """A run, true at sequence. Its tasks are those after the first tasks_before; tasks_left come after them."""
 
     run: RunView
     sequence: int
+    tasks_before: int = 0
+    tasks_left: int = 0
 
 
 @value

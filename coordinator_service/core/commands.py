@@ -291,9 +291,11 @@ class GetChangedValues:
 
 @value
 class GetRun:
-    """Read a run and its tasks."""
+    """Read a run and its tasks: tasks_max of them (0: all), without the first tasks_before."""
 
     run_id: str
+    tasks_before: int = 0
+    tasks_max: int = 0
 
 
 @value

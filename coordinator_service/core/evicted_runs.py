@@ -61,7 +61,7 @@ class EvictedRun:
             restated, tasks = generations.restatement(run)
             return replace(command, restated=restated, restated_tasks=tasks, traceparent=run.traceparent)
         if isinstance(command, GetRun):
-            return RunRead(run=views.view_run(run, with_tasks=True), sequence=self._asked.sequence)
+            return views.read_run(run, command, self._asked.sequence)
         try:
             if isinstance(command, Explain):
                 present = explain.Present.of(self._state, run.finished_at_ns)

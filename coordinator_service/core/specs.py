@@ -334,7 +334,7 @@ class RunView:
     finished_at_ns: int
     deadline_ns: int
     cancelling: bool
-    tasks: tuple[TaskView, ...]
+    tasks: tuple[TaskView, ...] = ()
     metadata: dict[str, str]
     traceparent: str
     generation: int

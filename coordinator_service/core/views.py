@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator_service.core import lock_queues, locks, runs
@@ -72,7 +73,7 @@ def get_run(d: Deciding, command: GetRun) -> RunRead | FromLog:
     run = d.state.runs.get(command.run_id)
     if run is None:
         return _from_log(d, command)
-    return RunRead(run=view_run(run, with_tasks=True), sequence=d.state.sequence)
+    return read_run(run, command, d.state.sequence)
 
 
 def list_runs(d: Deciding, command: ListRuns) -> RunsRead:
@@ -86,7 +87,7 @@ def list_runs(d: Deciding, command: ListRuns) -> RunsRead:
     page = list(itertools.islice(matching, command.count_max))
     more = next(matching, None) is not None
     return RunsRead(
-        runs=tuple(view_run(run, with_tasks=False) for run in page),
+        runs=tuple(view_run(run) for run in page),
         sequence=d.state.sequence,
         next_sequence=page[-1].sequence if more else 0,
     )
@@ -179,8 +180,20 @@ def list_locks(d: Deciding, command: ListLocks) -> LocksRead:
     )
 
 
-def view_run(run: RunRow, *, with_tasks: bool) -> RunView:
-    """What a reader sees of a run."""
+def read_run(run: RunRow, command: GetRun, sequence: int) -> RunRead:
+    """A run with the tasks that were asked for."""
+    until = command.tasks_before + command.tasks_max if command.tasks_max else None
+    tasks = tuple(_view_task(task) for task in itertools.islice(run.tasks.values(), command.tasks_before, until))
+    return RunRead(
+        run=replace(view_run(run), tasks=tasks),
+        sequence=sequence,
+        tasks_before=command.tasks_before,
+        tasks_left=max(0, len(run.tasks) - command.tasks_before - len(tasks)),
+    )
+
+
+def view_run(run: RunRow) -> RunView:
+    """What a reader sees of a run, without its tasks."""
     return RunView(
         run_id=run.run_id,
         name=run.spec.name,
@@ -192,7 +205,6 @@ def view_run(run: RunRow, *, with_tasks: bool) -> RunView:
         finished_at_ns=run.finished_at_ns,
         deadline_ns=run.deadline_ns,
         cancelling=bool(run.cancel_reason) and not run.status.over,
-        tasks=tuple(_view_task(task) for task in run.tasks.values()) if with_tasks else (),
         metadata=run.spec.metadata,
         traceparent=run.traceparent,
         generation=run.generation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -11,7 +12,6 @@ from coordinator_service.core.answers import RunRead
 from coordinator_service.core.commands import Caller, GetRun
 from coordinator_service.core.events import Event, RunCompleted, RunRetried
 from coordinator_service.core.rejections import NotFound
-from coordinator_service.log.mirror import fill as mirror_fill
 from coordinator_service.ports import Committed, NamespacePort
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.calls import Calls, Context
@@ -24,9 +24,9 @@ from coordinator_service.rpc.operations.runs import (
     PLAN_RUN,
     RETRY_RUN,
     SUBMIT_RUN,
-    decode_get,
 )
-from coordinator_service.rpc.validation import Faults
+from coordinator_service.rpc.run_parts import run_parts
+from coordinator_service.rpc.validation import Faults, name_fault
 
 _OPERATIONS = (PLAN_RUN, SUBMIT_RUN, GET_RUN, LIST_RUNS, CANCEL_RUN, ADD_TASKS, RETRY_RUN, GET_TASK_RESULT)
 _WATCHER = Caller(method="WatchRun")
@@ -49,13 +49,15 @@ class RunServicer:
     async def _watch(self, request: Any, context: Context) -> None:
         """A snapshot, then what changes, then the run as it ended. A run that is over is one message."""
         faults = Faults()
-        asked = decode_get(request, None, faults)  # type: ignore[arg-type]
+        faults.add("run_id", name_fault(request.run_id))
         faults.settle()
+        asked = GetRun(run_id=request.run_id)
         port = await self._calls.port_if_any(request.namespace)
         if port is None:
             raise NotFound("run", asked.run_id)
         first = await _read(port, asked)
-        await context.write(_encode([], first.sequence, first))
+        for message in _snapshot(first):
+            await context.write(message)
         if not first.run.status.over:
             await _follow(port, asked, first, context)
 
@@ -72,7 +74,9 @@ async def _follow(port: NamespacePort, asked: GetRun, first: RunRead, context: C
                 if _ends(batch[-1].event):
                     last = await _read(port, asked)
                     if last.run.generation == generation:
-                        await context.write(_encode(batch, last.sequence, last))
+                        await context.write(_encode(batch, batch[-1].sequence))
+                        for message in _snapshot(last):
+                            await context.write(message)
                         return
                 await context.write(_encode(batch, batch[-1].sequence))
     finally:
@@ -102,10 +106,18 @@ async def _read(port: NamespacePort, asked: GetRun) -> RunRead:
     return answer
 
 
-def _encode(events: list[Committed], sequence: int, read: RunRead | None = None) -> bytes:
+def _snapshot(read: RunRead) -> Iterator[bytes]:
+    """A run in as many messages as it takes."""
+    parts = run_parts(read.run)
+    part = next(parts)
+    for following in parts:
+        yield pb.WatchRunResponse(run=part, sequence=read.sequence, run_continues=True).SerializeToString()
+        part = following
+    yield pb.WatchRunResponse(run=part, sequence=read.sequence).SerializeToString()
+
+
+def _encode(events: list[Committed], sequence: int) -> bytes:
     response = pb.WatchRunResponse(sequence=sequence)
-    if read is not None:
-        mirror_fill(read.run, response.run)
     # A frame is an element of a repeated field 1; here the events are field 2: all but the tag is the same.
     tag = bytes((_EVENTS_FIELD,))
     parts = [part for each in events for part in (tag, each.frame[1:])]

@@ -242,8 +242,14 @@ async def test_what_waits_is_one_commit_and_one_wake_up(tmp_path: Path, monkeypa
         return call_soon_threadsafe(*arguments)  # type: ignore[arg-type]
 
     writer = Writer(path, written=commits.append)
-    gate = threading.Event()
-    held = writer.change(0, lambda _: gate.wait())
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(_connection: sqlite3.Connection) -> None:
+        begun.set()
+        gate.wait()
+
+    held = writer.change(0, hold)
+    await asyncio.to_thread(begun.wait)  # now the thread has taken this alone, and what comes waits
     appends = [
         writer.append(row, batch(first), epoch)
         for first in range(1, 101)

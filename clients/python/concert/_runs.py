@@ -197,9 +197,15 @@ class RunHandle:
         return f"RunHandle({self.run_id!r})"
 
     async def get(self) -> Any:
-        """The Run with its tasks. Raises NotFound."""
-        response = await self._origin.caller.call(GET_RUN, run_service_pb2.GetRunRequest(run_id=self.run_id))
-        return response.run
+        """The Run with its tasks; of a very large one, the later tasks as they were a moment later. Raises NotFound."""
+        request = run_service_pb2.GetRunRequest(run_id=self.run_id)
+        response = await self._origin.caller.call(GET_RUN, request)
+        run = response.run
+        while response.next_page_token:
+            request.page_token = response.next_page_token
+            response = await self._origin.caller.call(GET_RUN, request)
+            run.tasks.extend(response.run.tasks)
+        return run
 
     async def result(self, task_id: str) -> Any:
         """What a task that succeeded produced: JSON, or bytes. Raises NotFound."""
@@ -279,15 +285,21 @@ class RunHandle:
     async def _watch_once(self, seen: int) -> AsyncGenerator[RunUpdate, None]:
         """One stream; the events missed since `seen` come with its first update."""
         missed_until = seen
+        run: Any | None = None
         stream = self._origin.caller.stream(WATCH_RUN, run_service_pb2.WatchRunRequest(run_id=self.run_id))
         try:
             async for response in stream:
+                if response.HasField("run"):
+                    run = _joined(run, response.run)
+                if response.run_continues:
+                    continue
                 events = [event for event in response.events if event.sequence > seen]
                 if missed_until:
                     first = events[0].sequence - 1 if events else response.sequence
                     events = await self._history(missed_until, first) + events
                     missed_until = 0
-                yield RunUpdate(response.run if response.HasField("run") else None, events, response.sequence)
+                yield RunUpdate(run, events, response.sequence)
+                run = None
         finally:
             await stream.aclose()
 
@@ -330,3 +342,11 @@ class Runs:
     def get(self, run_id: str) -> RunHandle:
         """A handle on a run that there is already."""
         return RunHandle(self._origin, run_id)
+
+
+def _joined(run: Any | None, part: Any) -> Any:
+    """A run that came in several messages."""
+    if run is None:
+        return part
+    run.tasks.extend(part.tasks)
+    return run

@@ -29,6 +29,7 @@ from coordinator_service.rpc.operations.agents import check_dependencies
 from coordinator_service.rpc.operations.locks import fill_done, read_mode
 from coordinator_service.rpc.page_tokens import page_size, read_number_token, write_token
 from coordinator_service.rpc.payloads import read_payload
+from coordinator_service.rpc.run_parts import run_parts
 from coordinator_service.rpc.validation import (
     Faults,
     check_duration,
@@ -161,7 +162,13 @@ def fill_planned(answer: Planned, _scope: Scope, response: Any) -> None:
 
 def decode_get(request: Any, _scope: Scope, faults: Faults) -> GetRun:
     faults.add("run_id", name_fault(request.run_id))
-    return GetRun(run_id=request.run_id)
+    if request.page_size > limits.TASKS_PER_RUN_MAX:
+        faults.add("page_size", f"the limit is {limits.TASKS_PER_RUN_MAX}")
+    return GetRun(
+        run_id=request.run_id,
+        tasks_before=read_number_token(faults, "tasks", request.page_token),
+        tasks_max=request.page_size,
+    )
 
 
 def decode_cancel(request: Any, _scope: Scope, faults: Faults) -> CancelRun:
@@ -170,8 +177,11 @@ def decode_cancel(request: Any, _scope: Scope, faults: Faults) -> CancelRun:
 
 
 def fill_run(answer: RunRead, _scope: Scope, response: Any) -> None:
-    mirror_fill(answer.run, response.run)
+    page = next(run_parts(answer.run))
+    response.run.CopyFrom(page)
     response.sequence = answer.sequence
+    if answer.tasks_left or len(page.tasks) < len(answer.run.tasks):
+        response.next_page_token = write_token("tasks", answer.tasks_before + len(page.tasks))
 
 
 def decode_list(request: Any, _scope: Scope, faults: Faults) -> ListRuns:

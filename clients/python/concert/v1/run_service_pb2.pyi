@@ -49,20 +49,26 @@ class SubmitRunResponse(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
-    __slots__ = ("namespace", "run_id")
+    __slots__ = ("namespace", "run_id", "page_size", "page_token")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     run_id: str
-    def __init__(self, namespace: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class GetRunResponse(_message.Message):
-    __slots__ = ("run", "sequence")
+    __slots__ = ("run", "sequence", "next_page_token")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     sequence: int
-    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., sequence: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("namespace", "status", "page_size", "page_token")
@@ -95,14 +101,16 @@ class WatchRunRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class WatchRunResponse(_message.Message):
-    __slots__ = ("run", "events", "sequence")
+    __slots__ = ("run", "events", "sequence", "run_continues")
     RUN_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RUN_CONTINUES_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
     sequence: int
-    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., sequence: _Optional[int] = ...) -> None: ...
+    run_continues: bool
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., sequence: _Optional[int] = ..., run_continues: bool = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
     __slots__ = ("namespace", "request_id", "run_id")
