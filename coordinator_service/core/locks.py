@@ -419,10 +419,13 @@ def _record_refusal(
 def _check_request(state: NamespaceState, requests: tuple[LockRequest, ...]) -> None:
     holder = requests[0].holder
     if len(requests) > 1:
-        if len({request.resource for request in requests}) != len(requests):
-            raise InvalidField(("requests", "names a resource twice"))
-        if any(request.holder != holder for request in requests):
-            raise InvalidField(("requests", "the holder must be the same in all requests of a call"))
+        named: set[str] = set()
+        for number, request in enumerate(requests):
+            if request.resource in named:
+                raise InvalidField((f"requests[{number}].resource", f"{request.resource!r} is named twice"))
+            if request.holder != holder:
+                raise InvalidField((f"requests[{number}].holder", "must be the same in all requests of a call"))
+            named.add(request.resource)
     if holder.startswith(HOLDERS_RESERVED):
         raise InvalidField(("requests[0].holder", f"must not begin with {' or '.join(HOLDERS_RESERVED)}"))
     if len(state.grants) + len(requests) > state.limits.locks_max:

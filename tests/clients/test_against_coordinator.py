@@ -178,6 +178,51 @@ async def test_a_conflict_is_useful_and_modify_resolves_it(client: concert.Clien
     assert entry.value == 8
 
 
+async def test_the_past_and_a_watch_survive_a_sigkill(mortal: CoordinatorProcess) -> None:
+    """S1, E2: history, any revision, and a watch that goes on: each change once, in order, whatever dies meanwhile."""
+    async with concert.connect(mortal.address, writer="me") as client:
+        first = await client.state.update({"k/a": 1, "k/b": 1})
+        told: list[tuple[str, str, Any]] = []
+        held: dict[str, Any] = {}
+        async with client.state.watch(prefix="k") as watch, aclosing(aiter(watch)) as changes:
+
+            async def follow(until: int) -> None:
+                async for change in changes:
+                    told.append((change.key, change.kind, change.value))
+                    change.apply(held)
+                    if change.revision >= until:
+                        return
+
+            await follow(await client.state.update({"k/a": 2}))
+            await asyncio.to_thread(mortal.restart)
+            deleted = await client.state.delete("k/b")
+            await follow(await client.state.update({"k/c": 3}))
+            cursor = watch.cursor
+        assert told == [
+            ("k/a", "there", 1),
+            ("k/b", "there", 1),
+            ("k/a", "set", 2),
+            ("k/b", "deleted", None),
+            ("k/c", "set", 3),
+        ]
+        assert held == {"k/a": 2, "k/c": 3}
+        await asyncio.to_thread(mortal.restart)
+        assert [each.value for each in await client.state.list("k", at=first)] == [1, 1]
+        assert [each.key for each in await client.state.list("k", at=deleted - 1)] == ["k/a", "k/b"]
+        history = await client.state.history(prefix="k")
+        assert [each.updates or each.deletes for each in history] == [
+            {"k/a": 1, "k/b": 1},
+            {"k/a": 2},
+            ("k/b",),
+            {"k/c": 3},
+        ]
+        assert {each.writer for each in history} == {"me"}
+        last = await client.state.delete(prefix="k")
+        async with client.state.watch(prefix="k", after=cursor) as resumed, aclosing(aiter(resumed)) as changes:
+            change = await anext(changes)
+            assert (change.key, change.kind, change.revision) == ("k", "cleared", last)
+
+
 async def test_state_in_a_session(client: concert.Client) -> None:
     """S2, S5: merge, append and replace under a prefix, as one writer: the session's agent_id."""
     async with client.session(agent_id="scribe") as session:

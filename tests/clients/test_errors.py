@@ -64,6 +64,7 @@ async def test_a_lost_state_conflict_carries_what_a_retry_needs(
                 "their_traceparent": "00-aa-bb-01",
                 "current": {"pages": 3},
                 "attempted": [1],
+                "guarded_by": None,
             }
         ]
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import concert
@@ -104,3 +107,127 @@ async def test_modify_gives_up_and_takes_coroutines(coordinator: ScriptedCoordin
     with pytest.raises(concert.StateConflictError):
         await client.state.modify("n", change, attempts_max=2)
     assert seen == [None, None]
+
+
+# Deletion, the past, watching.
+
+
+async def test_a_deletion_says_what_goes(coordinator: ScriptedCoordinator, client: concert.Client) -> None:
+    """S1, S7: keys or a path, base and priority travel; the writer is the client."""
+    coordinator.answer(methods.DELETE_STATE, lambda _request: methods.DELETE_STATE.response(revision=7))
+    assert await client.state.delete("a", "b", base_revision=3, priority=4) == 7
+    await client.state.delete(prefix="c")
+    await client.state.update({"a": 1}, deletes=["b"], priority=5)
+    first, second = coordinator.requests["DeleteState"]
+    assert (list(first.keys), first.base_revision, first.priority) == (["a", "b"], 3, 4)
+    assert (second.prefix, second.HasField("base_revision")) == ("c", False)
+    assert first.writer == second.writer != ""
+    assert first.request_id != second.request_id
+    [update] = coordinator.requests["UpdateState"]
+    assert (list(update.change.deletes), update.priority) == (["b"], 5)
+
+
+async def test_modify_does_not_beat_on_a_lock(coordinator: ScriptedCoordinator, client: concert.Client) -> None:
+    """S6: who is kept out by somebody else's lock is told at once, and by which."""
+    key = state_pb2.ConflictingKey(key="a", guarded_by={"resource": "pages", "holder": "editor", "fencing_token": 5})
+    detail = error_pb2.StateConflict(conflict_type="resource_conflict", keys=[key])
+
+    def write(_request: Any) -> Any:
+        raise Refused(refusal(10, "STATE_CONFLICT", "guarded", detail))
+
+    coordinator.answer(methods.UPDATE_STATE, write)
+    with pytest.raises(concert.StateConflictError) as error:
+        await client.state.modify("a", lambda value: value)
+    assert len(coordinator.requests["UpdateState"]) == 1
+    guard = error.value.keys[0]["guarded_by"]
+    assert guard is not None
+    assert (guard["resource"], guard["holder"], guard["fencing_token"]) == ("pages", "editor", 5)
+
+
+async def test_keys_that_do_not_fit_into_a_message_are_read_as_they_were(
+    coordinator: ScriptedCoordinator, client: concert.Client
+) -> None:
+    """S1: get_many is true at one revision, also in pages."""
+
+    def answer(request: Any) -> Any:
+        number = int(request.page_token or 0)
+        entry = state_pb2.StateEntry(key=f"k{number}", value=to_value(number))
+        token = str(number + 1) if number < 2 else ""
+        return methods.GET_STATE.response(entries=[entry], next_page_token=token, sequence=9 + number)
+
+    coordinator.answer(methods.GET_STATE, answer)
+    assert list(await client.state.get_many(["k0", "k1", "k2"])) == ["k0", "k1", "k2"]
+    assert [request.revision for request in coordinator.requests["GetState"]] == [0, 9, 9]
+    await client.state.get_many(["k0"], at=4)
+    assert coordinator.requests["GetState"][3].revision == 4
+
+
+Response = methods.WATCH_STATE.response
+
+
+def said(after: int, **fields: Any) -> Any:
+    """A message with a bookmark."""
+    return Response(bookmark={"log_id": "log-1", "last_sequence": after, "caught_up": True}, **fields)
+
+
+def became(key: str, revision: int) -> dict[str, Any]:
+    return {"key": key, "revision": revision, "value": {"number_value": float(revision)}}
+
+
+async def test_a_watch_goes_on_where_it_was(coordinator: ScriptedCoordinator, client: concert.Client) -> None:
+    """S1, E2: a stream that breaks before everything that is there was told is begun anew; one that breaks later goes
+    on after its bookmark, and what was told again since is not handed out twice."""
+    entry = {"key": "a", "revision": 3, "value": {"number_value": 3.0}}
+    scripts = [
+        [Response(entries=[entry])],
+        [Response(entries=[entry]), said(5), Response(changes=[became("a", 6), became("b", 6)])],
+        [
+            Response(changes=[became("a", 6), became("b", 6), became("c", 6)]),
+            said(6),
+            said(8, changes=[became("a", 8)]),
+        ],
+    ]
+
+    async def stream(_request: Any) -> Any:
+        for response in scripts[len(coordinator.requests["WatchState"]) - 1]:
+            yield response
+        if len(coordinator.requests["WatchState"]) < len(scripts):
+            raise Refused(refusal(14, "UNAVAILABLE", "gone"))
+        await asyncio.Event().wait()
+
+    coordinator.answer(methods.WATCH_STATE, stream)
+    told: list[tuple[str, str, int]] = []
+    async with client.state.watch(prefix="") as watch, aclosing(aiter(watch)) as changes:
+        async for change in changes:
+            told.append((change.key, change.kind, change.revision))
+            if change.revision == 8:
+                break
+        assert (watch.cursor.log_id, watch.cursor.sequence) == ("log-1", 8)
+    assert told == [("a", "there", 3), ("a", "set", 6), ("b", "set", 6), ("c", "set", 6), ("a", "set", 8)]
+    asked = coordinator.requests["WatchState"]
+    assert [request.HasField("after") for request in asked] == [False, False, True]
+    assert (asked[2].after.log_id, asked[2].after.sequence) == ("log-1", 5)
+
+
+def test_a_change_brings_a_dict_up_to_date() -> None:
+    """S1: whoever applies what it is told holds what is there."""
+    held: dict[str, Any] = {}
+    for kind, key, value in (
+        ("there", "a/x", 1),
+        ("set", "a/y", 2),
+        ("set", "ab", 3),
+        ("superseded", "ab", None),
+        ("deleted", "a/x", None),
+        ("cleared", "a", None),
+        ("set", "a", 4),
+    ):
+        change = concert.KeyChange(
+            key=key,
+            kind=kind,  # type: ignore[arg-type]
+            value=value,
+            revision=1,
+            writer="",
+            changed_at=datetime.now(UTC),
+        )
+        change.apply(held)
+    assert held == {"ab": 3, "a": 4}

@@ -8,8 +8,8 @@ from typing import Any
 
 import concert
 import pytest
+from concert import _following
 from concert import _methods as methods
-from concert import _subscription
 from concert.v1 import error_pb2, event_pb2, event_service_pb2
 
 from .scripted_coordinator import LOG_ID, Refused, ScriptedCoordinator, refusal
@@ -129,7 +129,7 @@ async def test_a_stream_without_bookmarks_is_given_up(
     coordinator: ScriptedCoordinator, client: concert.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bookmarks prove that a quiet stream lives; one that stays silent for longer is opened again."""
-    monkeypatch.setattr(_subscription, "BOOKMARK_SILENCE_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(_following, "BOOKMARK_SILENCE_SECONDS_MAX", 0.1)
     coordinator.answer(methods.SUBSCRIBE, in_turn([response(1), ...], [response(2), ...]))
     assert await take(client.subscribe(after=0), 2) == [1, 2]
 

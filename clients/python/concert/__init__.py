@@ -13,7 +13,8 @@ from concert._lock import Lock, Locks, LockScope
 from concert._named_subscription import NamedSubscription, Subscriptions
 from concert._payload import from_payload, to_payload
 from concert._runs import RunHandle, Runs, RunUpdate, on_agent, on_capability, on_task, retry, task, task_lock
-from concert._state import Modified, State, StateEntry
+from concert._state import Modified, State, StateEntry, StateRevision
+from concert._state_watch import KeyChange, StateWatch
 from concert._subscription import Subscription
 from concert.errors import (
     Aborted,
@@ -78,6 +79,7 @@ __all__ = [
     "InternalError",
     "InvalidArgument",
     "InvalidPayload",
+    "KeyChange",
     "LimitReached",
     "Lock",
     "LockLost",
@@ -109,6 +111,8 @@ __all__ = [
     "State",
     "StateConflictError",
     "StateEntry",
+    "StateRevision",
+    "StateWatch",
     "Subscription",
     "Subscriptions",
     "Task",

@@ -82,6 +82,9 @@ LIST_LOCKS = _rpc(lock_service_pb2, "LockService", "ListLocks")
 GET_LOCK = _rpc(lock_service_pb2, "LockService", "GetLock")
 
 UPDATE_STATE = _rpc(state_service_pb2, "StateService", "UpdateState", "update_state")
+DELETE_STATE = _rpc(state_service_pb2, "StateService", "DeleteState", "delete_state")
+LIST_STATE_HISTORY = _rpc(state_service_pb2, "StateService", "ListStateHistory")
+WATCH_STATE = _rpc(state_service_pb2, "StateService", "WatchState", streams=True)
 GET_STATE = _rpc(state_service_pb2, "StateService", "GetState", "get_state")
 
 GET_SERVER_INFO = _rpc(monitor_service_pb2, "MonitorService", "GetServerInfo")

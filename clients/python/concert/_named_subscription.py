@@ -15,10 +15,11 @@ from datetime import datetime
 from typing import Any
 
 from concert._caller import Caller, Origin
+from concert._following import is_transient
 from concert._limits import ACKNOWLEDGE_SECONDS_MAX, ACKNOWLEDGE_SECONDS_MIN
 from concert._methods import ACKNOWLEDGE, CREATE_SUBSCRIPTION, DELETE_SUBSCRIPTION, LIST_SUBSCRIPTIONS
 from concert._pages import read_pages
-from concert._subscription import Start, Subscription, check_position, is_transient, write_start
+from concert._subscription import Start, Subscription, check_position, write_start
 from concert.errors import AlreadyExists, ConcertError, CursorBehind
 from concert.v1 import event_pb2, event_service_pb2
 

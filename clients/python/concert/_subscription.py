@@ -7,21 +7,16 @@ silent gap.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from concert._backoff import Backoff
 from concert._caller import Caller
-from concert._limits import BOOKMARK_SILENCE_SECONDS_MAX
+from concert._following import Following
 from concert._methods import SUBSCRIBE
-from concert.errors import Cancelled, ConcertError, InternalError, InvalidArgument, LimitReached, Unavailable
+from concert.errors import InvalidArgument
 from concert.v1 import event_pb2, event_service_pb2
-
-_log = logging.getLogger("concert.subscription")
 
 # A number of concert.EventType, or its name with or without the prefix, in either case: "agent_completed".
 EventTypeLike: TypeAlias = int | str
@@ -101,7 +96,6 @@ class Subscription:
         name: str = "",
     ) -> None:
         """See Client.subscribe; with a `name` after what that named subscription has acknowledged."""
-        self._caller = caller
         self._request = event_service_pb2.SubscribeRequest(filter=selection)
         if name:
             self._request.subscription = name
@@ -109,8 +103,7 @@ class Subscription:
             write_start(self._request, after=after, since=since, start=start)
         self._cursor = event_service_pb2.Cursor()
         self._cursor.CopyFrom(self._request.after)
-        self._established = False
-        self._stream: AsyncGenerator[Any, None] | None = None
+        self._following = Following(caller, SUBSCRIBE, self._resumed_request)
         self._first: Any = None
 
     @property
@@ -122,7 +115,7 @@ class Subscription:
 
     async def __aenter__(self) -> Subscription:
         """Waits for the coordinator's first word."""
-        self._first = await self._next_response()
+        self._first = await self._following.next()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -143,7 +136,7 @@ class Subscription:
         """
         try:
             while True:
-                response, self._first = self._first or await self._next_response(), None
+                response, self._first = self._first or await self._following.next(), None
                 seen = self._cursor.sequence
                 events = [event for event in response.events if event.sequence > seen]
                 if events:
@@ -152,49 +145,16 @@ class Subscription:
                 if response.HasField("bookmark"):
                     self._advance(response.bookmark.log_id, response.bookmark.last_sequence)
         finally:
-            await self._drop_stream()
+            await self._following.close()
 
     async def aclose(self) -> None:
         """Ends the subscription; iterations end with it."""
-        await self._drop_stream()
+        await self._following.close()
 
     def _advance(self, log_id: str, sequence: int) -> None:
         if sequence >= self._cursor.sequence:
             self._cursor.sequence = sequence
             self._cursor.log_id = log_id or self._cursor.log_id
-
-    async def _next_response(self) -> Any:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._caller.retry_seconds
-        backoff = Backoff()
-        while True:
-            try:
-                response = await self._read()
-            except ConcertError as error:
-                pause = backoff.pause_seconds(
-                    error.retry_after if isinstance(error, (Unavailable, LimitReached)) else None
-                )
-                if not is_transient(error) or (not self._established and loop.time() + pause > give_up_at):
-                    raise
-                _log.info("subscription resumes after %d in %.2f s: %s", self._cursor.sequence, pause, error)
-                await asyncio.sleep(pause)
-                continue
-            self._established = True
-            return response
-
-    async def _read(self) -> Any:
-        if self._stream is None:
-            self._stream = self._caller.stream(SUBSCRIBE, self._resumed_request())
-        try:
-            async with asyncio.timeout(BOOKMARK_SILENCE_SECONDS_MAX):
-                return await anext(self._stream)
-        except (ConcertError, TimeoutError, StopAsyncIteration) as error:
-            await self._drop_stream()
-            if isinstance(error, ConcertError):
-                raise
-            raise Unavailable(
-                "the stream ended" if isinstance(error, StopAsyncIteration) else "no bookmark came"
-            ) from None
 
     def _resumed_request(self) -> event_service_pb2.SubscribeRequest:
         request = event_service_pb2.SubscribeRequest()
@@ -202,13 +162,3 @@ class Subscription:
         if self._cursor.sequence:
             request.after.CopyFrom(self._cursor)
         return request
-
-    async def _drop_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.aclose()
-
-
-def is_transient(error: ConcertError) -> bool:
-    """Whether waiting may mend it."""
-    return isinstance(error, (Unavailable, Cancelled, LimitReached, InternalError)) or error.code == "UNKNOWN"

@@ -177,7 +177,7 @@ class _Resource(ConcertError):
 
 
 class NotFound(_Resource):
-    """No such run, task, lock, agent or event."""
+    """No such run, task, lock, agent, event or key."""
 
     code = "NOT_FOUND"
     reason = "NOT_FOUND"
@@ -198,7 +198,7 @@ class Aborted(ConcertError):
 
 class ConflictKey(TypedDict):
     """One key on which two writers met. `current` and `attempted` are None when too large to be sent along,
-    or deleted.
+    or deleted. `guarded_by` is the lock that stands in the way, if one does.
     """
 
     key: str
@@ -209,11 +209,12 @@ class ConflictKey(TypedDict):
     their_traceparent: str
     current: Any
     attempted: Any
+    guarded_by: LockHolder | None
 
 
 class StateConflictError(Aborted):
     """A state conflict was lost: read again, or build on `current`, and write with `current_revision` as the
-    base.
+    base. Where a lock of somebody else guards a key, take that lock first, or wait until it is free.
     """
 
     reason = "STATE_CONFLICT"
@@ -223,6 +224,12 @@ class StateConflictError(Aborted):
         """The keys they met on, the first 20."""
         conflict = self._conflict()
         return [] if conflict is None else [_conflict_key(key) for key in conflict.keys]
+
+    @property
+    def conflict_type(self) -> str:
+        """ "concurrent_modification", or "resource_conflict" where a lock of somebody else guards a key."""
+        conflict = self._conflict()
+        return "" if conflict is None else str(conflict.conflict_type)
 
     @property
     def current_revision(self) -> int:
@@ -573,6 +580,7 @@ def _conflict_key(key: Any) -> ConflictKey:
         "their_traceparent": key.their_traceparent,
         "current": _optional_value(key, "current"),
         "attempted": _optional_value(key, "attempted"),
+        "guarded_by": lock_holder(key.guarded_by) if key.HasField("guarded_by") else None,
     }
 
 

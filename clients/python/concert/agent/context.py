@@ -136,6 +136,7 @@ class TaskContext:
         strategy: Strategy = "merge",
         prefix: str = "",
         base_revision: int | None = None,
+        deletes: Iterable[str] = (),
     ) -> None:
         """Stages a change of shared state that becomes true together with the completion of the task, or not
         at all.
@@ -145,7 +146,8 @@ class TaskContext:
         """
         if len(self._changes) >= STATE_CHANGES_PER_REPORT_MAX:
             raise InvalidArgument(f"a completion takes at most {STATE_CHANGES_PER_REPORT_MAX} state changes")
-        self._changes.append(state_change(updates, strategy=strategy, prefix=prefix, base_revision=base_revision))
+        change = state_change(updates, strategy=strategy, prefix=prefix, base_revision=base_revision, deletes=deletes)
+        self._changes.append(change)
 
     def lock(
         self,
