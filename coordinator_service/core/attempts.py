@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from coordinator_service.core.deciding import Deciding
 
 
-def require(d: Deciding, token: int) -> AttemptRow:
-    """The live attempt of a token, if it is the caller's. Raises StaleAttempt, PermissionDenied."""
+def require(d: Deciding, token: int, *, fenced: bool = True) -> AttemptRow:
+    """The live attempt of a token, if it is the caller's. Raises StaleAttempt, PermissionDenied, and when it is fenced
+    also StaleFence: it has lost a lock that it was granted (L8).
+    """
     attempt = d.state.attempts.get(token)
     if attempt is None:
         raise StaleAttempt(token)
@@ -43,6 +45,9 @@ def require(d: Deciding, token: int) -> AttemptRow:
             raise PermissionDenied(f"attempt {token} belongs to another session")
     elif d.caller.principal != d.state.agents[attempt.agent_id].principal:
         raise PermissionDenied(f"attempt {token} belongs to another principal")
+    if fenced and attempt.lost:
+        lost = next(iter(attempt.lost))
+        raise locks.stale_fence(d.state, attempt.lost[lost], lost)
     return attempt
 
 
@@ -112,7 +117,7 @@ def decide_complete(d: Deciding, command: CompleteTask) -> Done:
 
 def decide_fail(d: Deciding, command: FailTask) -> Done:
     """R10: the attempt failed, or stopped as it was told."""
-    attempt = require(d, command.attempt_token)
+    attempt = require(d, command.attempt_token, fenced=False)
     first = d.state.sequence + 1
     if attempt.fenced_at_ns and command.cancelled:
         stop(d, attempt, reasons.ATTEMPT_FAILED)

@@ -130,6 +130,8 @@ def _answer(d: Deciding, command: Command) -> Answer:
             raise SessionOver(caller.session_id)
         if caller.attempt_token:
             attempts.require(d, caller.attempt_token)
+    if caller.fences:
+        locks.check_fences(d)
     return _DECIDERS[type(command)](d, command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator_service.core import guards, lock_queues
+from coordinator_service.core import guards, lock_queues, reasons
 from coordinator_service.core.events import (
     Event,
     ResourceAcquired,
@@ -91,7 +91,7 @@ def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquire
     _note_outcome(state, payload.request_sequence, "granted", payload.existing_token or event.sequence)
 
 
-def apply_released(state: NamespaceState, _event: Event, payload: ResourceReleased) -> None:
+def apply_released(state: NamespaceState, event: Event, payload: ResourceReleased) -> None:
     """The lock is gone, or stands on one request less."""
     if payload.remaining:
         state.grants[payload.fencing_token].count = payload.remaining
@@ -107,6 +107,9 @@ def apply_released(state: NamespaceState, _event: Event, payload: ResourceReleas
     grants, _ = _belongings(state, grant.session_id, grant.attempt_token)
     if grants is not None:
         grants.pop(grant.token, None)
+    attempt = state.attempts.get(grant.attempt_token) if event.reason == reasons.RELEASED_BY_SESSION else None
+    if attempt is not None:
+        attempt.lost[grant.token] = grant.resource
 
 
 def apply_timed_out(state: NamespaceState, _event: Event, payload: ResourceRequestTimedOut) -> None:

@@ -32,6 +32,7 @@ from coordinator_service.core.rejections import (
     LockTimeout,
     LockUpgrade,
     NotHolder,
+    StaleFence,
 )
 from coordinator_service.core.specs import LockGrant, LockRequest, TaskLock
 from coordinator_service.core.state import (
@@ -129,6 +130,20 @@ def again(d: Deciding, row: RequestRow) -> Acquired | Waiting:
     raise LockTimeout(sequence, (), 0)
 
 
+def check_fences(d: Deciding) -> None:
+    """L8: whether every lock that the command relies on is held still. Raises StaleFence."""
+    for fence in d.caller.fences:
+        grant = d.state.grants.get(fence.fencing_token)
+        if grant is None or grant.resource != fence.resource:
+            raise stale_fence(d.state, fence.resource, fence.fencing_token)
+
+
+def stale_fence(state: NamespaceState, resource: str, token: int) -> StaleFence:
+    """What is told of a lock that is not held under a token any more, or never was."""
+    row = state.locks.get(resource)
+    return StaleFence(resource, token, 0 if row is None else max(row.holders.values()))
+
+
 def decide_release(d: Deciding, command: Release) -> Done:
     """Gives locks back, all or none, and grants to the next in line in the same decision."""
     state = d.state
@@ -139,7 +154,11 @@ def decide_release(d: Deciding, command: Release) -> Done:
         if grant is None or counted[token] > grant.count or not _may_release(d, grant):
             raise NotHolder(token)
     first = state.sequence + 1
-    resources = [_release(d, state.grants[token], reasons.RELEASED_BY_HOLDER) for token in command.fencing_tokens]
+    resources = []
+    for token in command.fencing_tokens:
+        grant = state.grants[token]
+        own = grant.attempt_token in (0, d.caller.attempt_token)
+        resources.append(_release(d, grant, reasons.RELEASED_BY_HOLDER if own else reasons.RELEASED_BY_SESSION))
     pump(d, resources)
     return Done(sequence=first)
 

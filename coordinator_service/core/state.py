@@ -203,6 +203,8 @@ class AttemptRow:
     conflict_sequence: int = 0
     grants: dict[int, None] = field(default_factory=dict)
     waiters: dict[int, None] = field(default_factory=dict)
+    lost: dict[int, str] = field(default_factory=dict)
+    """Fencing tokens and resources of the locks that it did not give back itself, and has no more (L8)."""
 
 
 @row

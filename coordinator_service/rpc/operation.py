@@ -11,7 +11,15 @@ from google.protobuf.message import Message
 
 from coordinator_service.core.answers import Answer
 from coordinator_service.core.commands import Caller, Command
-from coordinator_service.rpc.validation import Faults, optional_name_fault, usable_traceparent
+from coordinator_service.core.specs import Fence
+from coordinator_service.rpc import limits
+from coordinator_service.rpc.validation import (
+    Faults,
+    count_fault,
+    optional_name_fault,
+    resource_fault,
+    usable_traceparent,
+)
 
 DIGEST_BYTES = 16
 
@@ -53,12 +61,14 @@ class Operation:
     """Its name in Reply.outcome."""
     names_request: bool = field(init=False)
     in_attempt: bool = field(init=False)
+    takes_fences: bool = field(init=False)
 
     def __post_init__(self) -> None:
         fields = self.request.DESCRIPTOR.fields_by_name
         object.__setattr__(self, "reply_field", self.frame if self.service else "reported")
         object.__setattr__(self, "names_request", "request_id" in fields)
         object.__setattr__(self, "in_attempt", bool(self.service) and "attempt_token" in fields)
+        object.__setattr__(self, "takes_fences", "fences" in fields)
 
     def prepare(self, request: Any, scope: Scope, traceparent: str = "") -> tuple[Command, Caller]:
         """The command that a parsed request asks for, and who asks. Raises InvalidField with every fault found."""
@@ -66,6 +76,7 @@ class Operation:
         request_id = request.request_id if self.names_request else ""
         if request_id and (fault := optional_name_fault(request_id)):
             faults.add("request_id", fault)
+        fences = read_fences(request.fences, faults) if self.takes_fences and request.fences else ()
         command = self.decode(request, scope, faults)
         if faults:
             faults.settle()
@@ -77,6 +88,7 @@ class Operation:
             request_id=request_id,
             digest=_digest(request) if request_id else b"",
             traceparent=usable_traceparent(traceparent) if traceparent else "",
+            fences=fences,
         )
 
     def respond(self, answer: Answer, scope: Scope) -> Any:
@@ -84,6 +96,18 @@ class Operation:
         response = self.response()
         self.fill(answer, scope, response)
         return response
+
+
+def read_fences(fences: Any, faults: Faults) -> tuple[Fence, ...]:
+    """The locks that a request relies on (L8)."""
+    faults.add("fences", count_fault(fences, limits.FENCES_PER_COMMAND_MAX))
+    taken = []
+    for number, fence in enumerate(fences[: limits.FENCES_PER_COMMAND_MAX]):
+        faults.add(f"fences[{number}].resource", resource_fault(fence.resource))
+        if not fence.fencing_token:
+            faults.add(f"fences[{number}].fencing_token", "0 is no token")
+        taken.append(Fence(resource=fence.resource, fencing_token=fence.fencing_token))
+    return tuple(taken)
 
 
 def _digest(request: Any) -> bytes:

@@ -126,6 +126,49 @@ async def test_a_lock_excludes_and_its_tokens_rise(client: concert.Client) -> No
     assert await client.locks.list() == []
 
 
+async def test_what_relies_on_a_lost_lock_is_refused(client: concert.Client) -> None:
+    """L8: outside attempts a call names the locks it relies on; whoever held them before changes nothing any more."""
+    async with client.lock("bucket", "door") as lock:
+        await client.state.update({"key": 1}, fences=[lock])
+        await client.publish("built", fences=lock.grants)
+    async with client.lock("bucket") as present:
+        for late in (
+            client.state.update({"key": 2}, fences=[lock]),
+            client.state.modify("key", lambda _: 2, fences=[lock]),
+            client.publish("built", fences=[lock]),
+            client.publish_many([concert.draft("built")], fences=[lock]),
+            client.submit_run(tasks=[concert.task("t", capability="x")], fences=[lock]),
+            client.run("run").cancel(fences=[lock]),
+            client.run("run").add_tasks(last=True, fences=[lock]),
+            client.run("run").retry(fences=[lock]),
+        ):
+            with pytest.raises(concert.StaleFence) as error:
+                await late
+            told = (error.value.resource, error.value.token, error.value.current_token)
+            assert told == ("bucket", lock.fencing_token, present.fencing_token)
+    entry = await client.state.get("key")
+    assert entry is not None
+    assert entry.value == 1
+    assert await client.runs.list() == []
+
+
+async def test_a_deadlock_is_told_at_once_with_its_cycle(client: concert.Client) -> None:
+    """L4: the scope that would wait for ever raises Deadlock, naming who waits for whom; the other one goes on."""
+
+    async def other() -> None:
+        async with client.lock("a", holder="other"), client.lock("b", holder="other", wait=30):
+            pass
+
+    async with client.lock("b", holder="me"), client.subscribe(types=["resource_requested"]) as requests:
+        waiting = asyncio.create_task(other())
+        await anext(event async for event in requests if event.resource_requested.HasField("deadline"))
+        with pytest.raises(concert.Deadlock) as error:
+            async with client.lock("a", holder="me", wait=30):
+                raise AssertionError("never entered")
+    assert [(step["holder"], step["resource"]) for step in error.value.cycle] == [("me", "a"), ("other", "b")]
+    await waiting
+
+
 async def test_a_lock_scope_outlives_a_sigkill(mortal: CoordinatorProcess) -> None:
     """A lock stands as it stood after a restart: the scope notices nothing, others still wait."""
     async with concert.connect(mortal.address) as client, client.session(lease=30) as session:

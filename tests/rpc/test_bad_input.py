@@ -14,6 +14,7 @@ from concert.v1 import (
     agent_service_pb2,
     event_pb2,
     event_service_pb2,
+    lock_pb2,
     lock_service_pb2,
     payload_pb2,
     run_service_pb2,
@@ -71,6 +72,8 @@ def draft_with(change: Callable[[Any], Any]) -> Any:
     return changed(publish("page_rendered"), lambda request: change(request.events[0]))
 
 
+Fence = lock_pb2.Fence
+DOOR = Fence(resource="door", fencing_token=3)
 ListEvents = event_service_pb2.ListEventsRequest
 NOT_A_NUMBER = struct_pb2.Value(number_value=math.nan)
 INFINITE = struct_pb2.Value(number_value=-math.inf)
@@ -93,6 +96,11 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     ("Lock", "Acquire", acquire("a", holder=TOO_LONG), "requests[0].holder", "128"),
     ("Lock", "Acquire", lock_with(lambda r: setattr(r, "guards", "site//pages")), "requests[0].guards", "empty"),
     ("Lock", "GetLock", lock_service_pb2.GetLockRequest(), "resource", "1 to 512"),
+    ("Event", "Publish", publish("a", fences=[Fence(resource="b")]), "fences[0].fencing_token", "no token"),
+    ("State", "UpdateState", update("a", fences=[Fence(fencing_token=3)]), "fences[0].resource", "1 to 512"),
+    ("Lock", "Acquire", changed(acquire("b"), lambda r: r.fences.add()), "fences[0].resource", "1 to 512"),
+    ("Run", "SubmitRun", changed(submit("a"), lambda r: r.fences.extend([DOOR] * 65)), "fences", "64"),
+    ("Run", "CancelRun", run_service_pb2.CancelRunRequest(run_id="a", fences=[DOOR] * 65), "fences", "64"),
     ("State", "UpdateState", update("/site"), "change.updates[0].key", "empty segment"),
     ("State", "UpdateState", update("site/"), "change.updates[0].key", "empty segment"),
     ("State", "UpdateState", update("x/" * 300 + "x"), "change.updates[0].key", "512"),

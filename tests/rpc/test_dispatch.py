@@ -86,3 +86,10 @@ def test_rows_name_their_messages() -> None:
     methods = [operation.method for operation in OPERATIONS]
     assert len(set(requests)) == len(requests)
     assert len(set(methods)) == len(methods)
+
+
+def test_whatever_an_attempt_may_ask_takes_fences_outside_of_one() -> None:
+    """L8: except Release, which always passes."""
+    fenced = {each.method for each in OPERATIONS if each.in_attempt and each.method != "Release"}
+    assert fenced >= {"Publish", "Acquire", "UpdateState", "SubmitRun"}
+    assert {each.method for each in OPERATIONS if each.takes_fences} >= fenced | {"CancelRun"}

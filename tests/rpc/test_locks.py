@@ -7,14 +7,14 @@ from typing import Any
 
 import grpc
 import pytest
-from concert.v1 import event_pb2, lock_service_pb2
+from concert.v1 import event_pb2, lock_pb2, lock_service_pb2, run_service_pb2
 
 from coordinator_service.core.answers import Waiting
 from coordinator_service.core.commands import Acquire, Caller, WithdrawRequest
 from coordinator_service.rpc.lock_servicer import _Turn
 from coordinator_service.server import CoordinatorServer
 
-from .peer import Peer, acquire, event_of, refused
+from .peer import Peer, acquire, event_of, refused, update
 from .relay import relaying
 
 WITHDRAWN = event_pb2.EVENT_TYPE_RESOURCE_REQUEST_WITHDRAWN
@@ -59,6 +59,26 @@ async def test_a_request_that_would_close_a_cycle_is_refused_with_the_cycle(peer
     assert list(recorded.resource_request_refused.cycle) == list(deadlock.cycle)
     await peer.locks.Release(lock_service_pb2.ReleaseRequest(fencing_tokens=[tokens[1]]))
     assert (await waiting).grants[0].holder == "a"
+
+
+async def test_a_stale_fence_refuses_a_command_whatever_is_asked(peer: Peer) -> None:
+    """L8: nothing is stored, and the refusal names the token that counts now."""
+    old = (await peer.acquire("bucket/blog")).grants[0]
+    await peer.locks.Release(lock_service_pb2.ReleaseRequest(fencing_tokens=[old.fencing_token]))
+    now = (await peer.acquire("bucket/blog")).grants[0]
+    fence = lock_pb2.Fence(resource="bucket/blog", fencing_token=old.fencing_token)
+    for call in (
+        peer.publish("built", fences=[fence]),
+        peer.state.UpdateState(update("key", fences=[fence])),
+        peer.locks.Acquire(lock_service_pb2.AcquireRequest(requests=[{"resource": "other"}], fences=[fence])),
+        peer.runs.CancelRun(run_service_pb2.CancelRunRequest(run_id="run", fences=[fence])),
+    ):
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == ("ABORTED", "STALE_FENCE")
+        stale = refusal.details["StaleToken"]
+        assert (stale.token, stale.current, stale.resource) == (old.fencing_token, now.fencing_token, "bucket/blog")
+    listed = await peer.locks.ListLocks(lock_service_pb2.ListLocksRequest())
+    assert [lock.resource for lock in listed.locks] == ["bucket/blog"]
 
 
 async def test_a_client_that_vanishes_while_it_waits_leaves_the_queue(peer: Peer) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from concert._caller import Origin
+from concert._fences import Fences, to_fences
 from concert._limits import PAGE_SIZE_MAX
 from concert._methods import GET_EVENT, LIST_EVENTS, PUBLISH
 from concert._payload import PayloadLike, to_payload
@@ -40,9 +41,13 @@ def draft(
     return made
 
 
-async def publish(origin: Origin, drafts: Iterable[event_pb2.EventDraft], request_id: str = "") -> list[int]:
+async def publish(
+    origin: Origin, drafts: Iterable[event_pb2.EventDraft], request_id: str = "", fences: Fences = ()
+) -> list[int]:
     """Appends 1 to 1000 drafts, all or none; returns their sequences once they are durable."""
-    request = event_service_pb2.PublishRequest(attempt_token=origin.attempt_token, request_id=request_id, events=drafts)
+    request = event_service_pb2.PublishRequest(
+        attempt_token=origin.attempt_token, request_id=request_id, events=drafts, fences=to_fences(fences)
+    )
     response = await origin.caller.call(PUBLISH, request)
     return list(response.sequences)
 

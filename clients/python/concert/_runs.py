@@ -12,6 +12,7 @@ from typing import Any
 from concert._backoff import Backoff
 from concert._caller import Origin
 from concert._events import Events
+from concert._fences import Fences, to_fences
 from concert._limits import LIST_ENTRIES_MAX
 from concert._lock import Mode, lock_mode
 from concert._methods import (
@@ -212,17 +213,19 @@ class RunHandle:
         request = run_service_pb2.GetTaskResultRequest(run_id=self.run_id, task_id=task_id)
         return from_payload((await self._origin.caller.call(GET_TASK_RESULT, request)).result)
 
-    async def cancel(self, request_id: str = "") -> int:
-        """Stops it: what has not started is cancelled, what runs is told. Raises NotFound, RunOver."""
-        request = run_service_pb2.CancelRunRequest(run_id=self.run_id, request_id=request_id)
+    async def cancel(self, request_id: str = "", fences: Fences = ()) -> int:
+        """Stops it: what has not started is cancelled, what runs is told. Raises NotFound, RunOver, StaleFence."""
+        request = run_service_pb2.CancelRunRequest(run_id=self.run_id, request_id=request_id, fences=to_fences(fences))
         return int((await self._origin.caller.call(CANCEL_RUN, request)).sequence)
 
-    async def add_tasks(self, *tasks: task_pb2.TaskSpec, last: bool = False, request_id: str = "") -> int:
+    async def add_tasks(
+        self, *tasks: task_pb2.TaskSpec, last: bool = False, request_id: str = "", fences: Fences = ()
+    ) -> int:
         """Adds tasks (made with `concert.task(...)`, in any order), all or none; returns the sequence of that.
 
         Inside an attempt: to its own run. Outside: to a run that was submitted `open`, until `last` closes it; then
         there may be no tasks. Raises DependencyCycleError, DependencyUnknown, InvalidArgument, NotFound, RunOver,
-        PermissionDenied.
+        PermissionDenied, StaleFence.
         """
         request = run_service_pb2.AddTasksRequest(
             request_id=request_id,
@@ -230,16 +233,21 @@ class RunHandle:
             run_id=self.run_id,
             tasks=tasks,
             last=last,
+            fences=to_fences(fences),
         )
         return int((await self._origin.caller.call(ADD_TASKS, request)).sequence)
 
-    async def retry(self, request_id: str = "") -> int:
+    async def retry(self, request_id: str = "", fences: Fences = ()) -> int:
         """Runs everything again that did not succeed; returns which try that is, from 2.
 
-        What succeeded keeps its result. Raises NotFound, RunNotRetryable (it is not over, or every task succeeded).
+        What succeeded keeps its result. Raises NotFound, RunNotRetryable (it is not over, or every task succeeded),
+        StaleFence.
         """
         request = run_service_pb2.RetryRunRequest(
-            request_id=request_id, attempt_token=self._origin.attempt_token, run_id=self.run_id
+            request_id=request_id,
+            attempt_token=self._origin.attempt_token,
+            run_id=self.run_id,
+            fences=to_fences(fences),
         )
         return int((await self._origin.caller.call(RETRY_RUN, request)).generation)
 
@@ -327,10 +335,13 @@ class Runs:
             request.status = run_pb2.RunStatus.Value(name)  # type: ignore[assignment]
         return await read_pages(self._origin.caller, LIST_RUNS, request, "runs", limit)
 
-    async def submit(self, spec: run_pb2.RunSpec, request_id: str = "") -> RunHandle:
+    async def submit(self, spec: run_pb2.RunSpec, request_id: str = "", fences: Fences = ()) -> RunHandle:
         """Submits a run, whole or not at all."""
         request = run_service_pb2.SubmitRunRequest(
-            request_id=request_id, attempt_token=self._origin.attempt_token, run=spec
+            request_id=request_id,
+            attempt_token=self._origin.attempt_token,
+            run=spec,
+            fences=to_fences(fences),
         )
         response = await self._origin.caller.call(SUBMIT_RUN, request)
         return RunHandle(self._origin, response.run_id)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from concert._backoff import Backoff
 from concert._caller import Origin
+from concert._fences import Fences, to_fences
 from concert._limits import KEYS_PER_READ_MAX, STATE_MODIFY_ATTEMPTS_MAX
 from concert._methods import DELETE_STATE, GET_STATE, LIST_STATE_HISTORY, UPDATE_STATE
 from concert._pages import read_pages
@@ -131,14 +132,16 @@ class State:
         deletes: Iterable[str] = (),
         priority: int = 0,
         request_id: str = "",
+        fences: Fences = (),
     ) -> int:
         """Changes 1 to 1000 keys, all or none, and returns the new revision.
 
         With a `base_revision` nothing that overlaps may have changed after it; 0 relies on nothing being there.
         `prefix` goes with "replace": other keys under it go. `deletes` are keys that go with the same revision.
-        `priority`, 0 to 9, counts by the policy priority_based; inside an attempt the task's does. Raises
+        `priority`, 0 to 9, counts by the policy priority_based; inside an attempt the task's does. `fences`: locks
+        that this relies on, as `client.lock` hands them out; if one is no longer held nothing is changed. Raises
         StateConflictError, InvalidArgument (append to what is no list), NotFound (a delete of what is not
-        there), CursorCompacted (a base too old to tell), InvalidPayload, StaleAttempt.
+        there), CursorCompacted (a base too old to tell), InvalidPayload, StaleAttempt, StaleFence.
         """
         change = state_change(updates, strategy=strategy, prefix=prefix, base_revision=base_revision, deletes=deletes)
         request = state_service_pb2.UpdateStateRequest(
@@ -147,6 +150,7 @@ class State:
             change=change,
             writer=self._origin.writer,
             priority=priority,
+            fences=to_fences(fences),
         )
         return int((await self._origin.caller.call(UPDATE_STATE, request)).revision)
 
@@ -208,6 +212,7 @@ class State:
         *,
         attempts_max: int = STATE_MODIFY_ATTEMPTS_MAX,
         priority: int = 0,
+        fences: Fences = (),
     ) -> Modified:
         """Replaces a value by what `change` makes of it (of None when there is none), and again when another
         was faster.
@@ -222,7 +227,9 @@ class State:
             made = change(entries[key].value if key in entries else None)
             value = await made if inspect.isawaitable(made) else made
             try:
-                written = await self.update({key: value}, strategy="replace", base_revision=revision, priority=priority)
+                written = await self.update(
+                    {key: value}, strategy="replace", base_revision=revision, priority=priority, fences=fences
+                )
             except StateConflictError as conflict:
                 if attempt >= attempts_max or conflict.conflict_type == "resource_conflict":
                     raise

@@ -12,6 +12,7 @@ from concert._agents import Agents
 from concert._caller import Origin
 from concert._events import Events, draft, publish
 from concert._explanation import Explain, Explanation
+from concert._fences import Fences
 from concert._lock import Locks, LockScope, Mode
 from concert._methods import GET_SERVER_INFO
 from concert._monitor import Monitor
@@ -49,16 +50,19 @@ class Surface:
         task_id: str = "",
         metadata: Mapping[str, str] | None = None,
         event_id: str = "",
+        fences: Fences = (),
     ) -> int:
-        """States a fact under a name (1 to 128 bytes); returns its sequence once it is durable. Raises
-        InvalidPayload.
+        """States a fact under a name (1 to 128 bytes); returns its sequence once it is durable. `fences`: locks
+        that this relies on. Raises InvalidPayload, StaleFence.
         """
         one = draft(name, data, event_id=event_id, run_id=run_id, task_id=task_id, metadata=metadata)
-        return (await publish(self._origin, [one]))[0]
+        return (await publish(self._origin, [one], fences=fences))[0]
 
-    async def publish_many(self, drafts: Iterable[event_pb2.EventDraft], *, request_id: str = "") -> list[int]:
+    async def publish_many(
+        self, drafts: Iterable[event_pb2.EventDraft], *, request_id: str = "", fences: Fences = ()
+    ) -> list[int]:
         """States 1 to 1000 facts, made with `concert.draft(...)`, all or none; returns their sequences."""
-        return await publish(self._origin, drafts, request_id)
+        return await publish(self._origin, drafts, request_id, fences)
 
     def subscribe(
         self,
@@ -137,8 +141,8 @@ class Surface:
 
         `wait`: how long to wait, 0 for not at all, None for the policy's resource_timeout. `lease`: 1 s to 1
         h, 30 s by default, renewed while the body runs; in a session the locks follow the session instead.
-        `guards`: the state path that only the holder may write meanwhile. Raises LockTimeout and LockUpgrade,
-        and LockLost out of the body when the lock is gone. Scopes of one holder in this process take turns.
+        `guards`: the state path that only the holder may write meanwhile. Raises LockTimeout, LockUpgrade and
+        Deadlock, and LockLost out of the body when the lock is gone. Scopes of one holder in this process take turns.
         """
         return LockScope(
             self._origin,
@@ -168,6 +172,7 @@ class Surface:
         metadata: Mapping[str, str] | None = None,
         open: bool = False,
         request_id: str = "",
+        fences: Fences = (),
     ) -> RunHandle:
         """Submits a run of `tasks` (made with `concert.task(...)`, in any order) or of `agents` (names),
         whole or not at all.
@@ -191,7 +196,7 @@ class Surface:
             metadata=metadata,
             open=open,
         )
-        return await self.runs.submit(spec, request_id)
+        return await self.runs.submit(spec, request_id, fences)
 
     async def plan_run(
         self,

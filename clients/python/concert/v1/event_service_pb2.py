@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from concert.v1 import event_pb2 as concert_dot_v1_dot_event__pb2
+from concert.v1 import lock_pb2 as concert_dot_v1_dot_lock__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63oncert/v1/event_service.proto\x12\nconcert.v1\x1a\x16\x63oncert/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"v\n\x0ePublishRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12&\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x16.concert.v1.EventDraft\"F\n\x0fPublishResponse\x12\x11\n\tsequences\x18\x01 \x03(\x04\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"*\n\x06\x43ursor\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xf0\x01\n\x10SubscribeRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.concert.v1.EventFilter\x12#\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x12.concert.v1.CursorH\x00\x12+\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12-\n\x08position\x18\x05 \x01(\x0e\x32\x19.concert.v1.StartPositionH\x00\x12\x16\n\x0csubscription\x18\x06 \x01(\tH\x00\x42\x07\n\x05start\"^\n\x11SubscribeResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.concert.v1.Event\x12&\n\x08\x62ookmark\x18\x02 \x01(\x0b\x32\x14.concert.v1.Bookmark\"D\n\x08\x42ookmark\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12\x11\n\tcaught_up\x18\x03 \x01(\x08\"\x90\x02\n\x11ListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.concert.v1.EventFilter\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61\x66ter_sequence\x18\x05 \x01(\x04\x12\x16\n\x0euntil_sequence\x18\x06 \x01(\x04\x12\x11\n\tpage_size\x18\x07 \x01(\r\x12\x12\n\npage_token\x18\x08 \x01(\t\x12\x12\n\ndescending\x18\t \x01(\x08\"r\n\x12ListEventsResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.concert.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06log_id\x18\x04 \x01(\t\"6\n\x0fGetEventRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"4\n\x10GetEventResponse\x12 \n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.concert.v1.Event\"\xbe\x01\n\x11NamedSubscription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06\x63ursor\x18\x02 \x01(\x0b\x32\x12.concert.v1.Cursor\x12\x12\n\nlag_events\x18\x03 \x01(\x04\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x61\x63knowledged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xda\x01\n\x19\x43reateSubscriptionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12#\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x12.concert.v1.CursorH\x00\x12+\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12-\n\x08position\x18\x06 \x01(\x0e\x32\x19.concert.v1.StartPositionH\x00\x42\x07\n\x05start\"c\n\x1a\x43reateSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.concert.v1.NamedSubscription\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"T\n\x18ListSubscriptionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa5\x01\n\x19ListSubscriptionsResponse\x12\x34\n\rsubscriptions\x18\x01 \x03(\x0b\x32\x1d.concert.v1.NamedSubscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06log_id\x18\x04 \x01(\t\x12\x17\n\x0foldest_sequence\x18\x05 \x01(\x04\"h\n\x12\x41\x63knowledgeRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.concert.v1.Cursor\x12\r\n\x05reset\x18\x04 \x01(\x08\"J\n\x13\x41\x63knowledgeResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.concert.v1.NamedSubscription\"<\n\x19\x44\x65leteSubscriptionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"-\n\x1a\x44\x65leteSubscriptionResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08*g\n\rStartPosition\x12\x1e\n\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x1b\n\x17START_POSITION_EARLIEST\x10\x01\x12\x19\n\x15START_POSITION_LATEST\x10\x02\x32\xae\x05\n\x0c\x45ventService\x12\x42\n\x07Publish\x12\x1a.concert.v1.PublishRequest\x1a\x1b.concert.v1.PublishResponse\x12J\n\tSubscribe\x12\x1c.concert.v1.SubscribeRequest\x1a\x1d.concert.v1.SubscribeResponse0\x01\x12K\n\nListEvents\x12\x1d.concert.v1.ListEventsRequest\x1a\x1e.concert.v1.ListEventsResponse\x12\x45\n\x08GetEvent\x12\x1b.concert.v1.GetEventRequest\x1a\x1c.concert.v1.GetEventResponse\x12\x63\n\x12\x43reateSubscription\x12%.concert.v1.CreateSubscriptionRequest\x1a&.concert.v1.CreateSubscriptionResponse\x12`\n\x11ListSubscriptions\x12$.concert.v1.ListSubscriptionsRequest\x1a%.concert.v1.ListSubscriptionsResponse\x12N\n\x0b\x41\x63knowledge\x12\x1e.concert.v1.AcknowledgeRequest\x1a\x1f.concert.v1.AcknowledgeResponse\x12\x63\n\x12\x44\x65leteSubscription\x12%.concert.v1.DeleteSubscriptionRequest\x1a&.concert.v1.DeleteSubscriptionResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63oncert/v1/event_service.proto\x12\nconcert.v1\x1a\x16\x63oncert/v1/event.proto\x1a\x15\x63oncert/v1/lock.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\x0ePublishRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12&\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x16.concert.v1.EventDraft\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"F\n\x0fPublishResponse\x12\x11\n\tsequences\x18\x01 \x03(\x04\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"*\n\x06\x43ursor\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xf0\x01\n\x10SubscribeRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.concert.v1.EventFilter\x12#\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x12.concert.v1.CursorH\x00\x12+\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12-\n\x08position\x18\x05 \x01(\x0e\x32\x19.concert.v1.StartPositionH\x00\x12\x16\n\x0csubscription\x18\x06 \x01(\tH\x00\x42\x07\n\x05start\"^\n\x11SubscribeResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.concert.v1.Event\x12&\n\x08\x62ookmark\x18\x02 \x01(\x0b\x32\x14.concert.v1.Bookmark\"D\n\x08\x42ookmark\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12\x11\n\tcaught_up\x18\x03 \x01(\x08\"\x90\x02\n\x11ListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.concert.v1.EventFilter\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61\x66ter_sequence\x18\x05 \x01(\x04\x12\x16\n\x0euntil_sequence\x18\x06 \x01(\x04\x12\x11\n\tpage_size\x18\x07 \x01(\r\x12\x12\n\npage_token\x18\x08 \x01(\t\x12\x12\n\ndescending\x18\t \x01(\x08\"r\n\x12ListEventsResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.concert.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06log_id\x18\x04 \x01(\t\"6\n\x0fGetEventRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"4\n\x10GetEventResponse\x12 \n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.concert.v1.Event\"\xbe\x01\n\x11NamedSubscription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06\x63ursor\x18\x02 \x01(\x0b\x32\x12.concert.v1.Cursor\x12\x12\n\nlag_events\x18\x03 \x01(\x04\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x61\x63knowledged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xda\x01\n\x19\x43reateSubscriptionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12#\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x12.concert.v1.CursorH\x00\x12+\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12-\n\x08position\x18\x06 \x01(\x0e\x32\x19.concert.v1.StartPositionH\x00\x42\x07\n\x05start\"c\n\x1a\x43reateSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.concert.v1.NamedSubscription\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"T\n\x18ListSubscriptionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa5\x01\n\x19ListSubscriptionsResponse\x12\x34\n\rsubscriptions\x18\x01 \x03(\x0b\x32\x1d.concert.v1.NamedSubscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06log_id\x18\x04 \x01(\t\x12\x17\n\x0foldest_sequence\x18\x05 \x01(\x04\"h\n\x12\x41\x63knowledgeRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.concert.v1.Cursor\x12\r\n\x05reset\x18\x04 \x01(\x08\"J\n\x13\x41\x63knowledgeResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.concert.v1.NamedSubscription\"<\n\x19\x44\x65leteSubscriptionRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"-\n\x1a\x44\x65leteSubscriptionResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08*g\n\rStartPosition\x12\x1e\n\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x1b\n\x17START_POSITION_EARLIEST\x10\x01\x12\x19\n\x15START_POSITION_LATEST\x10\x02\x32\xae\x05\n\x0c\x45ventService\x12\x42\n\x07Publish\x12\x1a.concert.v1.PublishRequest\x1a\x1b.concert.v1.PublishResponse\x12J\n\tSubscribe\x12\x1c.concert.v1.SubscribeRequest\x1a\x1d.concert.v1.SubscribeResponse0\x01\x12K\n\nListEvents\x12\x1d.concert.v1.ListEventsRequest\x1a\x1e.concert.v1.ListEventsResponse\x12\x45\n\x08GetEvent\x12\x1b.concert.v1.GetEventRequest\x1a\x1c.concert.v1.GetEventResponse\x12\x63\n\x12\x43reateSubscription\x12%.concert.v1.CreateSubscriptionRequest\x1a&.concert.v1.CreateSubscriptionResponse\x12`\n\x11ListSubscriptions\x12$.concert.v1.ListSubscriptionsRequest\x1a%.concert.v1.ListSubscriptionsResponse\x12N\n\x0b\x41\x63knowledge\x12\x1e.concert.v1.AcknowledgeRequest\x1a\x1f.concert.v1.AcknowledgeResponse\x12\x63\n\x12\x44\x65leteSubscription\x12%.concert.v1.DeleteSubscriptionRequest\x1a&.concert.v1.DeleteSubscriptionResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,46 +35,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'concert.v1.event_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
-  _globals['_STARTPOSITION']._serialized_start=2309
-  _globals['_STARTPOSITION']._serialized_end=2412
-  _globals['_PUBLISHREQUEST']._serialized_start=103
-  _globals['_PUBLISHREQUEST']._serialized_end=221
-  _globals['_PUBLISHRESPONSE']._serialized_start=223
-  _globals['_PUBLISHRESPONSE']._serialized_end=293
-  _globals['_CURSOR']._serialized_start=295
-  _globals['_CURSOR']._serialized_end=337
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=340
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=580
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=582
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=676
-  _globals['_BOOKMARK']._serialized_start=678
-  _globals['_BOOKMARK']._serialized_end=746
-  _globals['_LISTEVENTSREQUEST']._serialized_start=749
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1021
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1023
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1137
-  _globals['_GETEVENTREQUEST']._serialized_start=1139
-  _globals['_GETEVENTREQUEST']._serialized_end=1193
-  _globals['_GETEVENTRESPONSE']._serialized_start=1195
-  _globals['_GETEVENTRESPONSE']._serialized_end=1247
-  _globals['_NAMEDSUBSCRIPTION']._serialized_start=1250
-  _globals['_NAMEDSUBSCRIPTION']._serialized_end=1440
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1443
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1661
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=1663
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=1762
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1764
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1848
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1851
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=2016
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=2018
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=2122
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=2124
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=2198
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=2200
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=2260
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=2262
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=2307
-  _globals['_EVENTSERVICE']._serialized_start=2415
-  _globals['_EVENTSERVICE']._serialized_end=3101
+  _globals['_STARTPOSITION']._serialized_start=2368
+  _globals['_STARTPOSITION']._serialized_end=2471
+  _globals['_PUBLISHREQUEST']._serialized_start=127
+  _globals['_PUBLISHREQUEST']._serialized_end=280
+  _globals['_PUBLISHRESPONSE']._serialized_start=282
+  _globals['_PUBLISHRESPONSE']._serialized_end=352
+  _globals['_CURSOR']._serialized_start=354
+  _globals['_CURSOR']._serialized_end=396
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=399
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=639
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=641
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=735
+  _globals['_BOOKMARK']._serialized_start=737
+  _globals['_BOOKMARK']._serialized_end=805
+  _globals['_LISTEVENTSREQUEST']._serialized_start=808
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1080
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1082
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1196
+  _globals['_GETEVENTREQUEST']._serialized_start=1198
+  _globals['_GETEVENTREQUEST']._serialized_end=1252
+  _globals['_GETEVENTRESPONSE']._serialized_start=1254
+  _globals['_GETEVENTRESPONSE']._serialized_end=1306
+  _globals['_NAMEDSUBSCRIPTION']._serialized_start=1309
+  _globals['_NAMEDSUBSCRIPTION']._serialized_end=1499
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1502
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1720
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=1722
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=1821
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1823
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1907
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1910
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=2075
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=2077
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=2181
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=2183
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=2257
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=2259
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=2319
+  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=2321
+  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=2366
+  _globals['_EVENTSERVICE']._serialized_start=2474
+  _globals['_EVENTSERVICE']._serialized_end=3160
 # @@protoc_insertion_point(module_scope)

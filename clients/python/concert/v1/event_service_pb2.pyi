@@ -1,6 +1,7 @@
 import datetime
 
 from concert.v1 import event_pb2 as _event_pb2
+from concert.v1 import lock_pb2 as _lock_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -21,16 +22,18 @@ START_POSITION_EARLIEST: StartPosition
 START_POSITION_LATEST: StartPosition
 
 class PublishRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "events")
+    __slots__ = ("namespace", "request_id", "attempt_token", "events", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     events: _containers.RepeatedCompositeFieldContainer[_event_pb2.EventDraft]
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.EventDraft, _Mapping]]] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.EventDraft, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class PublishResponse(_message.Message):
     __slots__ = ("sequences", "log_id", "replayed")

@@ -11,16 +11,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AcquireRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "requests")
+    __slots__ = ("namespace", "request_id", "attempt_token", "requests", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     requests: _containers.RepeatedCompositeFieldContainer[_lock_pb2.LockRequest]
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., requests: _Optional[_Iterable[_Union[_lock_pb2.LockRequest, _Mapping]]] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., requests: _Optional[_Iterable[_Union[_lock_pb2.LockRequest, _Mapping]]] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class AcquireResponse(_message.Message):
     __slots__ = ("grants", "request_sequence", "replayed")

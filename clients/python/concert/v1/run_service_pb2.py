@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from concert.v1 import event_pb2 as concert_dot_v1_dot_event__pb2
+from concert.v1 import lock_pb2 as concert_dot_v1_dot_lock__pb2
 from concert.v1 import payload_pb2 as concert_dot_v1_dot_payload__pb2
 from concert.v1 import run_pb2 as concert_dot_v1_dot_run__pb2
 from concert.v1 import task_pb2 as concert_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63oncert/v1/run_service.proto\x12\nconcert.v1\x1a\x16\x63oncert/v1/event.proto\x1a\x18\x63oncert/v1/payload.proto\x1a\x14\x63oncert/v1/run.proto\x1a\x15\x63oncert/v1/task.proto\"E\n\x0ePlanRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12 \n\x03run\x18\x02 \x01(\x0b\x32\x13.concert.v1.RunSpec\"F\n\x0fPlanRunResponse\x12!\n\x04plan\x18\x01 \x01(\x0b\x32\x13.concert.v1.RunPlan\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"r\n\x10SubmitRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12 \n\x03run\x18\x04 \x01(\x0b\x32\x13.concert.v1.RunSpec\"G\n\x11SubmitRunResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"Y\n\rGetRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"Y\n\x0eGetRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.concert.v1.Run\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"r\n\x0fListRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"\\\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.concert.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"4\n\x0fWatchRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"|\n\x10WatchRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.concert.v1.Run\x12!\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x11.concert.v1.Event\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rrun_continues\x18\x04 \x01(\x08\"I\n\x10\x43\x61ncelRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"7\n\x11\x43\x61ncelRunResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x92\x01\n\x0f\x41\x64\x64TasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12#\n\x05tasks\x18\x05 \x03(\x0b\x32\x14.concert.v1.TaskSpec\x12\x0c\n\x04last\x18\x06 \x01(\x08\"6\n\x10\x41\x64\x64TasksResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"_\n\x0fRetryRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x0e\n\x06run_id\x18\x04 \x01(\t\"J\n\x10RetryRunResponse\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"J\n\x14GetTaskResultRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\"b\n\x15GetTaskResultResponse\x12#\n\x06result\x18\x01 \x01(\x0b\x32\x13.concert.v1.Payload\x12\x12\n\nagent_name\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x32\x99\x05\n\nRunService\x12\x42\n\x07PlanRun\x12\x1a.concert.v1.PlanRunRequest\x1a\x1b.concert.v1.PlanRunResponse\x12H\n\tSubmitRun\x12\x1c.concert.v1.SubmitRunRequest\x1a\x1d.concert.v1.SubmitRunResponse\x12?\n\x06GetRun\x12\x19.concert.v1.GetRunRequest\x1a\x1a.concert.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.concert.v1.ListRunsRequest\x1a\x1c.concert.v1.ListRunsResponse\x12G\n\x08WatchRun\x12\x1b.concert.v1.WatchRunRequest\x1a\x1c.concert.v1.WatchRunResponse0\x01\x12H\n\tCancelRun\x12\x1c.concert.v1.CancelRunRequest\x1a\x1d.concert.v1.CancelRunResponse\x12\x45\n\x08\x41\x64\x64Tasks\x12\x1b.concert.v1.AddTasksRequest\x1a\x1c.concert.v1.AddTasksResponse\x12\x45\n\x08RetryRun\x12\x1b.concert.v1.RetryRunRequest\x1a\x1c.concert.v1.RetryRunResponse\x12T\n\rGetTaskResult\x12 .concert.v1.GetTaskResultRequest\x1a!.concert.v1.GetTaskResultResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63oncert/v1/run_service.proto\x12\nconcert.v1\x1a\x16\x63oncert/v1/event.proto\x1a\x15\x63oncert/v1/lock.proto\x1a\x18\x63oncert/v1/payload.proto\x1a\x14\x63oncert/v1/run.proto\x1a\x15\x63oncert/v1/task.proto\"E\n\x0ePlanRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12 \n\x03run\x18\x02 \x01(\x0b\x32\x13.concert.v1.RunSpec\"F\n\x0fPlanRunResponse\x12!\n\x04plan\x18\x01 \x01(\x0b\x32\x13.concert.v1.RunPlan\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x95\x01\n\x10SubmitRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12 \n\x03run\x18\x04 \x01(\x0b\x32\x13.concert.v1.RunSpec\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"G\n\x11SubmitRunResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"Y\n\rGetRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"Y\n\x0eGetRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.concert.v1.Run\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"r\n\x0fListRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.concert.v1.RunStatus\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"\\\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.concert.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"4\n\x0fWatchRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"|\n\x10WatchRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.concert.v1.Run\x12!\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x11.concert.v1.Event\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rrun_continues\x18\x04 \x01(\x08\"l\n\x10\x43\x61ncelRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"7\n\x11\x43\x61ncelRunResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xb5\x01\n\x0f\x41\x64\x64TasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12#\n\x05tasks\x18\x05 \x03(\x0b\x32\x14.concert.v1.TaskSpec\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"6\n\x10\x41\x64\x64TasksResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x82\x01\n\x0fRetryRunRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"J\n\x10RetryRunResponse\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"J\n\x14GetTaskResultRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\"b\n\x15GetTaskResultResponse\x12#\n\x06result\x18\x01 \x01(\x0b\x32\x13.concert.v1.Payload\x12\x12\n\nagent_name\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x32\x99\x05\n\nRunService\x12\x42\n\x07PlanRun\x12\x1a.concert.v1.PlanRunRequest\x1a\x1b.concert.v1.PlanRunResponse\x12H\n\tSubmitRun\x12\x1c.concert.v1.SubmitRunRequest\x1a\x1d.concert.v1.SubmitRunResponse\x12?\n\x06GetRun\x12\x19.concert.v1.GetRunRequest\x1a\x1a.concert.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.concert.v1.ListRunsRequest\x1a\x1c.concert.v1.ListRunsResponse\x12G\n\x08WatchRun\x12\x1b.concert.v1.WatchRunRequest\x1a\x1c.concert.v1.WatchRunResponse0\x01\x12H\n\tCancelRun\x12\x1c.concert.v1.CancelRunRequest\x1a\x1d.concert.v1.CancelRunResponse\x12\x45\n\x08\x41\x64\x64Tasks\x12\x1b.concert.v1.AddTasksRequest\x1a\x1c.concert.v1.AddTasksResponse\x12\x45\n\x08RetryRun\x12\x1b.concert.v1.RetryRunRequest\x1a\x1c.concert.v1.RetryRunResponse\x12T\n\rGetTaskResult\x12 .concert.v1.GetTaskResultRequest\x1a!.concert.v1.GetTaskResultResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,42 +37,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'concert.v1.run_service_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
-  _globals['_PLANRUNREQUEST']._serialized_start=139
-  _globals['_PLANRUNREQUEST']._serialized_end=208
-  _globals['_PLANRUNRESPONSE']._serialized_start=210
-  _globals['_PLANRUNRESPONSE']._serialized_end=280
-  _globals['_SUBMITRUNREQUEST']._serialized_start=282
-  _globals['_SUBMITRUNREQUEST']._serialized_end=396
-  _globals['_SUBMITRUNRESPONSE']._serialized_start=398
-  _globals['_SUBMITRUNRESPONSE']._serialized_end=469
-  _globals['_GETRUNREQUEST']._serialized_start=471
-  _globals['_GETRUNREQUEST']._serialized_end=560
-  _globals['_GETRUNRESPONSE']._serialized_start=562
-  _globals['_GETRUNRESPONSE']._serialized_end=651
-  _globals['_LISTRUNSREQUEST']._serialized_start=653
-  _globals['_LISTRUNSREQUEST']._serialized_end=767
-  _globals['_LISTRUNSRESPONSE']._serialized_start=769
-  _globals['_LISTRUNSRESPONSE']._serialized_end=861
-  _globals['_WATCHRUNREQUEST']._serialized_start=863
-  _globals['_WATCHRUNREQUEST']._serialized_end=915
-  _globals['_WATCHRUNRESPONSE']._serialized_start=917
-  _globals['_WATCHRUNRESPONSE']._serialized_end=1041
-  _globals['_CANCELRUNREQUEST']._serialized_start=1043
-  _globals['_CANCELRUNREQUEST']._serialized_end=1116
-  _globals['_CANCELRUNRESPONSE']._serialized_start=1118
-  _globals['_CANCELRUNRESPONSE']._serialized_end=1173
-  _globals['_ADDTASKSREQUEST']._serialized_start=1176
-  _globals['_ADDTASKSREQUEST']._serialized_end=1322
-  _globals['_ADDTASKSRESPONSE']._serialized_start=1324
-  _globals['_ADDTASKSRESPONSE']._serialized_end=1378
-  _globals['_RETRYRUNREQUEST']._serialized_start=1380
-  _globals['_RETRYRUNREQUEST']._serialized_end=1475
-  _globals['_RETRYRUNRESPONSE']._serialized_start=1477
-  _globals['_RETRYRUNRESPONSE']._serialized_end=1551
-  _globals['_GETTASKRESULTREQUEST']._serialized_start=1553
-  _globals['_GETTASKRESULTREQUEST']._serialized_end=1627
-  _globals['_GETTASKRESULTRESPONSE']._serialized_start=1629
-  _globals['_GETTASKRESULTRESPONSE']._serialized_end=1727
-  _globals['_RUNSERVICE']._serialized_start=1730
-  _globals['_RUNSERVICE']._serialized_end=2395
+  _globals['_PLANRUNREQUEST']._serialized_start=162
+  _globals['_PLANRUNREQUEST']._serialized_end=231
+  _globals['_PLANRUNRESPONSE']._serialized_start=233
+  _globals['_PLANRUNRESPONSE']._serialized_end=303
+  _globals['_SUBMITRUNREQUEST']._serialized_start=306
+  _globals['_SUBMITRUNREQUEST']._serialized_end=455
+  _globals['_SUBMITRUNRESPONSE']._serialized_start=457
+  _globals['_SUBMITRUNRESPONSE']._serialized_end=528
+  _globals['_GETRUNREQUEST']._serialized_start=530
+  _globals['_GETRUNREQUEST']._serialized_end=619
+  _globals['_GETRUNRESPONSE']._serialized_start=621
+  _globals['_GETRUNRESPONSE']._serialized_end=710
+  _globals['_LISTRUNSREQUEST']._serialized_start=712
+  _globals['_LISTRUNSREQUEST']._serialized_end=826
+  _globals['_LISTRUNSRESPONSE']._serialized_start=828
+  _globals['_LISTRUNSRESPONSE']._serialized_end=920
+  _globals['_WATCHRUNREQUEST']._serialized_start=922
+  _globals['_WATCHRUNREQUEST']._serialized_end=974
+  _globals['_WATCHRUNRESPONSE']._serialized_start=976
+  _globals['_WATCHRUNRESPONSE']._serialized_end=1100
+  _globals['_CANCELRUNREQUEST']._serialized_start=1102
+  _globals['_CANCELRUNREQUEST']._serialized_end=1210
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1212
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1267
+  _globals['_ADDTASKSREQUEST']._serialized_start=1270
+  _globals['_ADDTASKSREQUEST']._serialized_end=1451
+  _globals['_ADDTASKSRESPONSE']._serialized_start=1453
+  _globals['_ADDTASKSRESPONSE']._serialized_end=1507
+  _globals['_RETRYRUNREQUEST']._serialized_start=1510
+  _globals['_RETRYRUNREQUEST']._serialized_end=1640
+  _globals['_RETRYRUNRESPONSE']._serialized_start=1642
+  _globals['_RETRYRUNRESPONSE']._serialized_end=1716
+  _globals['_GETTASKRESULTREQUEST']._serialized_start=1718
+  _globals['_GETTASKRESULTREQUEST']._serialized_end=1792
+  _globals['_GETTASKRESULTRESPONSE']._serialized_start=1794
+  _globals['_GETTASKRESULTRESPONSE']._serialized_end=1892
+  _globals['_RUNSERVICE']._serialized_start=1895
+  _globals['_RUNSERVICE']._serialized_end=2560
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from concert.v1 import event_pb2 as _event_pb2
+from concert.v1 import lock_pb2 as _lock_pb2
 from concert.v1 import payload_pb2 as _payload_pb2
 from concert.v1 import run_pb2 as _run_pb2
 from concert.v1 import task_pb2 as _task_pb2
@@ -27,16 +28,18 @@ class PlanRunResponse(_message.Message):
     def __init__(self, plan: _Optional[_Union[_run_pb2.RunPlan, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class SubmitRunRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "run")
+    __slots__ = ("namespace", "request_id", "attempt_token", "run", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     run: _run_pb2.RunSpec
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run: _Optional[_Union[_run_pb2.RunSpec, _Mapping]] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run: _Optional[_Union[_run_pb2.RunSpec, _Mapping]] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class SubmitRunResponse(_message.Message):
     __slots__ = ("run_id", "sequence", "replayed")
@@ -113,14 +116,16 @@ class WatchRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., sequence: _Optional[int] = ..., run_continues: bool = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "run_id")
+    __slots__ = ("namespace", "request_id", "run_id", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     run_id: str
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., run_id: _Optional[str] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class CancelRunResponse(_message.Message):
     __slots__ = ("sequence", "replayed")
@@ -131,20 +136,22 @@ class CancelRunResponse(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
 
 class AddTasksRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "run_id", "tasks", "last")
+    __slots__ = ("namespace", "request_id", "attempt_token", "run_id", "tasks", "last", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     run_id: str
     tasks: _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskSpec]
     last: bool
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., last: bool = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., last: bool = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class AddTasksResponse(_message.Message):
     __slots__ = ("sequence", "replayed")
@@ -155,16 +162,18 @@ class AddTasksResponse(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
 
 class RetryRunRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "run_id")
+    __slots__ = ("namespace", "request_id", "attempt_token", "run_id", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     run_id: str
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., run_id: _Optional[str] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class RetryRunResponse(_message.Message):
     __slots__ = ("generation", "sequence", "replayed")

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from concert.v1 import event_service_pb2 as concert_dot_v1_dot_event__service__pb2
+from concert.v1 import lock_pb2 as concert_dot_v1_dot_lock__pb2
 from concert.v1 import state_pb2 as concert_dot_v1_dot_state__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63oncert/v1/state_service.proto\x12\nconcert.v1\x1a\x1e\x63oncert/v1/event_service.proto\x1a\x16\x63oncert/v1/state.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n\x12UpdateStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\'\n\x06\x63hange\x18\x04 \x01(\x0b\x32\x17.concert.v1.StateChange\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\"9\n\x13UpdateStateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xc0\x01\n\x12\x44\x65leteStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x0c\n\x04keys\x18\x04 \x03(\t\x12\x0e\n\x06prefix\x18\x05 \x01(\t\x12\x1a\n\rbase_revision\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06writer\x18\x07 \x01(\t\x12\x10\n\x08priority\x18\x08 \x01(\rB\x10\n\x0e_base_revision\"9\n\x13\x44\x65leteStateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"{\n\x0fGetStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x04\"f\n\x10GetStateResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.concert.v1.StateEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xb4\x01\n\x17ListStateHistoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x04 \x01(\x04\x12\x16\n\x0euntil_revision\x18\x05 \x01(\x04\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x12\n\ndescending\x18\x08 \x01(\x08\"\xd2\x02\n\rStateRevision\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12+\n\x08strategy\x18\x03 \x01(\x0e\x32\x19.concert.v1.MergeStrategy\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x05 \x01(\x04\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12(\n\x07updates\x18\x07 \x03(\x0b\x32\x17.concert.v1.StateUpdate\x12\x0f\n\x07\x64\x65letes\x18\x08 \x03(\t\x12\x0e\n\x06prefix\x18\t \x01(\t\x12\x10\n\x08priority\x18\n \x01(\r\x12\x10\n\x08\x61gent_id\x18\x0b \x01(\t\x12\x0e\n\x06run_id\x18\x0c \x01(\t\x12\x0f\n\x07task_id\x18\r \x01(\t\x12\x13\n\x0btraceparent\x18\x0e \x01(\t\"\x83\x01\n\x18ListStateHistoryResponse\x12,\n\trevisions\x18\x01 \x03(\x0b\x32\x19.concert.v1.StateRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06log_id\x18\x04 \x01(\t\"\xde\x01\n\rWatchedChange\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0e\n\x06writer\x18\x03 \x01(\t\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05value\x18\x05 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x11\n\x07\x64\x65leted\x18\x06 \x01(\x08H\x00\x12\x11\n\x07\x63leared\x18\x07 \x01(\x08H\x00\x12\x14\n\nsuperseded\x18\x08 \x01(\x08H\x00\x42\t\n\x07outcome\"g\n\x11WatchStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12!\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x12.concert.v1.Cursor\"\x91\x01\n\x12WatchStateResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.concert.v1.StateEntry\x12*\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x19.concert.v1.WatchedChange\x12&\n\x08\x62ookmark\x18\x03 \x01(\x0b\x32\x14.concert.v1.Bookmark2\xa3\x03\n\x0cStateService\x12N\n\x0bUpdateState\x12\x1e.concert.v1.UpdateStateRequest\x1a\x1f.concert.v1.UpdateStateResponse\x12N\n\x0b\x44\x65leteState\x12\x1e.concert.v1.DeleteStateRequest\x1a\x1f.concert.v1.DeleteStateResponse\x12\x45\n\x08GetState\x12\x1b.concert.v1.GetStateRequest\x1a\x1c.concert.v1.GetStateResponse\x12]\n\x10ListStateHistory\x12#.concert.v1.ListStateHistoryRequest\x1a$.concert.v1.ListStateHistoryResponse\x12M\n\nWatchState\x12\x1d.concert.v1.WatchStateRequest\x1a\x1e.concert.v1.WatchStateResponse0\x01\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63oncert/v1/state_service.proto\x12\nconcert.v1\x1a\x1e\x63oncert/v1/event_service.proto\x1a\x15\x63oncert/v1/lock.proto\x1a\x16\x63oncert/v1/state.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\x12UpdateStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\'\n\x06\x63hange\x18\x04 \x01(\x0b\x32\x17.concert.v1.StateChange\x12\x0e\n\x06writer\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"9\n\x13UpdateStateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe3\x01\n\x12\x44\x65leteStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x0c\n\x04keys\x18\x04 \x03(\t\x12\x0e\n\x06prefix\x18\x05 \x01(\t\x12\x1a\n\rbase_revision\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06writer\x18\x07 \x01(\t\x12\x10\n\x08priority\x18\x08 \x01(\r\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.FenceB\x10\n\x0e_base_revision\"9\n\x13\x44\x65leteStateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"{\n\x0fGetStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x04\"f\n\x10GetStateResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.concert.v1.StateEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xb4\x01\n\x17ListStateHistoryRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x04 \x01(\x04\x12\x16\n\x0euntil_revision\x18\x05 \x01(\x04\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x12\n\ndescending\x18\x08 \x01(\x08\"\xd2\x02\n\rStateRevision\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12+\n\x08strategy\x18\x03 \x01(\x0e\x32\x19.concert.v1.MergeStrategy\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x05 \x01(\x04\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12(\n\x07updates\x18\x07 \x03(\x0b\x32\x17.concert.v1.StateUpdate\x12\x0f\n\x07\x64\x65letes\x18\x08 \x03(\t\x12\x0e\n\x06prefix\x18\t \x01(\t\x12\x10\n\x08priority\x18\n \x01(\r\x12\x10\n\x08\x61gent_id\x18\x0b \x01(\t\x12\x0e\n\x06run_id\x18\x0c \x01(\t\x12\x0f\n\x07task_id\x18\r \x01(\t\x12\x13\n\x0btraceparent\x18\x0e \x01(\t\"\x83\x01\n\x18ListStateHistoryResponse\x12,\n\trevisions\x18\x01 \x03(\x0b\x32\x19.concert.v1.StateRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06log_id\x18\x04 \x01(\t\"\xde\x01\n\rWatchedChange\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0e\n\x06writer\x18\x03 \x01(\t\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05value\x18\x05 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x11\n\x07\x64\x65leted\x18\x06 \x01(\x08H\x00\x12\x11\n\x07\x63leared\x18\x07 \x01(\x08H\x00\x12\x14\n\nsuperseded\x18\x08 \x01(\x08H\x00\x42\t\n\x07outcome\"g\n\x11WatchStateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12!\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x12.concert.v1.Cursor\"\x91\x01\n\x12WatchStateResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.concert.v1.StateEntry\x12*\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x19.concert.v1.WatchedChange\x12&\n\x08\x62ookmark\x18\x03 \x01(\x0b\x32\x14.concert.v1.Bookmark2\xa3\x03\n\x0cStateService\x12N\n\x0bUpdateState\x12\x1e.concert.v1.UpdateStateRequest\x1a\x1f.concert.v1.UpdateStateResponse\x12N\n\x0b\x44\x65leteState\x12\x1e.concert.v1.DeleteStateRequest\x1a\x1f.concert.v1.DeleteStateResponse\x12\x45\n\x08GetState\x12\x1b.concert.v1.GetStateRequest\x1a\x1c.concert.v1.GetStateResponse\x12]\n\x10ListStateHistory\x12#.concert.v1.ListStateHistoryRequest\x1a$.concert.v1.ListStateHistoryResponse\x12M\n\nWatchState\x12\x1d.concert.v1.WatchStateRequest\x1a\x1e.concert.v1.WatchStateResponse0\x01\x42>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +37,30 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'concert.v1.state_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.concert.v1P\001Z*concert.dev/clients/go/concertv1;concertv1'
-  _globals['_UPDATESTATEREQUEST']._serialized_start=166
-  _globals['_UPDATESTATEREQUEST']._serialized_end=323
-  _globals['_UPDATESTATERESPONSE']._serialized_start=325
-  _globals['_UPDATESTATERESPONSE']._serialized_end=382
-  _globals['_DELETESTATEREQUEST']._serialized_start=385
-  _globals['_DELETESTATEREQUEST']._serialized_end=577
-  _globals['_DELETESTATERESPONSE']._serialized_start=579
-  _globals['_DELETESTATERESPONSE']._serialized_end=636
-  _globals['_GETSTATEREQUEST']._serialized_start=638
-  _globals['_GETSTATEREQUEST']._serialized_end=761
-  _globals['_GETSTATERESPONSE']._serialized_start=763
-  _globals['_GETSTATERESPONSE']._serialized_end=865
-  _globals['_LISTSTATEHISTORYREQUEST']._serialized_start=868
-  _globals['_LISTSTATEHISTORYREQUEST']._serialized_end=1048
-  _globals['_STATEREVISION']._serialized_start=1051
-  _globals['_STATEREVISION']._serialized_end=1389
-  _globals['_LISTSTATEHISTORYRESPONSE']._serialized_start=1392
-  _globals['_LISTSTATEHISTORYRESPONSE']._serialized_end=1523
-  _globals['_WATCHEDCHANGE']._serialized_start=1526
-  _globals['_WATCHEDCHANGE']._serialized_end=1748
-  _globals['_WATCHSTATEREQUEST']._serialized_start=1750
-  _globals['_WATCHSTATEREQUEST']._serialized_end=1853
-  _globals['_WATCHSTATERESPONSE']._serialized_start=1856
-  _globals['_WATCHSTATERESPONSE']._serialized_end=2001
-  _globals['_STATESERVICE']._serialized_start=2004
-  _globals['_STATESERVICE']._serialized_end=2423
+  _globals['_UPDATESTATEREQUEST']._serialized_start=189
+  _globals['_UPDATESTATEREQUEST']._serialized_end=381
+  _globals['_UPDATESTATERESPONSE']._serialized_start=383
+  _globals['_UPDATESTATERESPONSE']._serialized_end=440
+  _globals['_DELETESTATEREQUEST']._serialized_start=443
+  _globals['_DELETESTATEREQUEST']._serialized_end=670
+  _globals['_DELETESTATERESPONSE']._serialized_start=672
+  _globals['_DELETESTATERESPONSE']._serialized_end=729
+  _globals['_GETSTATEREQUEST']._serialized_start=731
+  _globals['_GETSTATEREQUEST']._serialized_end=854
+  _globals['_GETSTATERESPONSE']._serialized_start=856
+  _globals['_GETSTATERESPONSE']._serialized_end=958
+  _globals['_LISTSTATEHISTORYREQUEST']._serialized_start=961
+  _globals['_LISTSTATEHISTORYREQUEST']._serialized_end=1141
+  _globals['_STATEREVISION']._serialized_start=1144
+  _globals['_STATEREVISION']._serialized_end=1482
+  _globals['_LISTSTATEHISTORYRESPONSE']._serialized_start=1485
+  _globals['_LISTSTATEHISTORYRESPONSE']._serialized_end=1616
+  _globals['_WATCHEDCHANGE']._serialized_start=1619
+  _globals['_WATCHEDCHANGE']._serialized_end=1841
+  _globals['_WATCHSTATEREQUEST']._serialized_start=1843
+  _globals['_WATCHSTATEREQUEST']._serialized_end=1946
+  _globals['_WATCHSTATERESPONSE']._serialized_start=1949
+  _globals['_WATCHSTATERESPONSE']._serialized_end=2094
+  _globals['_STATESERVICE']._serialized_start=2097
+  _globals['_STATESERVICE']._serialized_end=2516
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from concert.v1 import event_service_pb2 as _event_service_pb2
+from concert.v1 import lock_pb2 as _lock_pb2
 from concert.v1 import state_pb2 as _state_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -13,20 +14,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class UpdateStateRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "change", "writer", "priority")
+    __slots__ = ("namespace", "request_id", "attempt_token", "change", "writer", "priority", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CHANGE_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     change: _state_pb2.StateChange
     writer: str
     priority: int
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., change: _Optional[_Union[_state_pb2.StateChange, _Mapping]] = ..., writer: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., change: _Optional[_Union[_state_pb2.StateChange, _Mapping]] = ..., writer: _Optional[str] = ..., priority: _Optional[int] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class UpdateStateResponse(_message.Message):
     __slots__ = ("revision", "replayed")
@@ -37,7 +40,7 @@ class UpdateStateResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., replayed: bool = ...) -> None: ...
 
 class DeleteStateRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "keys", "prefix", "base_revision", "writer", "priority")
+    __slots__ = ("namespace", "request_id", "attempt_token", "keys", "prefix", "base_revision", "writer", "priority", "fences")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +49,7 @@ class DeleteStateRequest(_message.Message):
     BASE_REVISION_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    FENCES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
@@ -54,7 +58,8 @@ class DeleteStateRequest(_message.Message):
     base_revision: int
     writer: str
     priority: int
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ..., prefix: _Optional[str] = ..., base_revision: _Optional[int] = ..., writer: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+    fences: _containers.RepeatedCompositeFieldContainer[_lock_pb2.Fence]
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ..., prefix: _Optional[str] = ..., base_revision: _Optional[int] = ..., writer: _Optional[str] = ..., priority: _Optional[int] = ..., fences: _Optional[_Iterable[_Union[_lock_pb2.Fence, _Mapping]]] = ...) -> None: ...
 
 class DeleteStateResponse(_message.Message):
     __slots__ = ("revision", "replayed")
