@@ -326,15 +326,23 @@ def _pump_one(d: Deciding, resource: str) -> None:
             _grant_place(d, sequence)
 
 
-def _grant_place(d: Deciding, sequence: int) -> None:
+def _grant_place(d: Deciding, sequence: int, *, in_turn: bool = False) -> None:
     waiter = d.state.waiters.get(sequence)
     if waiter is not None and waiter.attached:
-        _grant_if_free(d, waiter)
+        _grant_if_free(d, waiter, in_turn=in_turn)
 
 
-def _grant_if_free(d: Deciding, waiter: WaiterRow) -> bool:
-    if lock_queues.is_blocked(d.state, d.state.index.places[waiter.request_sequence], d.now_ns):
+def _grant_if_free(d: Deciding, waiter: WaiterRow, *, in_turn: bool = False) -> bool:
+    """in_turn is for a request that no earlier one of its holder could be granted before."""
+    place = d.state.index.places[waiter.request_sequence]
+    if lock_queues.is_blocked(d.state, place, d.now_ns):
         return False
+    if not in_turn:
+        _grant_own(d, list(place.wants), place.holder, before=place.key)
+        if waiter.request_sequence not in d.state.waiters:
+            return True
+        if lock_queues.is_blocked(d.state, place, d.now_ns):
+            return False
     _grant(d, waiter.requests, waiter.holder, waiter.session_id, waiter.attempt_token, reasons.NEXT_IN_LINE, waiter)
     _grant_others_of(d, waiter.requests, waiter.holder)
     return True
@@ -346,12 +354,16 @@ def _grant_others_of(d: Deciding, requests: tuple[LockRequest, ...], holder: str
         _grant_own(d, [request.resource for request in requests], holder)
 
 
-def _grant_own(d: Deciding, resources: list[str], holder: str) -> None:
-    """What a holder waits for on some resources, as far as it is free."""
+def _grant_own(d: Deciding, resources: list[str], holder: str, before: QueueKey | None = None) -> None:
+    """What a holder waits for on some resources, as far as it is free, in the order of its requests."""
     index = d.state.index
     own = {sequence for resource in resources for sequence in index.waiting.get((resource, holder), ())}
-    for sequence in sorted(own, key=lambda each: index.places[each].key):
-        _grant_place(d, sequence)
+    places = [index.places[each] for each in own] if before is None or len(own) > 1 else []
+    in_turn = sorted((place.key, place.sequence) for place in places if before is None or place.key < before)
+    for _, sequence in in_turn:
+        place = index.places.get(sequence)
+        if place is not None:
+            _grant_place(d, sequence, in_turn=place.wants.keys() <= set(resources))
 
 
 def _grant(

@@ -135,6 +135,7 @@ async def test_what_relies_on_a_lost_lock_is_refused(client: concert.Client) -> 
         for late in (
             client.state.update({"key": 2}, fences=[lock]),
             client.state.modify("key", lambda _: 2, fences=[lock]),
+            client.state.delete("key", fences=[lock]),
             client.publish("built", fences=[lock]),
             client.publish_many([concert.draft("built")], fences=[lock]),
             client.submit_run(tasks=[concert.task("t", capability="x")], fences=[lock]),

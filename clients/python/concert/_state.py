@@ -161,6 +161,7 @@ class State:
         base_revision: int | None = None,
         priority: int = 0,
         request_id: str = "",
+        fences: Fences = (),
     ) -> int:
         """Deletes 1 to 1000 keys, all or none, or whatever is at and under the path `prefix`; returns the
         revision. Raises NotFound when there is nothing to delete; otherwise as `update`.
@@ -172,6 +173,7 @@ class State:
             prefix=prefix,
             writer=self._origin.writer,
             priority=priority,
+            fences=to_fences(fences),
         )
         if base_revision is not None:
             request.base_revision = base_revision
