@@ -21,6 +21,7 @@ from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.log.base import LogError
 from coordinator_service.policy_watch import PolicyFileUnusable
 from coordinator_service.server import CannotListen, CoordinatorServer
+from coordinator_service.telemetry.collector import CollectorFault
 
 _log = logging.getLogger("coordinator_service")
 
@@ -44,7 +45,7 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
             runner.run(_serve(settings))
-    except PolicyFileUnusable as fault:
+    except (PolicyFileUnusable, CollectorFault) as fault:
         print(f"{PROGRAM}: {fault}", file=sys.stderr)
         sys.exit(2)
     except (CannotListen, LogError, OSError) as fault:

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     )
     ready_file: Path | None = _setting(None, "written, as JSON, once the coordinator serves; removed when it stops")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe line that is logged")
+    tracing: Literal["here", "elsewhere", "off"] = _setting(
+        "here",
+        "who exports decision spans, where OTEL_EXPORTER_OTLP_ENDPOINT is set: this process, or elsewhere, a process of"
+        " its own (telemetry)",
+    )
     event_loop: Literal["auto", "uvloop", "asyncio"] = _setting("auto", "auto takes uvloop where it is installed")
 
     drain_notice_seconds: Seconds = _setting(
@@ -316,6 +321,7 @@ def _metavar(name: str) -> str:
         "ready_file": "FILE",
         "policy_file": "FILE",
         "log_level": "LEVEL",
+        "tracing": "WHERE",
     }
     special |= {"event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
     return special.get(name, "COUNT")

@@ -147,6 +147,11 @@ class LocalNamespace:
         return self._ends.log_id
 
     @property
+    def last_sequence(self) -> int:
+        """The last committed sequence."""
+        return self._tail.last
+
+    @property
     def dropped(self) -> bool:
         """Whether it has to be opened again."""
         return self._closed.done()

@@ -32,7 +32,7 @@ from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.log.base import LogStore
 from coordinator_service.log.memory import MemoryStore
 from coordinator_service.log.sqlite import SqliteStore
-from coordinator_service.namespaces import Namespaces
+from coordinator_service.namespaces import LocalNamespace, Namespaces
 from coordinator_service.policy_watch import PolicyWatch
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.agent_servicer import AgentServicer
@@ -45,6 +45,10 @@ from coordinator_service.rpc.run_servicer import RunServicer
 from coordinator_service.rpc.session_servicer import SessionServicer
 from coordinator_service.rpc.state_servicer import StateServicer
 from coordinator_service.sessions import SessionHubs
+from coordinator_service.telemetry.collector import collector_from
+from coordinator_service.telemetry.log_export import Pace
+from coordinator_service.telemetry.sampling import Sampling
+from coordinator_service.telemetry.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -93,13 +97,16 @@ class CoordinatorServer:
         self.settings = settings
         self._store = store
         self._clock = clock or SystemClock()
+        self._tracing: Tracing | None = None
         self._policies: PolicyWatch | None = None
         if settings.policy_file is not None:
             self._policies = PolicyWatch(settings.policy_file, self._clock, settings.policy_poll_seconds)
 
     async def start(self) -> None:
-        """Serves. Raises CannotListen, PolicyFileUnusable, LogError (StoreInUse where another has the store)."""
+        """Serves. Raises CannotListen, PolicyFileUnusable, CollectorFault, LogError (StoreInUse where another has the
+        store)."""
         settings = self.settings
+        self._tracing = _tracing(settings)
         if self._policies is not None:
             self._policies.load()
         if self._store is None:
@@ -110,11 +117,13 @@ class CoordinatorServer:
             replica_id=settings.replica_id,
             limits=settings.core_limits(),
             shell=settings.shell_limits(),
-            on_owned=None if self._policies is None else self._policies.tell,
+            on_owned=self._on_owned,
         )
-        self._calls = Calls(self._namespaces)
-        self._hubs = SessionHubs(settings.session_limits(), settings.reported_limits())
-        self._sessions = SessionServicer(self._namespaces, self._hubs)
+        spans = None if self._tracing is None else self._tracing.calls
+        attempt_context = None if self._tracing is None else self._tracing.attempt_context
+        self._calls = Calls(self._namespaces, spans)
+        self._hubs = SessionHubs(settings.session_limits(), settings.reported_limits(), attempt_context)
+        self._sessions = SessionServicer(self._namespaces, self._hubs, spans)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers(tuple(self._handlers()))
@@ -128,6 +137,11 @@ class CoordinatorServer:
         self._opening = asyncio.create_task(self._open_all())
         if self._policies is not None:
             self._policies.begin(self._namespaces.owned)
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """The export of spans; None where it is off."""
+        return self._tracing
 
     def reload_policies(self) -> None:
         """Reads the policy file again at once, if there is one."""
@@ -185,6 +199,12 @@ class CoordinatorServer:
             limits=self.settings.reported_limits(),
         )
 
+    def _on_owned(self, namespace: LocalNamespace) -> None:
+        if self._policies is not None:
+            self._policies.tell(namespace)
+        if self._tracing is not None:
+            self._tracing.begin(namespace)
+
     def _policy_file(self) -> PolicyFileStatus | None:
         return None if self._policies is None else self._policies.status()
 
@@ -216,8 +236,19 @@ class CoordinatorServer:
             await self._policies.close()
         self._opening.cancel()
         await asyncio.gather(self._opening, return_exceptions=True)
+        if self._tracing is not None:
+            await self._tracing.close()
         await self._namespaces.close()
         await self._store.close()
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """What the OTEL_* variables ask for; nothing where they name no collector."""
+    collector = None if settings.tracing == "off" else collector_from()
+    if collector is None:
+        return None
+    here = settings.tracing == "here"
+    return Tracing(collector, Sampling.from_environment(), settings.replica_id, exports=here, pace=Pace())
 
 
 def _open_store(settings: Settings) -> LogStore:

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from concert.v1 import session_service_pb2 as pb
 
@@ -43,6 +44,9 @@ from coordinator_service.ports import NamespacePort, Outcome
 _log = logging.getLogger(__name__)
 
 STALE = "STALE"
+
+AttemptContext: TypeAlias = Callable[[str, str, int, str], str]
+"""The traceparent given to an agent for an attempt: from log_id, run_id, attempt token and the run's traceparent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +136,16 @@ _ROUTED = frozenset((TaskAssigned, TaskCancelRequested, AgentFailed, TaskCancell
 class SessionHub:
     """The streams of one namespace on this replica."""
 
-    def __init__(self, port: NamespacePort, limits: SessionLimits, server_limits: dict[str, int], log_id: str) -> None:
+    def __init__(
+        self,
+        port: NamespacePort,
+        limits: SessionLimits,
+        server_limits: dict[str, int],
+        log_id: str,
+        attempt_context: AttemptContext | None = None,
+    ) -> None:
         self.port = port
+        self._attempt_context = attempt_context
         self._limits = limits
         self._server_limits = server_limits
         self._log_id = log_id
@@ -276,6 +288,9 @@ class SessionHub:
             if outcome.task is not None:
                 try:
                     message.task.CopyFrom(to_proto(outcome.task))
+                    if self._attempt_context is not None:
+                        task = message.task
+                        task.traceparent = self._attempt_context(self._log_id, task.run_id, token, task.traceparent)
                 except Exception:
                     _log.exception("attempt %d could not be written; its agent is cut off", token)
                     stream.close(Fault(f"attempt {token} could not be written"))
@@ -330,8 +345,11 @@ def _ignore(_outcome: Outcome) -> None:
 class SessionHubs:
     """The hubs of this replica, one for each namespace that has streams here."""
 
-    def __init__(self, limits: SessionLimits, server_limits: dict[str, int]) -> None:
+    def __init__(
+        self, limits: SessionLimits, server_limits: dict[str, int], attempt_context: AttemptContext | None = None
+    ) -> None:
         self.limits = limits
+        self._attempt_context = attempt_context
         self._server_limits = server_limits
         self._hubs: dict[str, SessionHub] = {}
         self._starting = asyncio.Lock()
@@ -342,7 +360,7 @@ class SessionHubs:
             hub = self._hubs.get(port.namespace)
             if hub is None or hub.over or hub.port is not port:
                 ends = await port.ends()
-                hub = SessionHub(port, self.limits, self._server_limits, ends.log_id)
+                hub = SessionHub(port, self.limits, self._server_limits, ends.log_id, self._attempt_context)
                 await hub.start()
                 self._hubs[port.namespace] = hub
             return hub

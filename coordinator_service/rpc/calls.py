@@ -1,7 +1,8 @@
 """What every call has in common: parsing, identity, namespace, answer, errors, and the end when the coordinator stops.
 
 Requests arrive as bytes and are parsed here, so that bytes that cannot be parsed are the caller's fault with details,
-as any other, and not a failure of the transport. There are no interceptors: each would cost every call.
+as any other, and not a failure of the transport. There are no interceptors: each would cost every call. Where tracing
+is on, handlers are wrapped when they are registered (traced.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from coordinator_service.ports import NamespacePort
 from coordinator_service.rpc import errors, limits
 from coordinator_service.rpc.identity import namespace_of, principal_of, traceparent_of
 from coordinator_service.rpc.operation import Operation, Scope
+from coordinator_service.rpc.traced import traced
+from coordinator_service.telemetry.call_spans import CallSpans
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +40,9 @@ StreamCall: TypeAlias = Callable[[Any, Context], Awaitable[None]]
 class Calls:
     """Serves the unary and the server-streaming calls of one server."""
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    def __init__(self, namespaces: Namespaces, spans: CallSpans | None = None) -> None:
         self._namespaces = namespaces
+        self._spans = spans
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self) -> None:
@@ -50,6 +54,8 @@ class Calls:
 
     def service(self, name: str, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> grpc.GenericRpcHandler:
         """A service of concert.v1."""
+        if self._spans is not None:
+            handlers = traced(self._spans, f"{PACKAGE}.{name}", handlers)
         return grpc.method_handlers_generic_handler(f"{PACKAGE}.{name}", handlers)
 
     def operation(self, operation: Operation) -> grpc.RpcMethodHandler[Any, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from coordinator_service.core.rejections import InvalidField
 from coordinator_service.rpc.validation import name_fault
+from coordinator_service.telemetry.call_spans import call_context
 
 NAMESPACE_DEFAULT = "default"
 _TRACEPARENT = "traceparent"
@@ -27,6 +28,12 @@ def namespace_of(name: str) -> str:
 
 
 def traceparent_of(context: Any) -> str:
+    """The W3C trace context in which a call is served: its own span's, else what it came with, as it came; empty when
+    there is none."""
+    return call_context.get() or call_traceparent_of(context)
+
+
+def call_traceparent_of(context: Any) -> str:
     """The W3C trace context that a call came with, as it came; empty when there is none."""
     for key, value in context.invocation_metadata() or ():
         if key == _TRACEPARENT:

@@ -21,16 +21,20 @@ from coordinator_service.core.commands import Caller, OpenSession, ResumeSession
 from coordinator_service.core.rejections import Fault, InvalidField, Rejection, Unavailable
 from coordinator_service.core.values import NS_PER_MS
 from coordinator_service.namespaces import Namespaces
-from coordinator_service.ports import NamespacePort, Outcome
+from coordinator_service.ports import NamespacePort, Outcome, Respond
 from coordinator_service.rpc import errors, identity
 from coordinator_service.rpc.dispatch import FRAMES, fill_leases, read_agent_spec, read_keep_alive
 from coordinator_service.rpc.operation import Operation, Scope
+from coordinator_service.rpc.operations.runs import SUBMIT_RUN
+from coordinator_service.rpc.traced import begin_trace
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionLimits, SessionStream
+from coordinator_service.telemetry.call_spans import CallSpans
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _log = logging.getLogger(__name__)
 
+_SUBMIT_RUN = "concert.v1.RunService/SubmitRun"
 FLUSH_SECONDS_MAX = 2.0
 """How long the last messages may take to leave once a stream is closed."""
 
@@ -45,8 +49,9 @@ class _HalfClosed(Rejection):
 class SessionServicer:
     """Serves Connect."""
 
-    def __init__(self, namespaces: Namespaces, hubs: SessionHubs) -> None:
+    def __init__(self, namespaces: Namespaces, hubs: SessionHubs, spans: CallSpans | None = None) -> None:
         self._namespaces = namespaces
+        self._spans = spans
         self._hubs = hubs
         self._draining = False
 
@@ -94,7 +99,7 @@ class SessionServicer:
             principal=principal,
             session_id=stream.opened.session_id,
         )
-        return Conversation(context, hub, stream, scope, self._hubs.limits)
+        return Conversation(context, hub, stream, scope, self._hubs.limits, self._spans)
 
 
 class Conversation:
@@ -107,8 +112,10 @@ class Conversation:
         stream: SessionStream,
         scope: Scope,
         limits: SessionLimits,
+        spans: CallSpans | None = None,
     ) -> None:
         self._context = context
+        self._spans = spans
         self._hub = hub
         self._port: NamespacePort = hub.port
         self._stream = stream
@@ -184,8 +191,12 @@ class Conversation:
             self._reply_error(correlation_id, unknown)
             return
         request = getattr(asked, name)
+        traceparent = asked.traceparent
+        respond: Respond = partial(self._respond, correlation_id, operation)
+        if self._spans is not None and operation is SUBMIT_RUN and not traceparent:
+            traceparent, respond = begin_trace(self._spans, _SUBMIT_RUN, respond)
         try:
-            command, caller = operation.prepare(request, self._scope, asked.traceparent)
+            command, caller = operation.prepare(request, self._scope, traceparent)
         except Rejection as fault:
             self._reply_error(correlation_id, fault)
             return
@@ -194,7 +205,7 @@ class Conversation:
         self._in_flight += 1
         if self._in_flight >= self._limits.commands_in_flight_max:
             self._may_read.clear()
-        self._port.submit(command, caller, partial(self._respond, correlation_id, operation))
+        self._port.submit(command, caller, respond)
 
     def _respond(self, correlation_id: int, operation: Operation, outcome: Outcome) -> None:
         if isinstance(outcome, Waiting):
