@@ -83,7 +83,7 @@ def measure(settings: Settings) -> list[Figure]:
     """One figure a kind: bytes, in the state that decides."""
     figures = []
     for kind in KINDS:
-        figure = Figure(name=f"memory of a {kind}", unit="bytes")
+        figure = Figure(name=f"memory, {kind}", unit="bytes")
         for _ in range(min(settings.rounds, 2)):
             figure.samples.append(Sample(concert=_measured(kind, COUNT)))
         figures.append(figure)
