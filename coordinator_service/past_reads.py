@@ -26,6 +26,9 @@ async def read_past(log: EventLog, asked: GetState) -> StateRead:
         if not batches:
             raise LogCorrupt("the log ends too soon", sequence=position + 1)
         for batch in (stored.batch for stored in batches):
+            if batch.first_sequence > position + 1:  # what was to be read was dropped meanwhile
+                fold, position = await _start(log, asked.revision)
+                break
             if may_be(batch.events, EventType.STATE_UPDATED):
                 changes = [each for each in split(batch.events) if may_be(each, EventType.STATE_UPDATED)]
                 fold.take([each for each in map(decode_event, changes) if position < each.sequence <= asked.revision])

@@ -26,6 +26,7 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
         for path in guards.paths(grant):
             guards.add(state, grant, path)
     state.index.keys = SortedKeys(state.entries)
+    state.index.past.extend(state.past)
     trails.rebuild(state)
     for key, row in state.requests.items():
         state.index.request_ages.append((row.time_ns, key, row.first_sequence))

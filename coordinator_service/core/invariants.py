@@ -164,5 +164,10 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
 
 def _check_shared_state(state: NamespaceState) -> None:
     _require(list(state.index.keys) == sorted(state.entries), 7, "the sorted keys are not those of the entries")
+    kept = sum(len(row.values) for row in state.past.values())
+    _require(kept == state.past_values, 7, f"{state.past_values} past values are {kept}")
+    _require(kept <= state.limits.state_history_values_max, 9, f"{kept} past values are kept")
+    _require(list(state.index.past) == list(state.past), 7, "the order of the past is not that of its rows")
+    _require(state.past_from <= state.sequence, 10, "the past begins in the future")
     for key, entry in state.entries.items():
         _require(entry.revision <= state.sequence, 10, f"{key} has a revision in the future")

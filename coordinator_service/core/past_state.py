@@ -34,10 +34,10 @@ _NODE_BYTES = 64
 
 def remember(state: NamespaceState, event: Event, ended: list[PastValue]) -> None:
     """Keeps what a change put an end to, and lets go of the oldest where that is too much."""
+    state.index.past.append(event.sequence)
     state.past[event.sequence] = PastRow(time_ns=event.time_ns, values=tuple(ended))
     state.past_values += len(ended)
-    while state.past_values > state.limits.state_history_values_max:
-        _drop_oldest(state)
+    _drop_beyond_limit(state)
     state.forget_at(event.time_ns + state.limits.state_history_ms * NS_PER_MS)
 
 
@@ -51,7 +51,11 @@ def ended(key: str, entry: EntryRow | None) -> PastValue:
 def is_small(value: JsonValue) -> bool:
     """Whether a value is kept. Looks at no more of it than may be kept."""
     left = VALUE_BYTES_MAX - _NODE_BYTES
-    waiting = [value]
+    if isinstance(value, str):
+        return len(value) <= left
+    if not isinstance(value, dict | list):
+        return True
+    waiting: list[JsonValue] = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
@@ -71,18 +75,25 @@ def is_small(value: JsonValue) -> bool:
 
 
 def forget_old(state: NamespaceState) -> None:
-    """D8: earlier values go after a while, by event time."""
+    """D8: earlier values go after a while, by event time, and when the limit becomes smaller."""
+    _drop_beyond_limit(state)
     kept_ns = state.limits.state_history_ms * NS_PER_MS
-    while state.past:
-        oldest = state.past[next(iter(state.past))]
+    revisions = state.index.past
+    while revisions:
+        oldest = state.past[revisions[0]]
         if oldest.time_ns + kept_ns > state.time_ns:
             state.forget_at(oldest.time_ns + kept_ns)
             return
         _drop_oldest(state)
 
 
+def _drop_beyond_limit(state: NamespaceState) -> None:
+    while state.past_values > state.limits.state_history_values_max:
+        _drop_oldest(state)
+
+
 def _drop_oldest(state: NamespaceState) -> None:
-    revision = next(iter(state.past))
+    revision = state.index.past.popleft()
     state.past_values -= len(state.past.pop(revision).values)
     state.past_from = revision
 

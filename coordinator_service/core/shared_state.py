@@ -173,8 +173,8 @@ def _check(state: NamespaceState, changes: tuple[StateChange, ...], field: str) 
 
 def _size_after(state: NamespaceState, change: StateChange) -> int:
     given = {update.key for update in change.updates}
-    size = len(state.entries) + sum(1 for key in given if key not in state.entries)
-    return size - len(change.deletes) - sum(1 for _ in _replaced_away(state, change, given))
+    gone = len(change.deletes) + (len(_replaced_away(state, change, given)) if change.prefix else 0)
+    return len(state.entries) + sum([key not in state.entries for key in given]) - gone
 
 
 def _replaced_away(state: NamespaceState, change: StateChange | StateUpdated, given: Iterable[str]) -> list[str]:

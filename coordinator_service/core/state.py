@@ -11,7 +11,7 @@ Order matters and is always the order of insertion, never that of a set or a has
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -490,7 +490,10 @@ class Index:
     """Resources on which a claim may hold up nobody any more."""
     keys: SortedKeys[str] = field(default_factory=SortedKeys)
     """Keys of shared state."""
-    gone: dict[str, tuple[int, int]] = field(default_factory=dict)
+    past: deque[int] = field(default_factory=deque)
+    """Revisions of changes whose earlier values are kept, the oldest first: to find it, a dict would walk past all that
+    were taken out before it."""
+    gone: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)
     """Paths that were deleted or cleared: the time and revision of that, the oldest first."""
     gone_held: bool = False
     """Whether some of them are kept for an attempt that lives."""

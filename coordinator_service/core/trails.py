@@ -8,6 +8,7 @@ before that has to read again (D8).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from coordinator_service.core.events import Event, StateUpdated
@@ -126,14 +127,14 @@ def forget_old(state: NamespaceState) -> None:
     if not gone:
         return
     retention_ns = _retention_ns(state)
-    oldest_attempt = next(iter(state.attempts), None)
     while gone:
         path = next(iter(gone))
         time_ns, revision = gone[path]
         if time_ns + retention_ns > state.time_ns:
             state.forget_at(time_ns + retention_ns)
             return
-        if oldest_attempt is not None and revision > oldest_attempt:
+        oldest_attempt = next(iter(state.attempts), revision)
+        if revision > oldest_attempt:
             state.index.gone_held = True
             return
         del gone[path]
@@ -160,7 +161,7 @@ def rebuild(state: NamespaceState) -> None:
     for path, row in state.paths.items():
         if row.under.latest is not None and not is_live(state, path):
             found.append((row.under.latest.time_ns, row.under.latest.revision, path))
-    state.index.gone = {path: (time_ns, revision) for time_ns, revision, path in sorted(found)}
+    state.index.gone = OrderedDict((path, (time_ns, revision)) for time_ns, revision, path in sorted(found))
 
 
 def _retention_ns(state: NamespaceState) -> int:

@@ -39,6 +39,9 @@ LIMITS = st.builds(
     run_retention_ms=st.sampled_from([0, 20_000]),
     agent_retention_ms=st.sampled_from([0, 20_000]),
     run_timeout_ms=st.just(60_000),
+    state_retention_ms=st.sampled_from([0, 20_000]),
+    state_history_ms=st.sampled_from([0, 20_000]),
+    state_history_values_max=st.sampled_from([1, 4096]),
 )
 CIRCUIT = specs.CircuitPolicy(
     failures_max=2, failure_rate_max=0.5, attempts_min=3, window_ns=seconds(10), cool_down_ns=seconds(4)
@@ -298,6 +301,29 @@ class AnyHistory(RuleBasedStateMachine):
         caller = Caller(attempt_token=self.token(which)) if inside else self.session(which)
         self.ask_by_name(commands.UpdateState(change=change), caller, request_id)
 
+    @rule(
+        which=st.integers(0, 9),
+        inside=st.booleans(),
+        path=PATHS,
+        by_prefix=st.booleans(),
+        guard=st.booleans(),
+        base=st.none() | st.integers(0, 30),
+        request_id=REQUEST_IDS,
+    )
+    def delete(
+        self, which: int, inside: bool, path: str, by_prefix: bool, guard: bool, base: int | None, request_id: str
+    ) -> None:
+        """A key goes, or a path; or somebody guards it."""
+        caller = Caller(attempt_token=self.token(which)) if inside else self.session(which)
+        if guard:
+            requests = (LockRequest(resource="state", mode=LockMode.SHARED, guards=path, wait_timeout_ns=0),)
+            self.ask_by_name(commands.Acquire(requests=requests), caller, request_id)
+            return
+        base_revision = None if base is None else max(0, self.namespace.state.sequence - base)
+        keys, prefix = ((), path) if by_prefix else ((path,), "")
+        command = commands.DeleteState(keys=keys, prefix=prefix, base_revision=base_revision)
+        self.ask_by_name(command, caller, request_id)
+
     @rule(event_ids=st.lists(st.sampled_from(["", "e1", "e2"]), min_size=1, max_size=3), request_id=REQUEST_IDS)
     def publish(self, event_ids: list[str], request_id: str) -> None:
         drafts = tuple(commands.EventDraft(name="built", event_id=each) for each in event_ids)
@@ -361,6 +387,7 @@ class AnyHistory(RuleBasedStateMachine):
             commands.ListAgents(),
             commands.ListLocks(),
             commands.GetState(prefix="k"),
+            commands.GetState(prefix="k", revision=max(1, self.namespace.state.sequence - which)),
             commands.GetAttempt(attempt_token=self.token(which)),
             commands.GetLock(resource="door"),
         ]
@@ -412,6 +439,7 @@ class Walk:
             (8, self.acquire),
             (5, self.let_go),
             (4, self.update),
+            (2, self.delete),
             (4, self.report),
             (25, self.work),
             (6, lambda: self.history.staff(self.random.sample(["a", "b", "c"], self.random.randrange(1, 4)))),
@@ -483,6 +511,17 @@ class Walk:
             self.any(*JSON_VALUES),
             self.any(*MergeStrategy),
             self.any("", "", "k"),
+            self.any(None, 0, 5, 30),
+            self.any(*self.names),
+        )
+
+    def delete(self) -> None:
+        self.history.delete(
+            self.random.randrange(10),
+            self.perhaps(0.3),
+            self.any(*KEYS),
+            self.perhaps(0.3),
+            self.perhaps(0.2),
             self.any(None, 0, 5, 30),
             self.any(*self.names),
         )

@@ -12,7 +12,7 @@ from concert.v1 import event_service_pb2 as event_pb
 from concert.v1 import event_service_pb2_grpc as event_grpc
 from concert.v1 import run_service_pb2 as run_pb
 from concert.v1 import session_service_pb2 as pb
-from google.rpc import error_details_pb2
+from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
 
 from coordinator_service.config import Settings
@@ -348,6 +348,54 @@ async def test_a_repeated_report_gets_its_first_answer(channel: grpc.aio.Channel
     again = (await peer.ask(task_completed=report)).reported
     assert (again.sequence, again.replayed) == (first.sequence, True)
     assert sum(event.WhichOneof("payload") == "agent_completed" for event in await events_of(channel)) == 1
+
+
+async def test_state_over_a_session(channel: grpc.aio.Channel) -> None:
+    """S1: deleted and read as it was by the frames of a session; a repetition is told the same."""
+    peer = Peer(channel)
+    await peer.hello("one")
+    change = {"updates": [{"key": "a", "value": {"number_value": 1}}]}
+    first = (await peer.ask(update_state={"change": change})).update_state.revision
+    deletion = {"keys": ["a"], "request_id": "once"}
+    gone = (await peer.ask(delete_state=deletion)).delete_state
+    again = (await peer.ask(delete_state=deletion)).delete_state
+    assert (again.revision, again.replayed, gone.replayed) == (gone.revision, True, False)
+    assert not (await peer.ask(get_state={"keys": ["a"]})).get_state.entries
+    (entry,) = (await peer.ask(get_state={"keys": ["a"], "revision": first})).get_state.entries
+    assert (entry.value.number_value, entry.writer) == (1, "one")
+    assert (await peer.ask(delete_state={"keys": ["a"]})).error.code == code_pb2.NOT_FOUND
+
+
+async def test_faults_of_state_have_the_names_of_the_contract(channel: grpc.aio.Channel) -> None:
+    """Bad input, S2, S3: what only the state can tell is named by the field that the caller wrote, in a request as in a
+    report."""
+    peer = Peer(channel)
+    await peer.hello("one", capability="work")
+    plain = {"updates": [{"key": "a", "value": {"number_value": 1}}]}
+    append = {"updates": [{"key": "b", "value": {"number_value": 1}}, plain["updates"][0]], "strategy": 3}
+    await peer.ask(update_state={"change": plain})
+    assert _fields(await peer.ask(update_state={"change": append})) == ["change.updates[1]"]
+    future = {**plain, "base_revision": 2**40}
+    assert _fields(await peer.ask(update_state={"change": future})) == ["change.base_revision"]
+    assert _fields(await peer.ask(delete_state={"keys": ["a"], "base_revision": 2**40})) == ["base_revision"]
+    await submit(channel, "t")
+    token = (await peer.until("task")).attempt_token
+    report = {"attempt_token": token, "state_changes": [plain, append]}
+    assert _fields(await peer.ask(task_completed=report)) == ["state_changes[1].updates[1]"]
+    report = {"attempt_token": token, "state_changes": [plain, plain, future]}
+    assert _fields(await peer.ask(task_completed=report)) == ["state_changes[2].base_revision"]
+    twice = {"requests": [{"resource": "r"}, {"resource": "s"}, {"resource": "r"}]}
+    assert _fields(await peer.ask(acquire=twice)) == ["requests[2].resource"]
+    assert (await peer.ask(task_completed={"attempt_token": token, "state_changes": [plain]})).reported.sequence
+
+
+def _fields(reply: Any) -> list[str]:
+    """The fields that a refusal names."""
+    assert reply.error.code == code_pb2.INVALID_ARGUMENT
+    detail = error_details_pb2.BadRequest()
+    (packed,) = (each for each in reply.error.details if each.Is(detail.DESCRIPTOR))
+    packed.Unpack(detail)
+    return [each.field for each in detail.field_violations]
 
 
 async def test_a_goodbye_ends_the_session_and_the_stream(channel: grpc.aio.Channel) -> None:
