@@ -28,10 +28,13 @@ TELL_EVERY_SECONDS = 5.0
 def run(arguments: Sequence[str]) -> int:
     """The command; returns its exit code."""
     given = _parser().parse_args(arguments)
+    return asyncio.run(replay_all(given.data_dir, given.namespace, from_snapshot=given.from_snapshot))
+
+
+async def replay_all(data_dir: Path, namespaces: Sequence[str], *, from_snapshot: bool) -> int:
+    """Replays the namespaces, or all there are, prints what was found, and returns the exit code."""
     try:
-        return asyncio.run(
-            _replay_all(given.data_dir / SQLITE_FILE, given.namespace, from_snapshot=given.from_snapshot)
-        )
+        return await _replay_all(data_dir / SQLITE_FILE, namespaces, from_snapshot=from_snapshot)
     except LogTooNew as newer:
         print(f"{PROGRAM} replay: {newer}", file=sys.stderr)
         return NEWER
@@ -106,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 everything agrees, 1 something does not, 2 not tried, 3 a later version wrote it.",
         allow_abbrev=False,
     )
-    default = Path(os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default)
+    default = data_dir_default()
     parser.add_argument("--data-dir", type=Path, default=default, help=f"directory of the sqlite store ({default})")
     parser.add_argument(
         "--namespace", action="append", default=[], metavar="NAME", help="only this one; may be given again (all)"
@@ -115,3 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         "--from-snapshot", action="store_true", help="begin at the older of two snapshots instead of the first event"
     )
     return parser
+
+
+def data_dir_default() -> Path:
+    """Where the log is unless it is said: as for the coordinator itself."""
+    return Path(os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default)

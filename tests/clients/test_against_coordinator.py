@@ -170,6 +170,22 @@ async def test_a_deadlock_is_told_at_once_with_its_cycle(client: concert.Client)
     await waiting
 
 
+async def test_locks_without_a_scope_stand_until_they_are_given_back(client: concert.Client) -> None:
+    """L7, L8: they are renewed by their tokens, given back once, and told to be gone after that."""
+    lock = await client.locks.acquire("site", "cdn", lease=5, wait=0, holder="ops")
+    assert lock.holder == "ops"
+    with pytest.raises(concert.LockTimeout):
+        await client.locks.acquire("site", wait=0)
+    tokens = list(lock.fencing_tokens.values())
+    left = await client.locks.keep_alive(*tokens, 1)
+    assert all(0 < (left[token] or 0) <= 5 for token in tokens)
+    assert left[1] is None
+    assert await client.locks.release(*tokens) > max(tokens)
+    with pytest.raises(concert.NotHolder):
+        await client.locks.release(*tokens)
+    assert await client.locks.list() == []
+
+
 async def test_a_lock_scope_outlives_a_sigkill(mortal: CoordinatorProcess) -> None:
     """A lock stands as it stood after a restart: the scope notices nothing, others still wait."""
     async with concert.connect(mortal.address) as client, client.session(lease=30) as session:

@@ -104,11 +104,7 @@ class LockScope:
         self._resources = tuple(resources)
         self._shared = lock_mode(mode) == lock_pb2.LOCK_MODE_SHARED
         self._wait_seconds = None if wait is None else seconds_of(wait)
-        self._request = lock_pb2.LockRequest(
-            mode=lock_mode(mode), holder=holder, guards=guards, priority=priority, metadata=metadata or {}
-        )
-        if lease is not None:
-            self._request.lease.CopyFrom(to_duration(lease))
+        self._request = _lock_request(mode, lease, guards, holder, priority, metadata)
         follows = origin.caller.lock_identity
         self._follows_session = bool(follows)
         attempt = f"attempt/{origin.attempt_token}" if origin.attempt_token else ""
@@ -175,13 +171,8 @@ class LockScope:
             raise LockTimeout("another scope of this process kept the lock for longer than the wait") from None
 
     async def _acquire(self, waited: float) -> Any:
-        request = lock_service_pb2.AcquireRequest(attempt_token=self._origin.attempt_token)
-        for resource in self._resources:
-            one = request.requests.add()
-            one.CopyFrom(self._request)
-            one.resource = resource
-            if self._wait_seconds is not None:
-                one.wait_timeout.CopyFrom(to_duration(max(0.0, self._wait_seconds - waited)))
+        left = None if self._wait_seconds is None else max(0.0, self._wait_seconds - waited)
+        request = _acquire_request(self._origin, self._resources, self._request, left)
         timeout = math.inf if self._wait_seconds is None else self._wait_seconds + LOCK_WAIT_MARGIN_SECONDS
         if self._follows_session:
             return await self._origin.caller.call(ACQUIRE, request)
@@ -270,11 +261,49 @@ class LockScope:
 
 
 class Locks:
-    """The locks of a namespace, as a reader sees them."""
+    """The locks of a namespace: as a reader sees them, and taken without a scope."""
 
     def __init__(self, origin: Origin) -> None:
         """Asks as `origin`."""
         self._origin = origin
+
+    async def acquire(
+        self,
+        *resources: str,
+        mode: Mode = "exclusive",
+        lease: Seconds | None = None,
+        wait: Seconds | None = None,
+        guards: str = "",
+        holder: str = "",
+        priority: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Lock:
+        """Takes 1 to 64 locks, all or none, and leaves them to the caller: nothing renews them, nothing gives them
+        back, and nobody is told when they are lost. `Client.lock` does all three; the parameters are the same.
+        """
+        template = _lock_request(mode, lease, guards, holder, priority, metadata)
+        seconds = None if wait is None else seconds_of(wait)
+        request = _acquire_request(self._origin, resources, template, seconds)
+        timeout = math.inf if seconds is None else seconds + LOCK_WAIT_MARGIN_SECONDS
+        return Lock((await self._origin.caller.call(ACQUIRE, request, timeout=timeout)).grants)
+
+    async def release(self, *fencing_tokens: int) -> int:
+        """Gives 1 to 64 locks back, all or none; the sequence of the first event. Raises NotHolder."""
+        request = lock_service_pb2.ReleaseRequest(
+            attempt_token=self._origin.attempt_token, fencing_tokens=fencing_tokens
+        )
+        return int((await self._origin.caller.call(RELEASE, request)).sequence)
+
+    async def keep_alive(self, *fencing_tokens: int) -> dict[int, float | None]:
+        """Makes the leases of up to 1000 locks whole again: how many seconds each stands from now, by its token;
+        None for one that is gone.
+        """
+        request = lock_service_pb2.KeepAliveRequest(fencing_tokens=fencing_tokens)
+        response = await self._origin.caller.call(KEEP_ALIVE, request)
+        return {
+            each.fencing_token: from_duration(each.time_left) if each.HasField("time_left") else None
+            for each in response.leases
+        }
 
     async def list(self, prefix: str = "", *, limit: int | None = None) -> list[Any]:
         """Locks that are held or waited for, by name."""
@@ -285,6 +314,36 @@ class Locks:
         """One lock. Raises NotFound when nobody holds it or waits for it."""
         request = lock_service_pb2.GetLockRequest(resource=resource)
         return (await self._origin.caller.call(GET_LOCK, request)).lock
+
+
+def _lock_request(
+    mode: Mode,
+    lease: Seconds | None,
+    guards: str,
+    holder: str,
+    priority: int | None,
+    metadata: Mapping[str, str] | None,
+) -> lock_pb2.LockRequest:
+    """What the requests of one call have in common. Raises InvalidArgument."""
+    request = lock_pb2.LockRequest(
+        mode=lock_mode(mode), holder=holder, guards=guards, priority=priority, metadata=metadata or {}
+    )
+    if lease is not None:
+        request.lease.CopyFrom(to_duration(lease))
+    return request
+
+
+def _acquire_request(
+    origin: Origin, resources: Sequence[str], template: lock_pb2.LockRequest, wait_seconds: float | None
+) -> lock_service_pb2.AcquireRequest:
+    request = lock_service_pb2.AcquireRequest(attempt_token=origin.attempt_token)
+    for resource in resources:
+        one = request.requests.add()
+        one.CopyFrom(template)
+        one.resource = resource
+        if wait_seconds is not None:
+            one.wait_timeout.CopyFrom(to_duration(wait_seconds))
+    return request
 
 
 def _nothing() -> None:
