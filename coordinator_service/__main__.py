@@ -21,6 +21,7 @@ from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.log.base import LogError
 from coordinator_service.policy_watch import PolicyFileUnusable
 from coordinator_service.server import CannotListen, CoordinatorServer
+from coordinator_service.telemetry import log_lines
 from coordinator_service.telemetry.collector import CollectorFault
 
 _log = logging.getLogger("coordinator_service")
@@ -39,9 +40,7 @@ def main() -> None:
     except ConfigError as fault:
         print(f"{PROGRAM}: {fault}", file=sys.stderr)
         sys.exit(2)
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_lines.begin(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
             runner.run(_serve(settings))
@@ -72,10 +71,13 @@ async def _serve(settings: Settings) -> None:
     gc.freeze()
     stopping = _Stopping()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_policies)
+    for name, address in (("page", server.web_address), ("metrics", server.metrics_address)):
+        if address:
+            _log.info("%s on http://%s", name, address)
     store = settings.event_store if settings.event_store == "memory" else str(settings.sqlite_path)
     _log.info("serving on %s as %s, events in %s", server.address, settings.replica_id, store)
     if settings.ready_file is not None:
-        _write_ready(settings.ready_file, server.address)
+        _write_ready(settings.ready_file, server)
     try:
         await stopping.asked.wait()
         _log.info("stopping: sessions and calls have %g s; a second signal stops at once", settings.drain_grace_seconds)
@@ -118,11 +120,13 @@ async def _stop(server: CoordinatorServer, stopping: _Stopping) -> None:
         graceful.result()
 
 
-def _write_ready(path: Path, address: str) -> None:
+def _write_ready(path: Path, server: CoordinatorServer) -> None:
     """Whole or not at all: whoever waits for the file reads it the moment it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps({"address": address, "pid": os.getpid()}) + "\n")
+    served = {"address": server.address, "web": server.web_address, "metrics": server.metrics_address}
+    said = {name: address for name, address in served.items() if address}
+    partial.write_text(json.dumps({**said, "pid": os.getpid()}) + "\n")
     partial.replace(path)
 
 

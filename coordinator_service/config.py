@@ -97,7 +97,16 @@ class Settings(BaseSettings):
         1.0, "how often the policy file is looked at; a change counts at the second look"
     )
     ready_file: Path | None = _setting(None, "written, as JSON, once the coordinator serves; removed when it stops")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe line that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "least severe line that is logged; debug: a line for each decision"
+    )
+    log_format: Literal["text", "json"] = _setting("text", "lines for people, or JSON for machines")
+    web_listen: Annotated[str, AfterValidator(_address)] | None = _setting(
+        None, "HOST:PORT of /health and /ready; none: not served"
+    )
+    metrics_listen: Annotated[str, AfterValidator(_address)] | None = _setting(
+        None, "HOST:PORT of /metrics, for Prometheus; none: not served"
+    )
     tracing: Literal["here", "elsewhere", "off"] = _setting(
         "here",
         "who exports decision spans, where OTEL_EXPORTER_OTLP_ENDPOINT is set: this process, or elsewhere, a process of"
@@ -322,6 +331,9 @@ def _metavar(name: str) -> str:
         "policy_file": "FILE",
         "log_level": "LEVEL",
         "tracing": "WHERE",
+        "web_listen": "HOST:PORT",
+        "metrics_listen": "HOST:PORT",
+        "log_format": "FORMAT",
     }
     special |= {"event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
     return special.get(name, "COUNT")

@@ -42,6 +42,7 @@ from coordinator_service.core.rejections import (
     Unavailable,
 )
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.totals import Totals, total
 from coordinator_service.leases import LeaseKey, Leases
 from coordinator_service.log.base import Cursor, EventLog, LogCorrupt, LogEnds, LogError, LogStore, LogTooNew
 from coordinator_service.log.codec import EventCodec
@@ -217,6 +218,13 @@ class LocalNamespace:
         now_ns = self._time.now_ns()
         return await self._snapshotter.look(
             self._tail.last, lambda state, metrics: monitor.measure(metrics, state, asked, now_ns)
+        )
+
+    async def totals(self, agents_max: int) -> Totals:
+        """What a scraper is shown, when everything committed so far is counted."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(
+            self._tail.last, lambda state, metrics: total(metrics, state, agents_max, now_ns)
         )
 
     async def health(self) -> tuple[HealthStatus, HealthWindowView]:

@@ -90,6 +90,10 @@ class NamespacePort(Protocol):
     def log_id(self) -> str:
         """The log that its sequences are positions of."""
 
+    @property
+    def last_sequence(self) -> int:
+        """The last committed sequence, as far as it is known here."""
+
     def submit(self, command: Command, caller: Caller, respond: Respond) -> None:
         """Asks for something. Commands of one caller are decided in the order of their submission.
 

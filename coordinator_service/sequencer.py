@@ -127,6 +127,11 @@ class Sequencer:
             self._schedule_turn()
 
     @property
+    def waiting_commands(self) -> int:
+        """How many commands wait to be decided."""
+        return len(self._inbox)
+
+    @property
     def busy(self) -> bool:
         """Whether something submitted is still to be decided or made durable."""
         return self._failure is None and (bool(self._inbox) or self._append_task is not None)

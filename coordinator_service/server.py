@@ -13,6 +13,7 @@ from importlib import metadata
 from types import TracebackType
 
 import grpc
+from aiohttp import web
 from concert.v1 import (  # noqa: F401 (reflection finds their descriptors)
     agent_service_pb2,
     error_pb2,
@@ -47,8 +48,13 @@ from coordinator_service.rpc.state_servicer import StateServicer
 from coordinator_service.sessions import SessionHubs
 from coordinator_service.telemetry.collector import collector_from
 from coordinator_service.telemetry.log_export import Pace
+from coordinator_service.telemetry.log_lines import DecisionLines
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Tracing
+from coordinator_service.web.http_server import CannotListenHttp, HttpServer
+from coordinator_service.web.page import page
+from coordinator_service.web.readings import Sources, read_health, read_metrics
+from coordinator_service.web.scrape import scrape
 
 _log = logging.getLogger(__name__)
 
@@ -94,10 +100,17 @@ class CoordinatorServer:
     def __init__(self, settings: Settings, *, store: LogStore | None = None, clock: Clock | None = None) -> None:
         self.address = ""
         """HOST:PORT, once it serves."""
+        self.web_address = ""
+        """The same of the page, where it is served."""
+        self.metrics_address = ""
+        """The same of the metrics, where they are served."""
         self.settings = settings
         self._store = store
         self._clock = clock or SystemClock()
         self._tracing: Tracing | None = None
+        self._http: list[HttpServer] = []
+        self._lines = DecisionLines()
+        self._serving = False
         self._policies: PolicyWatch | None = None
         if settings.policy_file is not None:
             self._policies = PolicyWatch(settings.policy_file, self._clock, settings.policy_poll_seconds)
@@ -130,10 +143,12 @@ class CoordinatorServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self.address = self._bind()
+        await self._start_http()
         await self._open(NAMESPACE_DEFAULT)
         await self._server.start()
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._serving = True
         self._opening = asyncio.create_task(self._open_all())
         if self._policies is not None:
             self._policies.begin(self._namespaces.owned)
@@ -150,6 +165,7 @@ class CoordinatorServer:
 
     async def stop(self, *, notice_seconds: float = 0.0, grace_seconds: float = 0.0) -> None:
         """Ends, in the order that the module says."""
+        self._serving = False
         await self._health.enter_graceful_shutdown()
         self._calls.stop()
         self._sessions.drain()
@@ -163,6 +179,7 @@ class CoordinatorServer:
 
     async def stop_at_once(self) -> None:
         """Ends without waiting for anybody."""
+        self._serving = False
         await self._server.stop(None)
         self._hubs.close(Unavailable("the coordinator is shutting down"))
         await self._close_store()
@@ -179,9 +196,10 @@ class CoordinatorServer:
     def _handlers(self) -> Iterable[grpc.GenericRpcHandler]:
         settings, calls = self.settings, self._calls
         yield self._sessions.handler()
-        yield EventServicer(
+        self._events = EventServicer(
             calls, scan_events_max=settings.list_scan_events_max, bookmark_seconds=settings.bookmark_seconds_max
-        ).handler()
+        )
+        yield self._events.handler()
         yield AgentServicer(calls).handler()
         yield RunServicer(calls).handler()
         yield LockServicer(calls).handler()
@@ -204,9 +222,43 @@ class CoordinatorServer:
             self._policies.tell(namespace)
         if self._tracing is not None:
             self._tracing.begin(namespace)
+        self._lines.begin(namespace)
 
     def _policy_file(self) -> PolicyFileStatus | None:
         return None if self._policies is None else self._policies.status()
+
+    async def _start_http(self) -> None:
+        """Before anything is served: whoever asks is told that it is not ready yet."""
+        sources = self._sources()
+        settings = self.settings
+        try:
+            if settings.web_listen is not None:
+                self.web_address = await self._serve_http(page(lambda: read_health(sources)), settings.web_listen)
+            if settings.metrics_listen is not None:
+                metrics = scrape(lambda: read_metrics(sources))
+                self.metrics_address = await self._serve_http(metrics, settings.metrics_listen)
+        except CannotListenHttp as fault:
+            raise CannotListen(str(fault)) from None
+
+    async def _serve_http(self, application: web.Application, listen: str) -> str:
+        server = HttpServer(application, listen)
+        await server.start()
+        self._http.append(server)
+        return server.address
+
+    def _sources(self) -> Sources:
+        return Sources(
+            version=metadata.version("concert"),
+            replica_id=self.settings.replica_id,
+            namespaces=self._namespaces,
+            namespace_default=NAMESPACE_DEFAULT,
+            serving=lambda: self._serving,
+            policy_file=self._policy_file,
+            subscriptions=lambda: self._events.subscriptions,
+            spans=None if self._tracing is None else self._tracing.counts,
+            span_lags=dict if self._tracing is None else self._tracing.lags,
+            timings=self._store.timings if isinstance(self._store, SqliteStore) else None,
+        )
 
     def _bind(self) -> str:
         listen = self.settings.listen
@@ -238,8 +290,11 @@ class CoordinatorServer:
         await asyncio.gather(self._opening, return_exceptions=True)
         if self._tracing is not None:
             await self._tracing.close()
+        await self._lines.close()
         await self._namespaces.close()
         await self._store.close()
+        for server in self._http:
+            await server.stop()
 
 
 def _tracing(settings: Settings) -> Tracing | None:

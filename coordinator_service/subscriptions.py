@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from coordinator_service.core.events import CustomEvent, Event, EventType
 from coordinator_service.log.codec import may_be
-from coordinator_service.ports import Committed, NamespacePort, Stretch
+from coordinator_service.ports import Committed, Follower, NamespacePort, Stretch
 
 BATCH_EVENTS_MAX = 1000
 BATCH_BYTES_MAX = 2 * 1024 * 1024
@@ -82,11 +82,23 @@ class Subscription:
         self._log_id = log_id
         self._since_ns = since_ns
         self._wants_all = selector.selects_all and not since_ns
+        self._follower: Follower | None = None
+
+    @property
+    def namespace(self) -> str:
+        """Where it reads."""
+        return self._port.namespace
+
+    @property
+    def lag_events(self) -> int:
+        """How many committed events it has not looked at."""
+        position = self._after if self._follower is None else self._follower.position
+        return max(0, self._port.last_sequence - position)
 
     async def deliveries(self, *, bookmark_seconds: float = BOOKMARK_SECONDS_MAX) -> AsyncIterator[Delivery]:
         """Without end: a delivery when there are events, and a bookmark when there were none for a while or many were
         passed over. Raises CursorCompacted, LogMismatch, CursorInFuture, Unavailable."""
-        follower = await self._port.follow(self._after, self._log_id)
+        follower = self._follower = await self._port.follow(self._after, self._log_id)
         loop = asyncio.get_running_loop()
         yield Delivery(b"", follower.position, not follower.ready())
         told_at = loop.time()

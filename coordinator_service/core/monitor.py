@@ -88,7 +88,7 @@ def measure(
     return MetricsView(
         sequence=metrics.sequence,
         time_ns=now_ns,
-        orchestrations=_orchestrations(metrics, state),
+        orchestrations=orchestrations(metrics, state),
         events=_events(metrics.events),
         agents=agents,
         agents_gone=_agent("", metrics.agents_gone, _Present()),
@@ -139,7 +139,8 @@ def _events(rhythms: dict[int, Rhythm]) -> tuple[EventMetricsView, ...]:
     )
 
 
-def _orchestrations(metrics: Metrics, state: NamespaceState) -> OrchestrationMetricsView:
+def orchestrations(metrics: Metrics, state: NamespaceState) -> OrchestrationMetricsView:
+    """Runs and tasks, sessions and locks, as they stand."""
     active = [state.runs[run_id] for run_id in metrics.runs_active if run_id in state.runs]
     tally: dict[TaskStatus, int] = {}
     for run in active:

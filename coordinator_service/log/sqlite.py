@@ -34,6 +34,7 @@ from coordinator_service.log.sqlite_checkpointer import Checkpointer
 from coordinator_service.log.sqlite_cursors import read_cursors, write_cursors
 from coordinator_service.log.sqlite_file import FileLock, connect, make_directory, prepare
 from coordinator_service.log.sqlite_writer import Writer, read_tail
+from coordinator_service.log.timings import LogTimings
 
 SNAPSHOTS_KEPT = 2
 SNAPSHOT_PART_BYTES = 256 * 1024
@@ -65,6 +66,11 @@ class SqliteStore:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="concert-log-reader")
         self._logs: dict[str, SqliteLog] = {}
         self._closed = False
+
+    @property
+    def timings(self) -> LogTimings:
+        """How long appends and commits took."""
+        return self._writer.timings
 
     async def open(self, namespace: str) -> SqliteLog:
         """The log of a namespace, created empty with a new log_id when there is none. Raises LogCorrupt."""

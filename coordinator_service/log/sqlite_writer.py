@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from time import perf_counter_ns
 from typing import Any, TypeVar
 
 from coordinator_service.log.base import Batch, Fenced, LogError, chain
 from coordinator_service.log.sqlite_file import connect
+from coordinator_service.log.timings import LogTimings
 
 GROUP_APPENDS_MAX = 512
 GROUP_BYTES_MAX = 8 * 1024 * 1024
@@ -41,6 +43,7 @@ class Append:
     batch: Batch
     epoch: int
     answer: asyncio.Future[None]
+    asked_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, *, written: Callable[[int], None]) -> None:
+        self.timings = LogTimings()
         self._queue: SimpleQueue[Append | Change | None] = SimpleQueue()
         self._connection = connect(path)
         self._tails: dict[int, Tail] = {}
@@ -82,7 +86,7 @@ class Writer:
     def append(self, log: int, batch: Batch, epoch: int) -> asyncio.Future[None]:
         """Resolved once the batch is durable; fails with LogError."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._put(Append(log, batch, epoch, answer))
+        self._put(Append(log, batch, epoch, answer, perf_counter_ns()))
         return answer
 
     def change(self, log: int, make: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
@@ -153,8 +157,11 @@ class Writer:
         try:
             rows, tails = self._chain_all(appends, outcomes)
             if rows:
+                began_ns = perf_counter_ns()
                 self._connection.execute(_insert(len(rows) // 6), rows)
+                self.timings.committed(began_ns, perf_counter_ns(), appends)
         except Exception as fault:
+            self.timings.errors += 1
             self._restore()
             refused = LogError(f"not appended: {fault}")
             refused.__cause__ = fault

@@ -30,6 +30,8 @@ class EventServicer:
         self._named = NamedSubscriptionCalls(calls)
         self._scan_events_max = scan_events_max
         self._bookmark_seconds = bookmark_seconds
+        self.subscriptions: dict[Subscription, None] = {}
+        """Those that somebody reads now."""
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What the server registers."""
@@ -60,14 +62,18 @@ class EventServicer:
         after, log_id = await start_of(port, request, since_ns)
         subscription = Subscription(port, selector, after, log_id, since_ns=since_ns)
         deliveries = cast("AsyncGenerator[Delivery]", subscription.deliveries(bookmark_seconds=self._bookmark_seconds))
-        async with aclosing(deliveries):
-            async for each in deliveries:
-                bookmark = pb.SubscribeResponse()
-                bookmark.bookmark.log_id = port.log_id
-                bookmark.bookmark.last_sequence = each.last_sequence
-                bookmark.bookmark.caught_up = each.caught_up
-                # Frames are elements of SubscribeResponse.events: encoded once, joined for every subscriber.
-                await context.write(each.frames + bookmark.SerializeToString())
+        self.subscriptions[subscription] = None
+        try:
+            async with aclosing(deliveries):
+                async for each in deliveries:
+                    bookmark = pb.SubscribeResponse()
+                    bookmark.bookmark.log_id = port.log_id
+                    bookmark.bookmark.last_sequence = each.last_sequence
+                    bookmark.bookmark.caught_up = each.caught_up
+                    # Frames are elements of SubscribeResponse.events: encoded once, joined for every subscriber.
+                    await context.write(each.frames + bookmark.SerializeToString())
+        finally:
+            del self.subscriptions[subscription]
 
     async def _list(self, request: Any, _context: Context) -> bytes:
         query = read_query(request)
