@@ -45,6 +45,8 @@ from coordinator_service.ports import Committed, Outcome, Respond
 
 _log = logging.getLogger(__name__)
 
+_FROM_LOG = (Recall, FromLog, PastFromLog)
+"""Answers that have to be read from the log first."""
 TICK_SECONDS_MIN = 0.001
 """A deadline may be decided this much late: namespace time is slewed, so timers may come a little early, repeatedly."""
 
@@ -301,15 +303,15 @@ class Sequencer:
             return
         self._append_task = None
         self._appending = None
+        self._flush()  # first, so that the next batch is on its way to disk while this one is told
         self._on_committed(batch.committed)
         self._release(batch)
-        self._flush()
         if self._inbox:
             self._schedule_turn()
 
     def _release(self, batch: _Forming) -> None:
         for respond, outcome in batch.answers:
-            if isinstance(outcome, Recall | FromLog | PastFromLog):
+            if isinstance(outcome, _FROM_LOG):
                 self._on_recall(outcome, respond)
             else:
                 _tell(respond, outcome)
