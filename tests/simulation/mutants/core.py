@@ -16,10 +16,10 @@ from coordinator_service.core import (
     lock_queues,
     lock_tables,
     locks,
+    past_state,
     requests,
     runs,
     scheduler,
-    shared_state,
 )
 from coordinator_service.core.commands import Release
 from coordinator_service.core.events import ResourceRequested
@@ -113,7 +113,7 @@ def the_base_of_a_write_is_off_by_one(patch: pytest.MonkeyPatch) -> None:
 
 @mutant("a read leaves out the last key", "D4")
 def a_read_leaves_out_the_last_key(patch: pytest.MonkeyPatch) -> None:
-    read = shared_state.read
+    read = past_state.read
 
     def short(d: Any, command: Any) -> Any:
         found = read(d, command)
