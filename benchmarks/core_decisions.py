@@ -17,7 +17,7 @@ from coordinator_service.core.answers import Acquired, Waiting
 from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.decide import decide
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.rejections import Rejection
+from coordinator_service.core.rejections import Deadlock, Rejection
 from coordinator_service.core.specs import (
     AgentSpec,
     Capability,
@@ -133,6 +133,37 @@ def handing_over(backlog: int) -> Cycle:
     return core, cycle
 
 
+def queueing(backlog: int) -> Cycle:
+    """One more waits for a lock, of any priority, in a queue of such as hold something themselves; the holder of that
+    lock then asks for what the newcomer holds, which closes a cycle and is refused; and the newcomer gives up."""
+    core = Core()
+    priorities = itertools.cycle((0, 3, 9, 5, 1, 7))
+
+    def ask(resource: str, holder: str) -> object:
+        request = LockRequest(
+            resource=resource, holder=holder, priority=next(priorities), wait_timeout_ns=1000 * NS_PER_SECOND
+        )
+        return core.decide(commands.Acquire(requests=(request,)))
+
+    for number in range(backlog):
+        ask("door", f"holder-{number}")
+        ask(f"own/{number}", f"holder-{number}")
+    ask("mine", "newcomer")
+    ask("mine", "somebody")
+
+    def cycle() -> int:
+        waiting = ask("door", "newcomer")
+        assert isinstance(waiting, Waiting)
+        try:
+            ask("mine", "holder-0")
+        except Deadlock:
+            core.decide(commands.WithdrawRequest(request_sequence=waiting.request_sequence))
+            return 3
+        raise AssertionError("nobody saw the cycle")
+
+    return core, cycle
+
+
 def updating(backlog: int) -> Cycle:
     """A key that is there is replaced."""
     core = Core()
@@ -207,12 +238,21 @@ KINDS: dict[str, Callable[[int], Cycle]] = {
     "publish": publishing,
     "lock pairs": locking,
     "lock hand-over": handing_over,
+    "lock waiter": queueing,
     "state update": updating,
     "state creation": creating,
     "task lifecycle": running,
     "task with locks": claiming,
 }
-GROWING = ("lock pairs", "lock hand-over", "state update", "state creation", "task lifecycle", "task with locks")
+GROWING = (
+    "lock pairs",
+    "lock hand-over",
+    "lock waiter",
+    "state update",
+    "state creation",
+    "task lifecycle",
+    "task with locks",
+)
 EVENTFUL = ("task with locks",)
 """Kinds whose decisions take several locks and give several back: what they cost as such has no target."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from coordinator_service.core import claims
 from coordinator_service.core.sorted_keys import SortedKeys
-from coordinator_service.core.state import LockQueue, NamespaceState, Place, QueueKey, WaiterRow
+from coordinator_service.core.state import GrantRow, LockQueue, NamespaceState, Place, QueueKey, WaiterRow
 from coordinator_service.core.values import NS_PER_MS, LockMode
 
 NOBODY: frozenset[int] = frozenset()
@@ -114,8 +114,10 @@ def first(state: NamespaceState, resource: str, now_ns: int) -> Place | None:
     queue = state.index.lock_queues.get(resource)
     if queue is None:
         return None
-    heads = [entry for entry in (queue.exclusive.first(), queue.shared.first()) if entry is not None]
-    return state.index.places[min(heads)[1]] if heads else None
+    head, shared = queue.exclusive.first(), queue.shared.first()
+    if head is None or (shared is not None and shared < head):
+        head = shared
+    return None if head is None else state.index.places[head[1]]
 
 
 def hold_until_ns(state: NamespaceState) -> int:
@@ -161,11 +163,13 @@ def enter(state: NamespaceState, place: Place) -> None:
     index = state.index
     index.places[place.sequence] = place
     index.waits_of.setdefault(place.holder, {})[place.sequence] = None
+    begun = []
     for resource in place.wants:
         index.waiting.setdefault((resource, place.holder), {})[place.sequence] = None
         queue = index.lock_queues.get(resource)
         if queue is None:
             queue = index.lock_queues[resource] = LockQueue()
+            begun.append(resource)
         if not place.blocks:
             queue.aside[place.sequence] = None
         else:
@@ -173,13 +177,20 @@ def enter(state: NamespaceState, place: Place) -> None:
     if place.passes:
         _note_passing(state, place)
     note_ties(state, place.holder)
+    for resource in begun:
+        _note_queue(state, resource, 1)
 
 
-def leave(state: NamespaceState, sequence: int) -> None:
+def leave(state: NamespaceState, waiter: WaiterRow) -> None:
     """Takes a place out of all its queues."""
     index = state.index
-    place = index.places.pop(sequence)
+    sequence = waiter.request_sequence
+    place = index.places[sequence]
+    if place.passes or place.passed_by:
+        start_over(state, waiter)
+    del index.places[sequence]
     _forget(index.waits_of, place.holder, sequence)
+    ended = []
     for resource in place.wants:
         _forget(index.waiting, (resource, place.holder), sequence)
         queue = index.lock_queues[resource]
@@ -193,7 +204,10 @@ def leave(state: NamespaceState, sequence: int) -> None:
             del queue.aside[sequence]
         if not (queue.exclusive or queue.shared or queue.aside):
             del index.lock_queues[resource]
+            ended.append(resource)
     note_ties(state, place.holder)
+    for resource in ended:
+        _note_queue(state, resource, -1)
 
 
 def set_aside(state: NamespaceState, place: Place) -> None:
@@ -234,7 +248,7 @@ def let_pass(state: NamespaceState, waiter: WaiterRow, passed: int) -> None:
 
 
 def start_over(state: NamespaceState, waiter: WaiterRow) -> None:
-    """Forgets whom a waiter passes and who passes it: it is about to come back."""
+    """Forgets whom a waiter passes and who passes it: it is about to come back, or gone."""
     place = state.index.places[waiter.request_sequence]
     for sequence in place.passes:
         other = state.index.places.get(sequence)
@@ -291,8 +305,8 @@ def end_holding_back(state: NamespaceState, now_ns: int) -> None:
 
 def restore(state: NamespaceState) -> None:
     """Puts everybody into the queues again, from the tables."""
-    for token, grant in state.grants.items():
-        state.index.grants_of.setdefault(grant.holder, {})[token] = None
+    for grant in state.grants.values():
+        note_granted(state, grant)
     state.index.holding_back = state.time_ns < hold_until_ns(state)
     for waiter in state.waiters.values():
         place = place_of(waiter)
@@ -303,16 +317,38 @@ def restore(state: NamespaceState) -> None:
             _note_passing(state, place)
 
 
-def note_granted(state: NamespaceState, holder: str, token: int) -> None:
+def note_granted(state: NamespaceState, grant: GrantRow) -> None:
     """The holder has one lock more."""
-    state.index.grants_of.setdefault(holder, {})[token] = None
-    if holder in state.index.waits_of:
-        note_ties(state, holder)
+    state.index.grants_of.setdefault(grant.holder, {})[grant.token] = None
+    _note_awaited(state, grant, 1)
 
 
-def note_released(state: NamespaceState, holder: str, token: int) -> None:
+def note_released(state: NamespaceState, grant: GrantRow) -> None:
     """The holder has one lock less."""
-    _forget(state.index.grants_of, holder, token)
+    _forget(state.index.grants_of, grant.holder, grant.token)
+    _note_awaited(state, grant, -1)
+
+
+def _note_awaited(state: NamespaceState, grant: GrantRow, change: int) -> None:
+    if grant.mode is LockMode.SHARED or grant.resource in state.index.lock_queues:
+        _count_awaited(state, grant.holder, change)
+
+
+def _note_queue(state: NamespaceState, resource: str, change: int) -> None:
+    """A lock is waited for, or no longer is. One that is shared counts always, so that its holders are not counted."""
+    row = state.locks.get(resource)
+    if row is not None and row.mode is LockMode.EXCLUSIVE:
+        for holder in row.holders:
+            _count_awaited(state, holder, change)
+
+
+def _count_awaited(state: NamespaceState, holder: str, change: int) -> None:
+    awaited = state.index.awaited
+    count = awaited.get(holder, 0) + change
+    if count:
+        awaited[holder] = count
+    else:
+        del awaited[holder]
     if holder in state.index.waits_of:
         note_ties(state, holder)
 
@@ -330,7 +366,7 @@ def note_ties(state: NamespaceState, holder: str, *, one_more: bool = False) -> 
     for sequence in sequences:
         place = state.index.places[sequence]
         out_of_order = bool(place.passes or place.passed_by)
-        entangled = several or out_of_order or len(place.wants) > 1 or holder in state.index.grants_of
+        entangled = several or out_of_order or len(place.wants) > 1 or holder in state.index.awaited
         if entangled is place.entangled:
             continue
         place.entangled = entangled

@@ -82,7 +82,7 @@ def apply_acquired(state: NamespaceState, event: Event, payload: ResourceAcquire
             guards=payload.guards,
             granted_at_ns=event.time_ns,
         )
-        lock_queues.note_granted(state, payload.holder, event.sequence)
+        lock_queues.note_granted(state, grant)
         if payload.guards:
             guards.add(state, grant, payload.guards)
         grants, _ = _belongings(state, payload.session_id, payload.attempt_token)
@@ -99,7 +99,7 @@ def apply_released(state: NamespaceState, event: Event, payload: ResourceRelease
     grant = state.grants.pop(payload.fencing_token)
     row = state.locks[grant.resource]
     del row.holders[grant.holder]
-    lock_queues.note_released(state, grant.holder, grant.token)
+    lock_queues.note_released(state, grant)
     if grant.guards or grant.guards_also:
         guards.drop(state, grant)
     if not row.holders:
@@ -153,7 +153,7 @@ def _drop_waiter(state: NamespaceState, waiter: WaiterRow) -> None:
     _, waiters = _belongings(state, waiter.session_id, waiter.attempt_token)
     if waiters is not None:
         waiters.pop(waiter.request_sequence, None)
-    lock_queues.leave(state, waiter.request_sequence)
+    lock_queues.leave(state, waiter)
 
 
 def _belongings(

@@ -337,7 +337,7 @@ def _grant_if_free(d: Deciding, waiter: WaiterRow, *, in_turn: bool = False) -> 
     place = d.state.index.places[waiter.request_sequence]
     if lock_queues.is_blocked(d.state, place, d.now_ns):
         return False
-    if not in_turn:
+    if not in_turn and len(d.state.index.waits_of[place.holder]) > 1:
         _grant_own(d, list(place.wants), place.holder, before=place.key)
         if waiter.request_sequence not in d.state.waiters:
             return True
@@ -350,7 +350,7 @@ def _grant_if_free(d: Deciding, waiter: WaiterRow, *, in_turn: bool = False) -> 
 
 def _grant_others_of(d: Deciding, requests: tuple[LockRequest, ...], holder: str) -> None:
     """L5: whoever holds a lock now waits for it no more with its other requests, and may have all of theirs."""
-    if d.state.waiters:
+    if holder in d.state.index.waits_of:
         _grant_own(d, [request.resource for request in requests], holder)
 
 

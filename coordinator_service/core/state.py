@@ -418,8 +418,8 @@ class Place:
     blocks: bool = True
     """Whether it stands in the way of others. Otherwise it is set aside (L6)."""
     entangled: bool = False
-    """Whether a way through the wait-for graph may lead through it and leave its queue: its holder holds locks or has
-    other places too, or it is out of its order."""
+    """Whether a way through the wait-for graph may lead through it and leave its queue: somebody waits for what its
+    holder holds, or its holder waits for more than this, or it is out of its order."""
     passes: frozenset[int] = frozenset()
     passed_by: frozenset[int] = frozenset()
 
@@ -476,6 +476,8 @@ class Index:
     """Their sequences by holder."""
     grants_of: dict[str, dict[int, None]] = field(default_factory=dict)
     """Fencing tokens by holder."""
+    awaited: dict[str, int] = field(default_factory=dict)
+    """How many locks of a holder somebody may wait for: those it shares, and others that have a queue."""
     holding_back: bool = False
     """Whether detached waiters may still be in the queues, to block others for a while after an owner change (L6)."""
     guarded: dict[str, dict[int, None]] = field(default_factory=dict)

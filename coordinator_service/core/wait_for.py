@@ -53,13 +53,13 @@ def look_ahead(state: NamespaceState, place: Place, now_ns: int) -> Ahead:
     if state.index.holding_back:
         lock_queues.end_holding_back(state, now_ns)
     index = state.index
-    holders = list(dict.fromkeys(_holders_in_the_way(state, place)))
     passes = lock_queues.NOBODY
     if place.holder in index.grants_of or place.holder in index.waits_of:
         lock_queues.note_ties(state, place.holder, one_more=True)
         towards = _Search([place.holder], _Dependants(state, besides=place.sequence).of)
         blockers = _Blockers(state, besides=place.sequence)
-        away = _Search(holders, blockers.of)
+        away = _Search([], blockers.of)
+        away.start_among(_holders_in_the_way(state, place))
         met = _meet(away, towards)
         if met:
             there, back = away.way_to(met), towards.way_to(met)
@@ -70,17 +70,18 @@ def look_ahead(state: NamespaceState, place: Place, now_ns: int) -> Ahead:
                 towards.finish()
         if towards.is_over:
             passes = frozenset(_places_of(state, place, towards.found, later=False))
-    passed_by = _passing(state, place, holders, passes)
-    planned = _standing_fresh(place, passes, passed_by)
+    passed_by = _passing(state, place, passes)
+    in_order = not (passes or passed_by or place.passes or place.passed_by)
+    planned = place if in_order else _standing_fresh(place, passes, passed_by)
     return Ahead(lock_queues.is_blocked(state, planned, now_ns), passes, passed_by)
 
 
-def _passing(state: NamespaceState, place: Place, holders: list[str], passes: frozenset[int]) -> frozenset[int]:
+def _passing(state: NamespaceState, place: Place, passes: frozenset[int]) -> frozenset[int]:
     """The later places that its holder waits for, once the place stands."""
-    if not any(_has_entangled_behind(state, place, resource) for resource in place.wants):
+    if not any(_may_be_awaited_behind(state, place, resource) for resource in place.wants):
         return lock_queues.NOBODY
     blockers = _Blockers(state, besides=place.sequence, whole_behind=place)
-    away = _Search([place.holder, *holders], blockers.of)
+    away = _Search([place.holder], blockers.of)
     away.start_among(blockers.of_place(_standing_fresh(place, passes)))
     away.finish()
     return frozenset(_places_of(state, place, away.found, later=True))
@@ -176,8 +177,13 @@ def _places_of(state: NamespaceState, place: Place, holders: Iterable[str], *, l
                     yield sequence
 
 
-def _has_entangled_behind(state: NamespaceState, place: Place, resource: str) -> bool:
-    """Whether anybody stands behind a place to whom a way may lead that comes from another queue."""
+def _may_be_awaited_behind(state: NamespaceState, place: Place, resource: str) -> bool:
+    """Whether anybody may stand behind a place whom its holder waits for: who holds what it wants, or somebody to whom
+    a way leads that comes from elsewhere.
+    """
+    row = state.locks.get(resource)
+    if row is not None and row.mode is LockMode.EXCLUSIVE and any(each in state.index.waits_of for each in row.holders):
+        return True
     queue = state.index.lock_queues.get(resource)
     last = None if queue is None else queue.entangled.last()
     return last is not None and last[0] > place.key
@@ -314,7 +320,7 @@ class _Blockers:
             queue = state.index.lock_queues.get(resource)
             if queue is not None:
                 yield from self._in_queue(place, resource, mode, queue)
-        for sequence in place.passed_by:
+        for sequence in sorted(place.passed_by):
             other = state.index.places.get(sequence)
             if other is not None and other.blocks and sequence != self._besides:
                 yield other.holder
@@ -384,7 +390,7 @@ class _Dependants:
                 continue
             for resource, mode in place.wants.items():
                 yield from self._in_queue(resource, mode, (place.key, place.sequence), place.sequence)
-            for sequence in place.passes:
+            for sequence in sorted(place.passes):
                 passed = state.index.places.get(sequence)
                 if passed is not None and passed.blocks and sequence != self._besides:
                     yield passed.holder

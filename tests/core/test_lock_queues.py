@@ -38,7 +38,8 @@ class Locks:
 
     def acquire(self, holder: str, wants: dict[str, LockMode], priority: int, wait: float) -> None:
         """Asks for locks."""
-        namespace, number = self.namespace, HOLDERS.index(holder) - 3
+        namespace = self.namespace
+        number = int(holder.removeprefix("session ")) if holder.startswith("session ") else -1
         caller = self.sessions[number] if number >= 0 else Caller()
         requests = tuple(
             LockRequest(resource=each, mode=mode, holder=holder, priority=priority, wait_timeout_ns=seconds(wait))
@@ -204,15 +205,18 @@ class TestLockQueues(LockQueues.TestCase):  # type: ignore[misc, name-defined]
     """L1, L2, L3, L4, L5, L6: grants, waits, refusals and who passes whom are those of the reference."""
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_crowded_queues(seed: int) -> None:
-    """L1, L2, L3, L4, L5, L6: the same with many who hold one thing and want another, drawn by a seed."""
+@pytest.mark.parametrize("holders", [HOLDERS, [*HOLDERS, *(f"holder {number}" for number in range(12))]], ids=len)
+@pytest.mark.parametrize("seed", range(6))
+def test_crowded_queues(seed: int, holders: list[str]) -> None:
+    """L1, L2, L3, L4, L5, L6: the same with many who hold one thing and want another, drawn by a seed: few holders who
+    ask for much, or many of whom most ask for one thing."""
     random, locks = Random(seed), Locks()
+    sizes = [1, 2, 3] if len(holders) < 10 else [1, 1, 1, 1, 2, 3]
     for _ in range(250):
         act = random.random()
         if act < 0.6:
-            wants = {each: random.choice(list(LockMode)) for each in random.sample(RESOURCES, random.randrange(1, 4))}
-            locks.acquire(random.choice(HOLDERS), wants, random.choice([0, 0, 3, 9]), random.choice([LONG, 7.0, 0.0]))
+            wants = {each: random.choice(list(LockMode)) for each in random.sample(RESOURCES, random.choice(sizes))}
+            locks.acquire(random.choice(holders), wants, random.choice([0, 0, 3, 9]), random.choice([LONG, 7.0, 0.0]))
         elif act < 0.85:
             locks.release(random.randrange(30), random.random() < 0.2)
         elif act < 0.9:
