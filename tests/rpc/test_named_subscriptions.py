@@ -169,7 +169,7 @@ async def test_cursors_survive_a_restart(tmp_path: Path, event_store: str) -> No
         sequences = (await peer.publish("a", "b", "c")).sequences
         await peer.events.Acknowledge(acknowledge(sequences[1], made.cursor.log_id))
     async with (
-        serving(tmp_path, event_store=event_store, subscriptions_max=1) as server,
+        serving(tmp_path, event_store=event_store, subscriptions_max=1, bookmark_seconds_max=0.2) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         peer = Peer(channel)
