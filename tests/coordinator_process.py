@@ -24,14 +24,24 @@ _LOG_TAIL_BYTES = 4000
 class CoordinatorProcess:
     """Started with `start`, and for good measure stopped with `stop`, whatever happened between."""
 
-    def __init__(self, directory: Path, *, durable: bool = True, options: Sequence[str] = ()) -> None:
-        """Keeps its data (when `durable`), ready file and output in `directory`; `options` are further arguments."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durable: bool = True,
+        options: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "coordinator_service"),
+    ) -> None:
+        """Keeps its data (when `durable`), ready file and output in `directory`; `options` are further arguments of
+        `program`.
+        """
         self.address = ""
         self._directory = directory
         self._ready_file = directory / "ready.json"
         self._log_file = directory / "coordinator.log"
         store = ["--data-dir", str(directory / "data")] if durable else ["--event-store", "memory"]
         self._options = [*store, *options]
+        self._program = tuple(program)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,7 +53,7 @@ class CoordinatorProcess:
         """Starts it and waits until it serves: on any port the first time, on the same one after that."""
         assert self._process is None, "it runs already"
         self._ready_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "coordinator_service"]
+        command = [sys.executable, *self._program]
         command += ["--listen", self.address or "127.0.0.1:0", "--ready-file", str(self._ready_file), *self._options]
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

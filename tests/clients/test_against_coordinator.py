@@ -14,7 +14,8 @@ import concert
 import pytest
 from concert import RunStatus, TaskStatus
 from concert.agent import Agent, AgentHost, TaskContext
-from coordinator_process import CoordinatorProcess, coordinator_process
+
+from tests.coordinator_process import CoordinatorProcess, coordinator_process
 
 
 @pytest.fixture(scope="module")

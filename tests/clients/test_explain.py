@@ -10,7 +10,8 @@ from pathlib import Path
 import concert
 import pytest
 from concert.v1 import explanation_pb2
-from coordinator_process import coordinator_process
+
+from tests.coordinator_process import coordinator_process
 
 PAGE = Path(__file__).parents[2] / "docs/explain.md"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import concert
 from concert.v1 import event_pb2, metrics_pb2
-from coordinator_process import coordinator_process
+
+from tests.coordinator_process import coordinator_process
 
 
 async def test_the_client_reads_health_metrics_and_namespaces(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import concert
-from coordinator_process import coordinator_process
+
+from tests.coordinator_process import coordinator_process
 
 GUIDE = (Path(__file__).parents[2] / "docs/state.md").read_text()
 

@@ -1,0 +1,51 @@
+"""Runs the conformance scenarios: see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from clients.conformance.driver import DriverFailed, languages
+from clients.conformance.scenario import load
+from clients.conformance.suite import Verdict, run_suite
+
+
+def main() -> int:
+    """Returns the exit code: 0 when everything passed."""
+    parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
+    parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help="all that have a driver when none is named")
+    parser.add_argument("--only", default="", metavar="WORD", help="scenarios whose name or topic has it")
+    parser.add_argument("--at-once", type=int, default=12, metavar="COUNT", help="how many are played at a time")
+    given = parser.parse_args()
+    scenarios = [each for each in load() if given.only in each.name or given.only in each.topic]
+    known = {language.key: language for language in languages()}
+    code = 0
+    for key in given.languages or known:
+        if key not in known:
+            parser.error(f"there is no driver for {key!r}, only for {', '.join(known)}")
+        language = known[key]
+        if language.missing():
+            print(f"{language.name}: left out, without {', '.join(language.missing())}")
+            continue
+        try:
+            language.make()
+        except DriverFailed as error:
+            print(f"{language.name}: {error}")
+            code = 1
+            continue
+        verdicts = asyncio.run(run_suite(language, scenarios, at_once=given.at_once, tell=_tell))
+        failed = sum(bool(each.failure) for each in verdicts)
+        print(f"{language.name}: {len(verdicts) - failed} of {len(verdicts)} passed")
+        code = code or int(failed > 0)
+    return code
+
+
+def _tell(verdict: Verdict) -> None:
+    word = "FAILED" if verdict.failure else "passed"
+    print(f"{word}  {verdict.seconds:5.1f} s  {verdict.scenario.topic}: {verdict.scenario.name}", flush=True)
+    if verdict.failure:
+        print(f"  {verdict.failure}", flush=True)
+
+
+sys.exit(main())

@@ -1,0 +1,69 @@
+"""What scenarios play on: coordinators, shared by those that leave them alone, and drivers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clients.conformance.driver import Driver, Language
+from tests.coordinator_process import CoordinatorProcess
+
+_SKEWED = "clients.conformance.skewed_coordinator"
+
+
+class Stage:
+    """The coordinators and the driver of one language's run through the scenarios."""
+
+    def __init__(self, language: Language, directory: Path) -> None:
+        self._language = language
+        self._directory = directory
+        self._shared: dict[str, asyncio.Task[CoordinatorProcess]] = {}
+        self._coordinators: list[CoordinatorProcess] = []
+        self._drivers: list[Driver] = []
+        self._driver: asyncio.Task[Driver] | None = None
+
+    async def coordinator(self, wanted: dict[str, Any]) -> CoordinatorProcess:
+        """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`."""
+        if wanted.get("own"):
+            return await self._start(wanted)
+        key = repr(sorted(wanted.items()))
+        if key not in self._shared:
+            self._shared[key] = asyncio.create_task(self._start(wanted))
+        return await self._shared[key]
+
+    async def driver(self, which: str) -> Driver:
+        """The shared one, or one of the scenario's own."""
+        if which == "own":
+            return await self._start_driver()
+        if self._driver is None:
+            self._driver = asyncio.create_task(self._start_driver())
+        return await self._driver
+
+    async def stop(self) -> None:
+        """Ends everything."""
+        await asyncio.gather(*(driver.stop() for driver in self._drivers), return_exceptions=True)
+        await asyncio.gather(*(asyncio.to_thread(each.stop) for each in self._coordinators))
+
+    async def _start(self, wanted: dict[str, Any]) -> CoordinatorProcess:
+        directory = self._directory / f"coordinator-{len(self._coordinators)}"
+        directory.mkdir()
+        options: list[str] = [str(each) for each in wanted.get("options", ())]
+        if "policies" in wanted:
+            file = directory / "policies.yaml"
+            file.write_text(wanted["policies"])
+            options += ["--policy-file", str(file)]
+        program: Sequence[str] = ("-m", "coordinator_service")
+        if "clock_ahead" in wanted:
+            program = ("-m", _SKEWED, str(wanted["clock_ahead"]))
+        process = CoordinatorProcess(directory, options=options, program=program)
+        self._coordinators.append(process)
+        await asyncio.to_thread(process.start)
+        return process
+
+    async def _start_driver(self) -> Driver:
+        driver = Driver(self._language)
+        self._drivers.append(driver)
+        await driver.start()
+        return driver
