@@ -20,8 +20,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coordinator_service.core.limits import Limits
+from coordinator_service.local_namespace import ShellLimits
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
-from coordinator_service.namespaces import ShellLimits
 from coordinator_service.retention import RetentionLimits
 from coordinator_service.rpc.limits import contract_limits
 from coordinator_service.rpc.validation import name_fault

@@ -19,7 +19,7 @@ from pathlib import Path
 from coordinator_service.clock import Clock
 from coordinator_service.core.commands import COORDINATOR, ChangePolicies
 from coordinator_service.core.rejections import Rejection, Unavailable
-from coordinator_service.namespaces import LocalNamespace
+from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.policy_file import FILE_BYTES_MAX, PolicyFault, PolicyFile, digest_of, parse
 from coordinator_service.ports import Outcome
 from coordinator_service.rpc.monitor_servicer import PolicyFileStatus

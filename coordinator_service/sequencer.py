@@ -226,8 +226,11 @@ class Sequencer:
         self._answer(respond, outcome)
 
     def _answer(self, respond: Respond, outcome: Outcome) -> None:
-        """D4: an answer goes with the batch that covers what it is based on, at once if that is durable already."""
-        if self._forming.committed or self._appending is None:
+        """D4: an answer goes with the batch that covers what it is based on, at once if that is durable already.
+
+        Where others may claim the log, what is under way may have been fenced before this was decided: the next batch
+        covers it, which is empty if nothing else happens and then only asks who owns the log."""
+        if self._forming.committed or self._appending is None or not self._log.exclusive:
             self._forming.answers.append((respond, outcome))
         else:
             self._appending.answers.append((respond, outcome))
@@ -273,29 +276,20 @@ class Sequencer:
         if self._appending is not None:
             return
         forming = self._forming
-        if forming.committed:
+        if forming.committed or (forming.answers and not self._log.exclusive):
             self._forming = _Forming()
             self._appending = forming
-            self._append_task = self._loop.create_task(self._append(forming))
+            self._append_task = self._loop.create_task(self._settle(forming))
         elif forming.answers:
             self._forming = _Forming()
             self._release(forming)
 
-    async def _append(self, batch: _Forming) -> None:
-        first, last = batch.committed[0], batch.committed[-1]
+    async def _settle(self, batch: _Forming) -> None:
         try:
-            await self._log.append(
-                Batch(
-                    first_sequence=first.sequence,
-                    last_sequence=last.sequence,
-                    time_ns=last.event.time_ns,
-                    events=b"".join([each.frame for each in batch.committed]),
-                ),
-                self._epoch,
-            )
+            await (self._append(batch.committed) if batch.committed else self._log.confirm(self._epoch))
         except Exception as error:
             if isinstance(error, LogError):
-                _log.error("an append failed, namespace %s is dropped: %s", self.state.namespace, error)
+                _log.error("the log failed, namespace %s is dropped: %s", self.state.namespace, error)
             else:
                 _log.exception("an append broke: namespace %s is dropped", self.state.namespace)
             self._append_task = None
@@ -304,10 +298,23 @@ class Sequencer:
         self._append_task = None
         self._appending = None
         self._flush()  # first, so that the next batch is on its way to disk while this one is told
-        self._on_committed(batch.committed)
+        if batch.committed:
+            self._on_committed(batch.committed)
         self._release(batch)
         if self._inbox:
             self._schedule_turn()
+
+    async def _append(self, committed: list[Committed]) -> None:
+        first, last = committed[0], committed[-1]
+        await self._log.append(
+            Batch(
+                first_sequence=first.sequence,
+                last_sequence=last.sequence,
+                time_ns=last.event.time_ns,
+                events=b"".join([each.frame for each in committed]),
+            ),
+            self._epoch,
+        )
 
     def _release(self, batch: _Forming) -> None:
         for respond, outcome in batch.answers:

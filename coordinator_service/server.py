@@ -30,10 +30,11 @@ from grpc_reflection.v1alpha import reflection
 from coordinator_service.clock import Clock, SystemClock
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.base import LogStore
 from coordinator_service.log.memory import MemoryStore
 from coordinator_service.log.sqlite import SqliteStore
-from coordinator_service.namespaces import LocalNamespace, Namespaces
+from coordinator_service.namespaces import Namespaces
 from coordinator_service.policy_watch import PolicyWatch
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.agent_servicer import AgentServicer

@@ -14,6 +14,8 @@ Guarantees, held by one contract suite (tests/log) for every store:
   epoch than the last one claimed is refused with `Fenced` and changes nothing.
 - `read` returns durable batches only, in order, without gaps.
 - `claim` returns an epoch larger than every epoch before it, and fences all earlier ones.
+- Where several replicas share a store (`exclusive` is false), a read of live state is released only after
+  `confirm` said that the epoch stands (D4). The stores that one coordinator has to itself need no such word.
 """
 
 from __future__ import annotations
@@ -45,6 +47,21 @@ class LogCorrupt(LogError):  # noqa: N818 (it says what happened)
 
 class LogTooNew(LogCorrupt):
     """A later version wrote this log: it is whole, and this version must not guess what it means."""
+
+
+class TailLost(LogError):  # noqa: N818 (it says what happened)
+    """The log ends before something that was acknowledged. Nobody may own it until an operator accepts the loss.
+
+    last_sequence: where it ends; acknowledged: the last sequence that somebody was told of.
+    """
+
+    def __init__(self, *, log_id: str, last_sequence: int, acknowledged: int) -> None:
+        super().__init__(
+            f"log {log_id} ends at {last_sequence}, but {acknowledged} was acknowledged: what lies between is lost"
+        )
+        self.log_id = log_id
+        self.last_sequence = last_sequence
+        self.acknowledged = acknowledged
 
 
 class StoreInUse(LogError):  # noqa: N818 (it says what happened)
@@ -109,6 +126,14 @@ class LogEnds:
     base_hash: bytes = GENESIS_HASH
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who claimed a log last, and under which epoch. name is empty when it let go, or nobody ever claimed it."""
+
+    epoch: int
+    name: str
+
+
 class EventLog(Protocol):
     """The log of one namespace."""
 
@@ -116,11 +141,28 @@ class EventLog(Protocol):
     def namespace(self) -> str:
         """Whose log this is."""
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other process can claim the log while its store is open here: what was read needs no `confirm`."""
+
     async def ends(self) -> LogEnds:
         """Where the durable log begins and ends now."""
 
-    async def claim(self, replica_id: str) -> int:
-        """Takes ownership and returns its epoch. Earlier owners are fenced from here on."""
+    async def holder(self) -> Holder:
+        """Who owns the log."""
+
+    async def claim(self, holder: str, *, after: int | None = None) -> int:
+        """Takes ownership under a name and returns its epoch. Earlier owners are fenced from here on.
+
+        With `after`, only while that is the last epoch: of two who both saw an owner die, one gets the log and the
+        other Fenced. Raises TailLost.
+        """
+
+    async def release(self, epoch: int) -> None:
+        """Lets go: the epoch is fenced from here on, and nobody owns the log. Raises Fenced, LogError."""
+
+    async def confirm(self, epoch: int) -> None:
+        """Returns when the epoch was the last one claimed at some moment during the call. Raises Fenced, LogError."""
 
     async def append(self, batch: Batch, epoch: int) -> None:
         """Makes a batch durable. Calls may overlap; they become durable in call order. Raises LogError.
@@ -130,6 +172,9 @@ class EventLog(Protocol):
 
     async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
         """Durable batches that hold events after a sequence: one when there is any, more up to bytes_max."""
+
+    async def grown(self, after: int) -> int:
+        """Waits until the durable log goes beyond a sequence, whoever appends; where it ends then. Raises LogError."""
 
     async def locate(self, time_ns: int) -> int:
         """The last sequence of the last batch that ended before time_ns, else that before the oldest."""

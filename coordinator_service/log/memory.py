@@ -19,6 +19,7 @@ from coordinator_service.log.base import (
     Batch,
     Cursor,
     Fenced,
+    Holder,
     LogCorrupt,
     LogEnds,
     LogError,
@@ -26,6 +27,7 @@ from coordinator_service.log.base import (
     StoredBatch,
     chain,
 )
+from coordinator_service.log.growth import Growth
 
 SNAPSHOTS_KEPT = 2
 
@@ -44,12 +46,13 @@ class MemoryRecord:
 
     log_id: str
     epoch: int = 0
-    replica_id: str = ""
+    holder: str = ""
     base_sequence: int = 0
     base_hash: bytes = GENESIS_HASH
     batches: list[StoredBatch] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     cursors: dict[str, Cursor] = field(default_factory=dict)
+    growth: Growth = field(default_factory=Growth)
 
     @property
     def last_sequence(self) -> int:
@@ -64,11 +67,13 @@ class MemoryRecord:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryPlace:
-    """What outlives a store. mint_log_id names new logs; a simulator passes one of its own seed."""
+    """What outlives a store. mint_log_id names new logs; a simulator passes one of its own seed. In a shared place
+    several stores are open at once, as the replicas of a cluster have theirs."""
 
     mint_log_id: Callable[[], str] = random_log_id
     records: dict[str, MemoryRecord] = field(default_factory=dict)
     openings: int = 0
+    shared: bool = False
 
 
 async def at_once() -> None:
@@ -88,6 +93,11 @@ class MemoryStore:
         self._closed = False
         self._commit = commit
         self._turn = asyncio.Lock()
+
+    @property
+    def shared(self) -> bool:
+        """Whether others have the place open too."""
+        return self._place.shared
 
     async def open(self, namespace: str) -> MemoryLog:
         """The log of a namespace, created empty with a new log_id when there is none."""
@@ -119,7 +129,7 @@ class MemoryStore:
 
     def check_open(self) -> None:
         """Raises LogError once the store was closed, or another was opened over the same place."""
-        if self._closed or self._opening != self._place.openings:
+        if self._closed or (not self.shared and self._opening != self._place.openings):
             raise LogError("the store is closed")
 
 
@@ -136,6 +146,11 @@ class MemoryLog:
         """Whose log this is."""
         return self._namespace
 
+    @property
+    def exclusive(self) -> bool:
+        """Unless others have the place open too."""
+        return not self._store.shared
+
     async def ends(self) -> LogEnds:
         """Where the durable log begins and ends now."""
         self._store.check_open()
@@ -148,19 +163,43 @@ class MemoryLog:
             base_hash=record.base_hash,
         )
 
-    async def claim(self, replica_id: str) -> int:
-        """Takes ownership and returns its epoch."""
+    async def holder(self) -> Holder:
+        """Who owns the log."""
+        self._store.check_open()
+        return Holder(epoch=self._record.epoch, name=self._record.holder)
+
+    async def claim(self, holder: str, *, after: int | None = None) -> int:
+        """Takes ownership under a name and returns its epoch."""
         record = self._record
         epoch = 0
 
         def change() -> None:
             nonlocal epoch
+            if after is not None:
+                self._check_epoch(after)
             record.epoch += 1
-            record.replica_id = replica_id
+            record.holder = holder
             epoch = record.epoch
 
         await self._store.committed(change)
         return epoch
+
+    async def release(self, epoch: int) -> None:
+        """Lets go: the epoch is fenced from here on, and nobody owns the log. Raises Fenced, LogError."""
+        record = self._record
+
+        def change() -> None:
+            self._check_epoch(epoch)
+            record.epoch += 1
+            record.holder = ""
+
+        await self._store.committed(change)
+
+    async def confirm(self, epoch: int) -> None:
+        """Returns when the epoch was the last one claimed at some moment during the call."""
+        self._store.check_open()
+        self._check_epoch(epoch)
+        await asyncio.sleep(0)
 
     async def append(self, batch: Batch, epoch: int) -> None:
         """Makes a batch durable. Raises LogError."""
@@ -171,6 +210,7 @@ class MemoryLog:
             if batch.first_sequence != record.last_sequence + 1:
                 raise Fenced(f"the log ends at {record.last_sequence}, the batch begins at {batch.first_sequence}")
             record.batches.append(StoredBatch(batch=batch, hash=chain(record.hash, batch.events)))
+            record.growth.reached(batch.last_sequence)
 
         await self._store.committed(change)
 
@@ -186,6 +226,11 @@ class MemoryLog:
                 break
             found.append(batches[position])
         return found
+
+    async def grown(self, after: int) -> int:
+        """Waits until the durable log goes beyond a sequence; where it ends then."""
+        self._store.check_open()
+        return await self._record.growth.beyond(after, self._record.last_sequence)
 
     async def locate(self, time_ns: int) -> int:
         """The last sequence of the last batch that ended before time_ns, else that before the oldest."""

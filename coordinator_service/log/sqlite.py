@@ -23,6 +23,7 @@ from coordinator_service.log.base import (
     Batch,
     Cursor,
     Fenced,
+    Holder,
     LogCorrupt,
     LogEnds,
     LogError,
@@ -30,6 +31,7 @@ from coordinator_service.log.base import (
     StoredBatch,
     chain,
 )
+from coordinator_service.log.growth import Growth
 from coordinator_service.log.sqlite_checkpointer import Checkpointer
 from coordinator_service.log.sqlite_cursors import read_cursors, write_cursors
 from coordinator_service.log.sqlite_file import FileLock, connect, make_directory, prepare
@@ -143,27 +145,50 @@ class SqliteLog:
         self._row = row
         self._log_id = log_id
         self._tidying = asyncio.Lock()
+        self._growth = Growth()
 
     @property
     def namespace(self) -> str:
         """Whose log this is."""
         return self._namespace
 
+    @property
+    def exclusive(self) -> bool:
+        """The file lock keeps others out."""
+        return True
+
     async def ends(self) -> LogEnds:
         """Where the durable log begins and ends now."""
         return await self._store.reading(self._read_ends)
 
-    async def claim(self, replica_id: str) -> int:
-        """Takes ownership and returns its epoch."""
-        return await self._store.writing(self._row, lambda connection: _claim(connection, self._row, replica_id))
+    async def holder(self) -> Holder:
+        """Who owns the log."""
+        return await self._store.reading(lambda connection: _read_holder(connection, self._row))
+
+    async def claim(self, holder: str, *, after: int | None = None) -> int:
+        """Takes ownership under a name and returns its epoch."""
+        return await self._store.writing(self._row, lambda connection: _claim(connection, self._row, holder, after))
+
+    async def release(self, epoch: int) -> None:
+        """Lets go: the epoch is fenced from here on, and nobody owns the log. Raises Fenced, LogError."""
+        await self._store.writing(self._row, lambda connection: _claim(connection, self._row, "", epoch))
+
+    async def confirm(self, epoch: int) -> None:
+        """Returns when the epoch was the last one claimed at some moment during the call."""
+        _check_epoch(await self.holder(), epoch)
 
     async def append(self, batch: Batch, epoch: int) -> None:
         """Makes a batch durable. Raises LogError."""
         await self._store.appending(self._row, batch, epoch)
+        self._growth.reached(batch.last_sequence)
 
     async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
         """Durable batches that hold events after a sequence: one when there is any, more up to bytes_max."""
         return await self._store.reading(lambda connection: _read_batches(connection, self._row, after, bytes_max))
+
+    async def grown(self, after: int) -> int:
+        """Waits until the durable log goes beyond a sequence; where it ends then."""
+        return await self._growth.beyond(after, (await self.ends()).last_sequence)
 
     async def locate(self, time_ns: int) -> int:
         """The last sequence of the last batch that ended before time_ns, else that before the oldest."""
@@ -216,9 +241,7 @@ class SqliteLog:
         """A change by the owner. Raises Fenced."""
 
         def checked(connection: sqlite3.Connection) -> T:
-            current = connection.execute("SELECT epoch FROM logs WHERE id = ?", (self._row,)).fetchone()[0]
-            if epoch != current:
-                raise Fenced(f"epoch {epoch} is not the last one claimed, {current}")
+            _check_epoch(_read_holder(connection, self._row), epoch)
             return change(connection)
 
         return await self._store.writing(self._row, checked)
@@ -277,6 +300,16 @@ def _measure(connection: sqlite3.Connection, log: int, after: int, until: int) -
         (log, after, until),
     ).fetchone()[0]
     return size
+
+
+def _read_holder(connection: sqlite3.Connection, log: int) -> Holder:
+    epoch, name = connection.execute("SELECT epoch, replica_id FROM logs WHERE id = ?", (log,)).fetchone()
+    return Holder(epoch=epoch, name=name)
+
+
+def _check_epoch(holder: Holder, epoch: int) -> None:
+    if epoch != holder.epoch:
+        raise Fenced(f"epoch {epoch} is not the last one claimed, {holder.epoch}")
 
 
 def find_log(connection: sqlite3.Connection, namespace: str) -> tuple[int, str] | None:
@@ -376,7 +409,9 @@ def _create(connection: sqlite3.Connection, namespace: str) -> tuple[int, str]:
     return found
 
 
-def _claim(connection: sqlite3.Connection, log: int, replica_id: str) -> int:
+def _claim(connection: sqlite3.Connection, log: int, replica_id: str, after: int | None) -> int:
+    if after is not None:
+        _check_epoch(_read_holder(connection, log), after)
     epoch: int = connection.execute(
         "UPDATE logs SET epoch = epoch + 1, replica_id = ? WHERE id = ? RETURNING epoch", (replica_id, log)
     ).fetchone()[0]

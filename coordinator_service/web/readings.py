@@ -10,8 +10,10 @@ from typing import Protocol
 from coordinator_service.core.figures import HealthStatus
 from coordinator_service.core.monitor import health_status
 from coordinator_service.core.rejections import Rejection
+from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.timings import LogTimings
-from coordinator_service.namespaces import LocalNamespace, Namespaces
+from coordinator_service.namespaces import Namespaces
+from coordinator_service.ports import NamespacePort
 from coordinator_service.telemetry.counts import SpanCounts
 from coordinator_service.telemetry.metrics import (
     AGENTS_SHOWN_MAX,
@@ -59,7 +61,7 @@ async def read_health(sources: Sources) -> Health:
     faults: dict[str, str] = {}
     statuses = [HealthStatus.IDLE]
     served = sources.serving()
-    default: LocalNamespace | None = None
+    default: NamespacePort | None = None
     if served:
         try:
             default = await sources.namespaces.get(sources.namespace_default)

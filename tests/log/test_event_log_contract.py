@@ -19,6 +19,7 @@ from coordinator_service.log.base import (
     Cursor,
     EventLog,
     Fenced,
+    Holder,
     LogCorrupt,
     LogError,
     LogStore,
@@ -191,6 +192,51 @@ class TestEventLogContract:
         assert outcomes[:5] == [None] * 5
         assert [type(outcome) for outcome in outcomes[6:]] == [Fenced] * 3
         assert (await log.ends()).last_sequence == 5
+
+    async def test_of_two_that_claim_after_an_owner_one_gets_it(self, log: EventLog) -> None:
+        """Invariant 12: a claim after an epoch that is no longer the last is Fenced, and nothing happened."""
+        assert await log.holder() == Holder(epoch=0, name="")
+        first = await log.claim("one", after=0)
+        outcomes = await asyncio.gather(
+            log.claim("two", after=first), log.claim("three", after=first), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [int, Fenced]
+        assert await log.holder() == Holder(epoch=outcomes[0], name="two")
+        await log.append(batch(1), outcomes[0])
+
+    async def test_who_lets_go_is_fenced(self, log: EventLog) -> None:
+        """D6: after a release nobody owns the log, and the next owner has a larger epoch."""
+        old = await log.claim("one")
+        await log.append(batch(1), old)
+        await log.release(old)
+        assert (await log.holder()).name == ""
+        for attempt in (log.append(batch(2), old), log.release(old), log.confirm(old)):
+            with pytest.raises(Fenced):
+                await attempt
+        new = await log.claim("two", after=(await log.holder()).epoch)
+        assert new > old
+        await log.append(batch(2), new)
+
+    async def test_a_read_is_confirmed_by_the_last_owner_alone(self, log: EventLog) -> None:
+        """D4: confirm stands for the last epoch claimed, and no other."""
+        old = await log.claim("one")
+        await log.confirm(old)
+        new = await log.claim("two")
+        await log.confirm(new)
+        for epoch in (0, old, new + 1):
+            with pytest.raises(Fenced):
+                await log.confirm(epoch)
+
+    async def test_whoever_waits_hears_that_the_log_has_grown(self, log: EventLog) -> None:
+        """E2: a follower is woken by the append that it waits for, and at once by one that was before."""
+        epoch = await log.claim("replica")
+        waiting = [asyncio.ensure_future(log.grown(after)) for after in (0, 0, 2)]
+        await asyncio.sleep(0)
+        await log.append(batch(1, 2), epoch)
+        assert [await each for each in waiting[:2]] == [2, 2]
+        await log.append(batch(3), epoch)
+        assert await waiting[2] == 3
+        assert await log.grown(1) == 3
 
     async def test_epochs_rise_across_openings(self, place: Place) -> None:
         """D6: an epoch is larger than every one before it, also after the store was closed."""

@@ -8,9 +8,10 @@ from pathlib import Path
 from coordinator_service.clock import SystemClock
 from coordinator_service.core.commands import Caller, UpdateState
 from coordinator_service.core.specs import StateChange, StateUpdate
+from coordinator_service.local_namespace import ShellLimits
 from coordinator_service.log.base import EventLog, StoredBatch
 from coordinator_service.log.sqlite import SqliteStore
-from coordinator_service.namespaces import Namespaces, ShellLimits
+from coordinator_service.namespaces import Namespaces
 from coordinator_service.snapshots import SnapshotLimits
 from tests.shell.bench import acquire, publish, submit
 

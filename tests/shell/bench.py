@@ -25,9 +25,10 @@ from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.core.specs import AgentSpec, Capability, LockRequest, RunSpec, TaskSpec, TaskTarget
 from coordinator_service.core.values import NS_PER_MS, LockMode
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.base import LogError
 from coordinator_service.log.memory import MemoryPlace, MemoryStore
-from coordinator_service.namespaces import LocalNamespace, Namespaces, ShellLimits
+from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import Outcome
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionLimits, SessionStream
 from tests.simulation.clock import VirtualClock

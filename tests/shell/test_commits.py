@@ -10,8 +10,8 @@ from coordinator_service.core.answers import Acquired, Done, Published, StateRea
 from coordinator_service.core.commands import COORDINATOR, CancelRun, GetEnds, GetState, Release, UpdateState
 from coordinator_service.core.rejections import Fault, LimitReached, NotFound, Rejection, Unavailable
 from coordinator_service.core.specs import StateChange, StateUpdate
+from coordinator_service.local_namespace import ShellLimits
 from coordinator_service.log.codec import split
-from coordinator_service.namespaces import ShellLimits
 from coordinator_service.sequencer import SequencerLimits
 from coordinator_service.subscriptions import Selector, Subscription
 from tests.shell.bench import NAME, Asked, Bench, acquire, publish, settle

@@ -11,8 +11,8 @@ from concert.v1.event_pb2 import EventBatch
 from coordinator_service.core.commands import EventDraft, Publish
 from coordinator_service.core.events import EventType
 from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, LogMismatch
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.base import Batch, LogError, StoredBatch
-from coordinator_service.namespaces import LocalNamespace, ShellLimits
 from coordinator_service.snapshots import SnapshotLimits
 from coordinator_service.subscriptions import BATCH_BYTES_MAX, Delivery, Selector, Subscription
 from tests.shell.bench import NAME, Asked, Bench, publish, refused, settle

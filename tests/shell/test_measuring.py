@@ -9,7 +9,7 @@ import pytest
 from coordinator_service.core.figures import HealthStatus, MetricsView
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.rejections import NotFound, Unavailable
-from coordinator_service.namespaces import LocalNamespace, ShellLimits
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.snapshots import SnapshotLimits, recover
 from tests.shell.bench import NAME, Asked, Bench, publish, refused, settle, submit
 

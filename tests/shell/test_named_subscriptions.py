@@ -18,9 +18,9 @@ from coordinator_service.core.rejections import (
     Rejection,
     Unavailable,
 )
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.memory import MemoryLog
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
-from coordinator_service.namespaces import LocalNamespace, ShellLimits
 from coordinator_service.snapshots import SnapshotLimits
 from tests.shell.bench import NAME, Bench, publish, settle
 

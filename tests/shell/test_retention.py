@@ -11,8 +11,8 @@ import pytest
 from coordinator_service.core.commands import GetRun
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import CursorCompacted
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.verify import verify
-from coordinator_service.namespaces import LocalNamespace, ShellLimits
 from coordinator_service.replay import replay
 from coordinator_service.retention import MEASURED_EVENTS, Retention, RetentionLimits
 from coordinator_service.snapshots import SnapshotLimits, encode_tables, recover

@@ -14,9 +14,9 @@ from coordinator_service.core.invariants import check_invariants
 from coordinator_service.core.rejections import Unavailable
 from coordinator_service.core.specs import StateChange, StateUpdate
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.base import Batch, LogCorrupt, StoredBatch
 from coordinator_service.log.codec import decode_event, split
-from coordinator_service.namespaces import LocalNamespace, ShellLimits
 from coordinator_service.snapshots import FORMAT, SnapshotLimits, decode_tables, encode_tables, recover
 from tests.shell.bench import NAME, Asked, Bench, acquire, publish, settle, submit
 

@@ -24,7 +24,8 @@ from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.rejections import Deadlock, Fault, LimitReached, LockTimeout, StateConflict, Unavailable
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_SECOND
-from coordinator_service.namespaces import LocalNamespace, Namespaces
+from coordinator_service.local_namespace import LocalNamespace
+from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import Outcome
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionStream
 from tests.core.explained import check_everything_is_explained

@@ -11,8 +11,8 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.metrics import Metrics, observe
 from coordinator_service.core.past_state import keys_under
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.verify import verify
-from coordinator_service.namespaces import LocalNamespace
 from coordinator_service.snapshots import decode_folds, recover
 from tests.simulation.compare import require_same
 from tests.simulation.coordinator import NAMESPACE

@@ -14,7 +14,7 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.rejections import Rejection
 from coordinator_service.core.specs import CircuitPolicy, Policy, RetryPolicy
 from coordinator_service.core.values import NS_PER_MS, ConflictStrategy
-from coordinator_service.namespaces import LocalNamespace
+from coordinator_service.local_namespace import LocalNamespace
 from tests.simulation.agents import ScriptedAgent
 from tests.simulation.chaos import chaos
 from tests.simulation.clients import KINDS

@@ -12,8 +12,8 @@ from typing import Any
 from coordinator_service.core.commands import COORDINATOR, ChangePolicies, Command
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LimitReached, Rejection, Unavailable
+from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.memory import MemoryPlace, MemoryRecord
-from coordinator_service.namespaces import LocalNamespace, ShellLimits
 from coordinator_service.ports import Outcome
 from coordinator_service.rpc.dispatch import Operation
 from coordinator_service.sequencer import SequencerLimits

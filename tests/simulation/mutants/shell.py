@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from coordinator_service import clock, leases, namespaces, sequencer, sessions, snapshots, tail
+from coordinator_service import clock, leases, local_namespace, sequencer, sessions, snapshots, tail
 from coordinator_service.core import agents, decide
 from coordinator_service.core.answers import StateRead
 from coordinator_service.core.commands import DetachSession
@@ -96,7 +96,7 @@ def a_resume_skips_one_event(patch: pytest.MonkeyPatch) -> None:
 
 @mutant("a cursor below the oldest event goes on from there, without a word", "11", "E2", "E4", "KeyError")
 def a_gap_is_passed_over_in_silence(patch: pytest.MonkeyPatch) -> None:
-    async def kept(_self: namespaces.LocalNamespace, _after: int) -> None:
+    async def kept(_self: local_namespace.LocalNamespace, _after: int) -> None:
         return
 
     async def read(self: tail.TailFollower, *, events_max: int = 1000) -> Any:
@@ -104,7 +104,7 @@ def a_gap_is_passed_over_in_silence(patch: pytest.MonkeyPatch) -> None:
         self._position = found[-1].sequence
         return found
 
-    patch.setattr(namespaces.LocalNamespace, "_check_kept", kept)
+    patch.setattr(local_namespace.LocalNamespace, "_check_kept", kept)
     patch.setattr(tail.TailFollower, "read", read)
 
 

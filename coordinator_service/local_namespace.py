@@ -1,0 +1,465 @@
+"""A namespace that this replica owns: its writer, its followers, its leases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Generator
+from dataclasses import dataclass, field
+
+from coordinator_service.clock import Clock, NamespaceClock
+from coordinator_service.core import monitor
+from coordinator_service.core.answers import Answer, FromLog, PastFromLog, Recall, Waiting, recalled
+from coordinator_service.core.commands import (
+    COORDINATOR,
+    Caller,
+    Command,
+    EndSession,
+    ExpireLock,
+    RetryRun,
+    WithdrawRequest,
+)
+from coordinator_service.core.events import (
+    AgentDisconnected,
+    AgentRegistered,
+    ResourceAcquired,
+    ResourceReleased,
+)
+from coordinator_service.core.evicted_runs import EvictedRun
+from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
+from coordinator_service.core.metrics import Metrics
+from coordinator_service.core.monitor import MetricsAsked
+from coordinator_service.core.reasons import LEASE_EXPIRED
+from coordinator_service.core.references import oldest_needed
+from coordinator_service.core.rejections import (
+    CursorCompacted,
+    CursorInFuture,
+    LogMismatch,
+    Rejection,
+    Unavailable,
+)
+from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.totals import Totals, total
+from coordinator_service.leases import LeaseKey, Leases
+from coordinator_service.log.base import Cursor, EventLog, LogEnds, LogError
+from coordinator_service.log.codec import EventCodec
+from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
+from coordinator_service.ownership import Ownership
+from coordinator_service.past_reads import read_past
+from coordinator_service.ports import Committed, Outcome, Respond
+from coordinator_service.retention import Retention, RetentionLimits
+from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
+from coordinator_service.snapshots import SnapshotLimits, Snapshotter
+from coordinator_service.tail import Tail, TailFollower
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellLimits:
+    """Bounds of the shell, for each namespace unless said otherwise."""
+
+    namespaces_max: int = 10_000
+    """Namespaces of this replica."""
+    tail_bytes_max: int = 32 * 1024 * 1024
+    """Newest events kept in memory for followers."""
+    sequencer: SequencerLimits = field(default_factory=SequencerLimits)
+    snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
+    named_subscriptions: NamedSubscriptionLimits = field(default_factory=NamedSubscriptionLimits)
+    retention: RetentionLimits = field(default_factory=RetentionLimits)
+
+
+_LEASED = frozenset((ResourceAcquired, ResourceReleased, AgentRegistered, AgentDisconnected))
+"""Events that begin or end a lease."""
+
+
+class LocalNamespace:
+    """A namespace that this replica owns."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        state: NamespaceState,
+        epoch: int,
+        ends: LogEnds,
+        cursors: list[Cursor],
+        clock: Clock,
+        limits: ShellLimits,
+        ownership: Ownership,
+        on_decided: OnDecided | None = None,
+    ) -> None:
+        self._log = log
+        self._epoch = epoch
+        self._ownership = ownership
+        self._leaving: Rejection | None = None
+        self._ends = ends
+        self._time = NamespaceClock(clock)
+        self._time.start(state.time_ns)
+        self._tail = Tail(log, state.sequence, bytes_max=limits.tail_bytes_max)
+        self._leases = Leases(clock, self._lease_ended)
+        self._closed: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._past_turn = asyncio.Lock()
+        self.sequencer = Sequencer(
+            state,
+            log,
+            epoch,
+            EventCodec(log.namespace, ends.log_id),
+            self._time,
+            limits=limits.sequencer,
+            on_committed=self._committed,
+            on_recall=self._recall,
+            on_failed=self._failed,
+            on_decided=on_decided,
+        )
+        self._subscriptions = NamedSubscriptions(
+            log,
+            ends.log_id,
+            epoch,
+            cursors,
+            limits.named_subscriptions,
+            now_ns=self._time.now_ns,
+            failed=self.drop,
+        )
+        self.retention = Retention(
+            log,
+            epoch,
+            limits.retention,
+            now_ns=self._time.now_ns,
+            needed=lambda: oldest_needed(state),
+            acknowledged=self._subscriptions.oldest,
+        )
+        self._spawn(self.retention.follow())
+        for agent in state.agents.values():
+            if agent.session_id:
+                self._leases.grant(("session", agent.session_id), agent.lease_ns)
+        for grant in state.grants.values():
+            if not grant.session_id:
+                self._leases.grant(("lock", grant.token), grant.lease_ns)
+        self._snapshotter = Snapshotter(log, epoch, limits.snapshots, self._reached, self._tail.slice)
+        self._spawn(self._snapshotter.follow())
+
+    @property
+    def namespace(self) -> str:
+        """Its name."""
+        return self._log.namespace
+
+    @property
+    def log_id(self) -> str:
+        """The log that its sequences are positions of."""
+        return self._ends.log_id
+
+    @property
+    def last_sequence(self) -> int:
+        """The last committed sequence."""
+        return self._tail.last
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it has to be opened again."""
+        return self._closed.done()
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes commands: it is neither dropped nor about to be owned by another replica."""
+        return self._leaving is None and self._may_speak()
+
+    async def wait_dropped(self) -> Rejection:
+        """Waits until the namespace is no longer served here, and says why."""
+        return await asyncio.shield(self._closed)
+
+    def submit(self, command: Command, caller: Caller, respond: Respond) -> None:
+        """Asks for something; see NamespacePort."""
+        if self._leaving is not None:
+            respond(self._leaving)
+        elif self._may_speak():
+            self.sequencer.submit(command, caller, respond)
+        else:
+            respond(self._closed.result())
+
+    async def call(self, command: Command, caller: Caller) -> Answer:
+        """Asks and waits, through a Waiting, for the final answer. A cancelled call withdraws its request (L6)."""
+        answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiting = 0
+
+        def respond(outcome: Outcome) -> None:
+            nonlocal waiting
+            if isinstance(outcome, Waiting):
+                waiting = outcome.request_sequence
+                if answered.cancelled():
+                    self._withdraw(waiting, respond)
+            elif not answered.done():
+                answered.set_result(outcome)
+
+        self.submit(command, caller, respond)
+        try:
+            outcome = await answered
+        except asyncio.CancelledError:
+            if waiting and answered.cancelled():
+                self._withdraw(waiting, respond)
+            raise
+        if isinstance(outcome, Rejection):
+            raise outcome
+        return outcome
+
+    async def follow(self, after: int, log_id: str = "") -> TailFollower:
+        """A cursor that reads what comes after a sequence (E2, E4)."""
+        await self._check_position(after, log_id, "after")
+        return TailFollower(self._tail, after, self._check_kept)
+
+    async def ends(self) -> LogEnds:
+        """Where the committed log begins and ends."""
+        kept = await self._kept()
+        return LogEnds(
+            log_id=kept.log_id,
+            oldest_sequence=kept.oldest_sequence,
+            last_sequence=self._tail.last,
+            hash=kept.hash,
+            base_hash=kept.base_hash,
+        )
+
+    async def locate(self, time_ns: int) -> int:
+        """A sequence after which come all events at or after a time (and perhaps a few before it)."""
+        try:
+            return await self._log.locate(time_ns)
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
+
+    async def measure(self, asked: MetricsAsked) -> MetricsView:
+        """What is counted, and how things stand, when everything committed so far is (M2). Raises NotFound."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(
+            self._tail.last, lambda state, metrics: monitor.measure(metrics, state, asked, now_ns)
+        )
+
+    async def totals(self, agents_max: int) -> Totals:
+        """What a scraper is shown, when everything committed so far is counted."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(
+            self._tail.last, lambda state, metrics: total(metrics, state, agents_max, now_ns)
+        )
+
+    async def health(self) -> tuple[HealthStatus, HealthWindowView]:
+        """How the namespace does now, and what says so (M1)."""
+        now_ns = self._time.now_ns()
+
+        def read(_: NamespaceState, metrics: Metrics) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
+            yield from ()
+            return monitor.health(metrics, now_ns)
+
+        return await self._snapshotter.look(self._tail.last, read)
+
+    async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
+        """E5; see NamespacePort."""
+        await self._check_position(after, log_id, "after.sequence")
+        return await self._subscriptions.create(name, after, request_id)
+
+    async def named_subscription(self, name: str) -> Cursor:
+        """E5; see NamespacePort."""
+        return self._subscriptions.get(name)
+
+    async def named_subscriptions(self) -> list[Cursor]:
+        """E5; see NamespacePort."""
+        return self._subscriptions.all()
+
+    async def acknowledge(self, name: str, log_id: str, sequence: int, *, reset: bool) -> Cursor:
+        """E5; see NamespacePort."""
+        self._subscriptions.get(name)
+        if log_id != self._ends.log_id:
+            raise LogMismatch(self._ends.log_id, log_id)
+        if sequence > self._tail.last:
+            raise CursorInFuture(("cursor.sequence", f"is {sequence}, the log ends at {self._tail.last}"))
+        if reset:
+            await self._check_kept(sequence)
+        return await self._subscriptions.acknowledge(name, sequence, reset=reset)
+
+    async def delete_subscription(self, name: str) -> bool:
+        """E5; see NamespacePort."""
+        return await self._subscriptions.delete(name)
+
+    def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+        """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
+        stream."""
+        return [self._renew_lock(token) for token in fencing_tokens] if self._may_speak() else [0] * len(fencing_tokens)
+
+    def renew_session(self, session_id: int) -> bool:
+        """Makes a session's lease whole again; false when it is over."""
+        return self._may_speak() and self._leases.renew(("session", session_id)) > 0
+
+    async def close(self, why: Rejection | None = None) -> None:
+        """Finishes what was submitted, takes no more, and lets go: the next owner may begin at once."""
+        self._leaving = why or Unavailable("the coordinator is shutting down")
+        await self.sequencer.drain()
+        if not self.dropped and not self._log.exclusive:
+            await self._release()
+        self.drop(self._leaving)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def drop(self, failure: Rejection) -> None:
+        """Lets go at once; whoever waits is told."""
+        if self._closed.done():
+            return
+        self._closed.set_result(failure)
+        self.sequencer.stop(failure)
+        self._leases.close()
+        self._subscriptions.close(failure)
+        self._tail.fail(failure)
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _release(self) -> None:
+        try:
+            await self._log.release(self._epoch)
+        except LogError as error:
+            _log.warning("namespace %s was not released, its lease has to run out: %s", self.namespace, error)
+        self._ownership.announce()
+
+    def _may_speak(self) -> bool:
+        """Whether it is still owned here, as far as that is known without asking the store. A replica that stood still
+        for longer than its lease finds out by this, before it says a word."""
+        if not self._closed.done() and not self._ownership.stands():
+            self.drop(Unavailable("this replica's lease has run out"))
+        return not self._closed.done()
+
+    def _failed(self, failure: Rejection) -> None:
+        self.drop(failure)
+
+    def _committed(self, committed: list[Committed]) -> None:
+        for each in committed:
+            payload = each.event.payload
+            if type(payload) not in _LEASED:
+                continue
+            if isinstance(payload, ResourceAcquired):
+                if payload.existing_token:
+                    self._leases.renew(("lock", payload.existing_token))  # the lease stays what was granted (L5)
+                elif not payload.session_id:
+                    self._leases.grant(("lock", each.sequence), payload.lease_ns or 0)
+            elif isinstance(payload, ResourceReleased):
+                if not payload.remaining:
+                    self._leases.drop(("lock", payload.fencing_token))
+            elif isinstance(payload, AgentRegistered):
+                self._leases.grant(("session", each.sequence), payload.lease_ns or 0)
+            elif isinstance(payload, AgentDisconnected):
+                self._leases.drop(("session", payload.session_id))
+        self._tail.extend(committed)
+
+    def _lease_ended(self, key: LeaseKey) -> None:
+        kind, number = key
+        command: Command
+        if kind == "session":
+            command = EndSession(session_id=number, reason=LEASE_EXPIRED)
+        else:
+            command = ExpireLock(fencing_token=number)
+        self.sequencer.submit(command, COORDINATOR, _ignore, stands=lambda: self._leases.is_over(key))
+
+    def _renew_lock(self, token: int) -> int:
+        left_ns = self._leases.renew(("lock", token))
+        if left_ns:
+            return left_ns
+        grant = self.sequencer.state.grants.get(token)
+        return self._leases.left_ns(("session", grant.session_id)) if grant is not None and grant.session_id else 0
+
+    def _withdraw(self, request_sequence: int, respond: Respond) -> None:
+        """The caller has gone, and the request with it, unless it was made again since by somebody who still waits."""
+        self.sequencer.submit(
+            WithdrawRequest(request_sequence=request_sequence),
+            COORDINATOR,
+            _ignore,
+            stands=lambda: self.sequencer.is_awaited_by(request_sequence, respond),
+        )
+
+    def _recall(self, recall: Recall | FromLog | PastFromLog, respond: Respond) -> None:
+        if isinstance(recall, Recall):
+            recalling = self._spawn(self._answer_again(recall, respond))
+        elif isinstance(recall, PastFromLog):
+            recalling = self._spawn(self._answer_from_past(recall, respond))
+        else:
+            recalling = self._spawn(self._answer_from_log(recall, respond))
+
+        def done(_: asyncio.Task[None]) -> None:
+            if recalling.cancelled():  # perhaps before it began
+                respond(self._closed.result() if self._closed.done() else Unavailable("the answer was not read"))
+
+        recalling.add_done_callback(done)
+
+    async def _answer_again(self, recall: Recall, respond: Respond) -> None:
+        """D5: the first answer, from the events of the first decision."""
+        try:
+            found = await self._tail.read(recall.first_sequence - 1, recall.count)
+        except Rejection as failure:
+            respond(failure)
+            return
+        if [found[0].sequence, len(found)] == [recall.first_sequence, recall.count]:
+            respond(recalled([each.event for each in found]))
+        else:
+            respond(Unavailable("the first answer is no longer kept"))
+
+    async def _answer_from_log(self, asked: FromLog, respond: Respond) -> None:
+        """D8: what is evicted is still answered from the log while that has it."""
+        evicted = EvictedRun(self.namespace, asked)
+        follower = TailFollower(self._tail, asked.first_sequence - 1, self._check_kept)
+        try:
+            while follower.position < asked.last_sequence:
+                found = await follower.read(events_max=asked.last_sequence - follower.position)
+                evicted.take([each.event for each in found])
+        except Rejection as failure:
+            respond(failure)
+            return
+        outcome = evicted.answer()
+        if isinstance(outcome, RetryRun):
+            self.sequencer.submit(outcome, asked.caller, respond)
+        else:
+            respond(outcome)
+
+    async def _check_position(self, after: int, log_id: str, field: str) -> None:
+        """E4: that a cursor lies in this log, which has all that comes after it."""
+        if log_id and log_id != self._ends.log_id:
+            raise LogMismatch(self._ends.log_id, log_id)
+        if after > self._tail.last:
+            raise CursorInFuture((field, f"is {after}, the log ends at {self._tail.last}"))
+        if self._tail.slice(after, 1) is None:
+            await self._check_kept(after)
+
+    async def _answer_from_past(self, asked: PastFromLog, respond: Respond) -> None:
+        """S1: what memory does not know any more is folded again, one question at a time."""
+        async with self._past_turn:
+            try:
+                respond(await read_past(self._log, asked.command))
+            except Rejection as failure:
+                respond(failure)
+            except LogError as error:
+                respond(Unavailable(f"the log cannot be read: {error}"))
+
+    async def _check_kept(self, after: int) -> None:
+        kept = await self._kept()
+        if after < kept.oldest_sequence - 1:
+            raise CursorCompacted(kept.log_id, kept.oldest_sequence, self._tail.last)
+
+    async def _kept(self) -> LogEnds:
+        try:
+            return await self._log.ends()
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
+
+    async def _reached(self, sequence: int) -> None:
+        """Waits until the log has reached a sequence."""
+        while self._tail.last < sequence:
+            await self._tail.read(self._tail.last, 1)
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        async def watched() -> None:
+            try:
+                await work
+            except Rejection:
+                pass  # the namespace was dropped, and everybody is told
+            except LogError as error:
+                _log.error("namespace %s: %s", self.namespace, error)
+
+        task = asyncio.get_running_loop().create_task(watched())
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        return task
+
+
+def _ignore(_outcome: Outcome) -> None:
+    """Nobody waits for this answer."""
