@@ -37,6 +37,9 @@ _log = logging.getLogger(__name__)
 _SUBMIT_RUN = "concert.v1.RunService/SubmitRun"
 FLUSH_SECONDS_MAX = 2.0
 """How long the last messages may take to leave once a stream is closed."""
+COMMANDS_PER_TURN = 16
+"""Commands of a frame that are read before others on the loop get their turn: the first of them are on their way to
+disk while the rest is read, and a frame of thousands holds nobody up."""
 
 
 class _HalfClosed(Rejection):
@@ -158,17 +161,19 @@ class Conversation:
 
     async def _read(self, already_read: list[pb.ClientMessage]) -> None:
         """Raises why there is nothing more to read."""
-        self._take(already_read)
+        await self._take(already_read)
         while True:
             await self._may_read.wait()
             messages = await _read_frame(self._context)
             if messages is None:
                 raise _HalfClosed("the client sends no more")
             self._port.renew_session(self._scope.session_id)
-            self._take(messages)
+            await self._take(messages)
 
-    def _take(self, messages: list[pb.ClientMessage]) -> None:
-        for message in messages:
+    async def _take(self, messages: list[pb.ClientMessage]) -> None:
+        for number, message in enumerate(messages):
+            if number and number % COMMANDS_PER_TURN == 0:
+                await asyncio.sleep(0)
             kind = message.WhichOneof("message")
             if kind == "command":
                 self._ask(message.command)
