@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class Language:
     directory: Path
     build: tuple[str, ...]
     command: tuple[str, ...]
+    examples: tuple[str, ...]
+
+    def example(self, name: str) -> list[str]:
+        """How one of its examples is started; arguments follow."""
+        return [word.replace("{example}", name) for word in self.examples]
 
     def missing(self) -> list[str]:
         """Programs it needs that are not here."""
@@ -75,8 +80,13 @@ def _language(file: Path) -> Language:
         requires=tuple(said.get("requires", ())),
         directory=ROOT / said.get("directory", "."),
         build=tuple(said.get("build", ())),
-        command=tuple(sys.executable if word == "{python}" else word for word in said["command"]),
+        command=_command(said["command"]),
+        examples=_command(said.get("examples", ())),
     )
+
+
+def _command(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sys.executable if word == "{python}" else word for word in words)
 
 
 class Driver:

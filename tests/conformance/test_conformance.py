@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from clients.conformance.driver import Language, languages
 from clients.conformance.scenario import load
 from clients.conformance.suite import run_suite
+from tests.conformance.toolchains import made
 
-ALL_REQUIRED = os.environ.get("CONCERT_REQUIRE_ALL_LANGUAGES") == "1"
 AT_ONCE = 12
 
 
@@ -18,9 +16,7 @@ AT_ONCE = 12
 @pytest.mark.parametrize("language", languages(), ids=lambda language: language.key)
 async def test_the_client_passes_every_scenario(language: Language) -> None:
     """Judged by the event log and the answers."""
-    if language.missing() and not ALL_REQUIRED:
-        pytest.skip(f"{language.name} is left out: {', '.join(language.missing())} is not here")
-    language.make()
+    made(language)
     verdicts = await run_suite(language, load(), at_once=AT_ONCE)
     failed = [f"{each.scenario.topic}: {each.scenario.name}\n  {each.failure}" for each in verdicts if each.failure]
     assert not failed, "\n".join(failed)
