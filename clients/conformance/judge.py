@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from clients.conformance.matching import Mismatch, matches
@@ -17,7 +18,7 @@ def judge_log(events: list[dict[str, Any]]) -> None:
     _exclusive(events)
 
 
-def judge_order(expected: tuple[dict[str, Any], ...], events: list[dict[str, Any]]) -> None:
+def judge_order(expected: Sequence[dict[str, Any]], events: list[dict[str, Any]]) -> None:
     """Raises Mismatch unless those events are there, in that order, others between them."""
     rest = iter(events)
     for number, pattern in enumerate(expected, 1):
@@ -25,7 +26,7 @@ def judge_order(expected: tuple[dict[str, Any], ...], events: list[dict[str, Any
             raise Mismatch(f"the log has no event {number} of those expected: {pattern}")
 
 
-def judge_absence(never: tuple[dict[str, Any], ...], events: list[dict[str, Any]]) -> None:
+def judge_absence(never: Sequence[dict[str, Any]], events: list[dict[str, Any]]) -> None:
     """Raises Mismatch if one of those is there."""
     for pattern in never:
         found = next((event for event in events if matches(pattern, event)), None)

@@ -28,7 +28,7 @@ def filled(value: Any, variables: Mapping[str, Any]) -> Any:
         if set(value) == {"$text"}:
             return "".join(str(filled(each, variables)) for each in value["$text"])
         return {key: filled(each, variables) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [filled(each, variables) for each in value]
     return value
 

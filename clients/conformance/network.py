@@ -23,6 +23,7 @@ class Network:
         self._flows.set()
         self._refuses = False
         self._writers: set[asyncio.StreamWriter] = set()
+        self._muted: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -42,8 +43,14 @@ class Network:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def do(self, what: str) -> None:
-        """One of cut, stall, flow, refuse."""
-        actions = {"cut": self.cut, "stall": self._flows.clear, "flow": self._flow, "refuse": self._refuse}
+        """One of cut, stall, flow, refuse, swallow."""
+        actions = {
+            "cut": self.cut,
+            "stall": self._flows.clear,
+            "flow": self._flow,
+            "refuse": self._refuse,
+            "swallow": self._swallow,
+        }
         actions[what]()
 
     def cut(self) -> None:
@@ -58,6 +65,9 @@ class Network:
     def _refuse(self) -> None:
         self._refuses = True
         self.cut()
+
+    def _swallow(self) -> None:
+        self._muted |= self._writers
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:
@@ -83,6 +93,8 @@ class Network:
                 if self._coalesce_seconds:
                     await asyncio.sleep(self._coalesce_seconds)
                 await self._flows.wait()
+                if sink in self._muted:
+                    continue
                 size = self._split_bytes or len(chunk)
                 for start in range(0, len(chunk), size):
                     sink.write(chunk[start : start + size])

@@ -77,7 +77,7 @@ class Play:
                     await task
             step = "the log"
             await self._read_log()
-            judge_order(filled(self._scenario.log, self._variables) or (), self._events)
+            judge_order(filled(self._scenario.log, self._variables), self._events)
             judge_absence(filled(self._scenario.never, self._variables), self._events)
             judge_log(self._events)
             judge_executions(self._notices)
