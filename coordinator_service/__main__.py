@@ -74,7 +74,7 @@ async def _serve(settings: Settings) -> None:
     for name, address in (("page", server.web_address), ("metrics", server.metrics_address)):
         if address:
             _log.info("%s on http://%s", name, address)
-    store = settings.event_store if settings.event_store == "memory" else str(settings.sqlite_path)
+    store = str(settings.sqlite_path) if settings.event_store == "sqlite" else settings.event_store
     _log.info("serving on %s as %s, events in %s", server.address, settings.replica_id, store)
     if settings.ready_file is not None:
         _write_ready(settings.ready_file, server)

@@ -15,12 +15,24 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coordinator_service.core.limits import Limits
 from coordinator_service.local_namespace import ShellLimits
+from coordinator_service.log.redis_durability import durability_from
+from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_servers import servers_from
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
 from coordinator_service.retention import RetentionLimits
 from coordinator_service.rpc.limits import contract_limits
@@ -57,6 +69,22 @@ def _replica_id(text: str) -> str:
     return text
 
 
+def _redis_url(url: SecretStr) -> SecretStr:
+    servers_from(url.get_secret_value(), timeout_seconds=1)
+    return url
+
+
+def _redis_prefix(text: str) -> str:
+    if not text or "{" in text or "}" in text or not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII without braces")
+    return text
+
+
+def _redis_durability(text: str) -> str:
+    durability_from(text, 0)
+    return text
+
+
 def _covers_requests(retention_ms: int, given: ValidationInfo) -> int:
     """D5: the window of repeated requests is at most the retention, since their first answers are read from the log."""
     window_ms = given.data.get("request_window_ms", 0)
@@ -85,10 +113,38 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(_address)] = _setting(
         "127.0.0.1:7420", "HOST:PORT to serve on; port 0 picks one"
     )
-    event_store: Literal["memory", "sqlite"] = _setting(
-        "sqlite", "where events are kept: memory (gone with the process) or sqlite", also="EVENT_STORE_BACKEND"
+    event_store: Literal["memory", "sqlite", "redis"] = _setting(
+        "sqlite",
+        "where events are kept: memory (gone with the process), sqlite, or redis (several replicas)",
+        also="EVENT_STORE_BACKEND",
     )
     data_dir: Path = _setting(Path("concert-data"), "directory of the sqlite store, made if there is none")
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = _setting(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        "the redis store: redis://, rediss:// (TLS), redis+sentinel://HOST:PORT,.../SERVICE, redis+cluster://HOST:PORT,..."
+        "; best given in the environment, where others do not see its password",
+        also="REDIS_URL",
+        group="redis",
+    )
+    redis_prefix: Annotated[str, AfterValidator(_redis_prefix)] = _setting(
+        "concert", "what every key begins with", group="redis"
+    )
+    redis_durability: Annotated[str, AfterValidator(_redis_durability)] = _setting(
+        "none",
+        "what an acknowledgement waits for: none (the server's own persistence), wait:N (N replicas have it), waitaof:N"
+        " (it is fsynced there, and on the primary)",
+        group="redis",
+    )
+    redis_wait_ms: PositiveInt = _limit(
+        1_000, "how long that may take before an append counts as failed", group="redis"
+    )
+    redis_timeout_ms: PositiveInt = _limit(5_000, "how long Redis may take to answer at all", group="redis")
+    require_durable: bool = _setting(
+        False, "refuse to start where an acknowledged event might not survive a loss of power", group="redis"
+    )
+    cluster_name: Annotated[str, AfterValidator(_replica_id)] = _setting(
+        "concert", "name of the cluster; replicas of two clusters are kept from sharing a redis_prefix", group="redis"
+    )
     replica_id: Annotated[str, AfterValidator(_replica_id)] = _setting(socket.gethostname(), "name of this replica")
     policy_file: Path | None = _setting(
         None, "YAML file of policies, looked at again and again; none: the built-in ones"
@@ -218,10 +274,27 @@ class Settings(BaseSettings):
         _RETENTION.trim_interval_ms, "how often is looked for events to drop", group="memory and log"
     )
 
+    @model_validator(mode="after")
+    def _keeps_what_it_requires(self) -> Settings:
+        if self.require_durable and self.event_store == "memory":
+            raise ValueError("require_durable is set, and the memory store keeps nothing")
+        return self
+
     @property
     def sqlite_path(self) -> Path:
         """The file of the sqlite store."""
         return self.data_dir / SQLITE_FILE
+
+    def redis_options(self) -> RedisOptions:
+        """The redis store."""
+        return RedisOptions(
+            url=self.redis_url.get_secret_value(),
+            prefix=self.redis_prefix,
+            cluster_name=self.cluster_name,
+            durability=durability_from(self.redis_durability, self.redis_wait_ms),
+            require_durable=self.require_durable,
+            timeout_ms=self.redis_timeout_ms,
+        )
 
     def core_limits(self) -> Limits:
         """What decisions depend on."""
@@ -276,8 +349,12 @@ def load(arguments: Sequence[str]) -> Settings:
 
 
 def _fault(error: Any, sources: dict[str, str]) -> str:
+    said = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return str(said)
     name = str(error["loc"][0])
-    return f"{sources.get(name, _variable(name))}: {error['msg'].removeprefix('Value error, ')}, not {error['input']!r}"
+    secret = Settings.model_fields[name].annotation is SecretStr
+    return f"{sources.get(name, _variable(name))}: {said}" + ("" if secret else f", not {error['input']!r}")
 
 
 def _variable(name: str) -> str:
@@ -315,7 +392,8 @@ def _parser() -> argparse.ArgumentParser:
         if group is None:
             group = groups[extra["group"]] = parser.add_argument_group(extra["group"])
         also = f", or ${extra['also']}" if extra["also"] else ""
-        default = "" if field.default is None else f" ({field.default}{also})"
+        shown = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        default = "" if shown is None else f" ({shown}{also})"
         group.add_argument(_flag(name), dest=name, metavar=_metavar(name), help=f"{field.description}{default}")
     return parser
 
@@ -335,5 +413,6 @@ def _metavar(name: str) -> str:
         "metrics_listen": "HOST:PORT",
         "log_format": "FORMAT",
     }
-    special |= {"event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
+    special |= {"redis_url": "URL", "redis_prefix": "PREFIX", "redis_durability": "CONDITION", "cluster_name": "NAME"}
+    special |= {"require_durable": "BOOLEAN", "event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
     return special.get(name, "COUNT")

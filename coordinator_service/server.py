@@ -31,8 +31,10 @@ from coordinator_service.clock import Clock, SystemClock
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.local_namespace import LocalNamespace
-from coordinator_service.log.base import LogStore
+from coordinator_service.log.base import LogCorrupt, LogError, LogStore
 from coordinator_service.log.memory import MemoryStore
+from coordinator_service.log.redis import RedisStore
+from coordinator_service.log.redis_fitness import UnfitServer
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.policy_watch import PolicyWatch
@@ -77,6 +79,7 @@ PING_INTERVAL_MS_MIN = 5_000
 """Clients may ping this often, calls or none."""
 PEER_PING_MS = 30_000
 PEER_PING_TIMEOUT_MS = 10_000
+STORE_RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """What is left after the grace is cut off after this."""
 
@@ -125,6 +128,7 @@ class CoordinatorServer:
             self._policies.load()
         if self._store is None:
             self._store = _open_store(settings)
+        await self._check_store()
         self._namespaces = Namespaces(
             self._store,
             self._clock,
@@ -258,7 +262,7 @@ class CoordinatorServer:
             subscriptions=lambda: self._events.subscriptions,
             spans=None if self._tracing is None else self._tracing.counts,
             span_lags=dict if self._tracing is None else self._tracing.lags,
-            timings=self._store.timings if isinstance(self._store, SqliteStore) else None,
+            timings=self._store.timings if isinstance(self._store, SqliteStore | RedisStore) else None,
         )
 
     def _bind(self) -> str:
@@ -273,9 +277,28 @@ class CoordinatorServer:
 
     async def _open_all(self) -> None:
         """Owns every namespace there is, so that leases and deadlines go on whether or not somebody calls."""
-        assert self._store is not None
-        for name in await self._store.namespaces():
+        names: list[str] | None = None
+        while names is None:
+            try:
+                names = await self._namespaces.names()
+            except Unavailable as fault:
+                _log.warning("the namespaces are not known yet: %s", fault.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+        for name in names:
             await self._open(name)
+
+    async def _check_store(self) -> None:
+        """A store that must not be used is refused before anything is served; one that is out of reach is waited
+        for. Raises LogError."""
+        if not isinstance(self._store, RedisStore):
+            return
+        try:
+            await self._store.check()
+        except (UnfitServer, LogCorrupt):
+            await self._store.close()
+            raise
+        except LogError as fault:
+            _log.error("not ready: %s", fault)
 
     async def _open(self, name: str) -> None:
         try:
@@ -310,4 +333,6 @@ def _tracing(settings: Settings) -> Tracing | None:
 def _open_store(settings: Settings) -> LogStore:
     if settings.event_store == "memory":
         return MemoryStore()
+    if settings.event_store == "redis":
+        return RedisStore(settings.redis_options())
     return SqliteStore(settings.sqlite_path)

@@ -9,10 +9,8 @@ written in small transactions between which appends pass.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import sqlite3
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +30,7 @@ from coordinator_service.log.base import (
     chain,
 )
 from coordinator_service.log.growth import Growth
+from coordinator_service.log.packing import pack, unpack
 from coordinator_service.log.sqlite_checkpointer import Checkpointer
 from coordinator_service.log.sqlite_cursors import read_cursors, write_cursors
 from coordinator_service.log.sqlite_file import FileLock, connect, make_directory, prepare
@@ -43,9 +42,6 @@ SNAPSHOT_PART_BYTES = 256 * 1024
 SNAPSHOT_PARTS_DROPPED_AT_ONCE = 32
 TRIM_BATCHES_AT_ONCE = 64
 TRIM_BYTES_AT_ONCE = 8 * 1024 * 1024
-ZLIB_LEVEL = 1
-DIGEST_BYTES = 32
-"""A stored snapshot begins with the SHA-256 of what follows: other compressed bytes may expand to the same."""
 
 T = TypeVar("T")
 
@@ -196,7 +192,7 @@ class SqliteLog:
 
     async def save_snapshot(self, snapshot: Snapshot, epoch: int) -> None:
         """Keeps a snapshot beside the log, and the one before it; older ones go. Raises Fenced, LogError."""
-        compressed = await asyncio.to_thread(_pack, snapshot.data)
+        compressed = await asyncio.to_thread(pack, snapshot.data)
         async with self._tidying:
             await self._drop_leftovers()
             saved = await self._fenced(epoch, lambda connection: _begin_snapshot(connection, self._row, snapshot))
@@ -210,7 +206,7 @@ class SqliteLog:
         """The snapshots kept, newest first, at most two. One that cannot be read comes with empty data."""
         found = await self._store.reading(lambda connection: _read_snapshots(connection, self._row))
         return [
-            Snapshot(sequence=sequence, hash=digest, data=await asyncio.to_thread(_unpack, stored))
+            Snapshot(sequence=sequence, hash=digest, data=await asyncio.to_thread(unpack, stored))
             for sequence, digest, stored in found
         ]
 
@@ -263,17 +259,6 @@ class SqliteLog:
             hash=tail.hash,
             base_hash=base_hash,
         )
-
-
-def _pack(data: bytes) -> bytes:
-    compressed = zlib.compress(data, ZLIB_LEVEL)
-    return hashlib.sha256(compressed).digest() + compressed
-
-
-def _unpack(stored: bytes) -> bytes:
-    """What was packed; nothing when it is not what was written."""
-    digest, compressed = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
-    return zlib.decompress(compressed) if hashlib.sha256(compressed).digest() == digest else b""
 
 
 # In the reading thread

@@ -27,9 +27,12 @@ from coordinator_service.log.base import (
     chain,
 )
 from coordinator_service.log.memory import MemoryPlace, MemoryStore
+from coordinator_service.log.redis import RedisStore
+from coordinator_service.log.redis_place import RedisOptions
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.log.verify import verify
 from tests.log.batches import TIME_STEP_NS, batch, fill, read_all
+from tests.redis_process import RedisProcess
 
 
 class Place(Protocol):
@@ -61,11 +64,23 @@ class InSqlite:
         return SqliteStore(self._path)
 
 
-@pytest.fixture(params=[InMemory, InSqlite], ids=["memory", "sqlite"])
+class InRedis:
+    """A store under a prefix of its own in a Redis server."""
+
+    def __init__(self, server: RedisProcess, directory: Path) -> None:
+        self._options = RedisOptions(url=server.url, prefix=str(directory))
+
+    def open(self) -> LogStore:
+        """Opens it."""
+        return RedisStore(self._options)
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where the store under test lies."""
-    found: Place = request.param(tmp_path)
-    return found
+    if request.param == "redis":
+        return InRedis(request.getfixturevalue("redis"), tmp_path)
+    return InMemory(tmp_path) if request.param == "memory" else InSqlite(tmp_path)
 
 
 @pytest.fixture
