@@ -88,7 +88,7 @@ class RedisProcess:
         arguments = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         arguments += ["--logfile", str(self._directory / "redis.log"), "--loglevel", "warning", *self._options]
         if self._sentinel is None:
-            arguments += ["--appendonly", "yes", "--save", ""]
+            arguments += ["--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
         else:
             arguments = [str(self._sentinel), *arguments, "--sentinel"]
         self._process = subprocess.Popen(

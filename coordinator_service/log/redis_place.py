@@ -46,7 +46,7 @@ class RedisOptions:
     durability: Durability = field(default_factory=Durability)
     require_durable: bool = False
     timeout_ms: int = 5_000
-    """How long an answer may take before the server counts as gone."""
+    """How long an answer may take, beside what it waits for, before the server counts as gone."""
 
 
 class RedisPlace:
@@ -54,8 +54,11 @@ class RedisPlace:
 
     def __init__(self, options: RedisOptions) -> None:
         self.options = options
+        waits_ms = options.durability.wait_ms if options.durability.waits else 0
         try:
-            self.servers: RedisServers = servers_from(options.url, timeout_seconds=options.timeout_ms / 1000)
+            self.servers: RedisServers = servers_from(
+                options.url, timeout_seconds=(options.timeout_ms + waits_ms) / 1000
+            )
         except UrlFault as fault:
             raise LogError(f"REDIS_URL: {fault}") from None
         self._checked: set[int] = set()

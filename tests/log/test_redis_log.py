@@ -66,7 +66,7 @@ async def until(condition: Any) -> None:
 
 
 async def test_two_claims_of_one_epoch_are_told_apart(store: RedisStore, client: Redis) -> None:
-    """Invariant 12: when a claim was lost with a tail, its epoch comes again, and the nonce keeps the first owner out."""
+    """Invariant 12: a claim may be lost with a tail and its epoch come again: the nonce keeps the first owner out."""
     log = await store.open("blog")
     epoch = await log.claim("one")
     await log.append(batch(1), epoch)
@@ -316,7 +316,9 @@ async def test_a_follower_goes_on_after_its_connection_broke(own: RedisProcess) 
 # A tail that is lost.
 
 
-async def test_a_log_that_lost_its_tail_cannot_be_claimed(store: RedisStore, options: RedisOptions, client: Redis) -> None:
+async def test_a_log_that_lost_its_tail_cannot_be_claimed(
+    store: RedisStore, options: RedisOptions, client: Redis
+) -> None:
     """Invariant 6: what was acknowledged here and is gone there is found by whoever was told, and stays found."""
     log = await store.open("blog")
     epoch = await log.claim("one")
