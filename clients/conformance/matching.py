@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from concert.v1 import event_pb2
+from google.protobuf import unknown_fields
 
 
 class Mismatch(Exception):  # noqa: N818 - what it says is what was found
@@ -116,6 +120,19 @@ def _differs(expected: Any, found: Any, where: str) -> None:
         raise Mismatch(f"{where} is {_short(found)}, and must not be")
 
 
+def _same_trace(expected: Any, found: Any, where: str) -> None:
+    if not isinstance(found, str) or found.split("-")[1:2] != str(expected).split("-")[1:2]:
+        raise Mismatch(f"{where} is {_short(found)}, which is not of the trace of {expected}")
+    if found == expected:
+        raise Mismatch(f"{where} is the span that was given, not one of its own")
+
+
+def _unknown_field(expected: Any, found: Any, where: str) -> None:
+    event = event_pb2.Event.FromString(base64.b64decode(found["$bytes"]))
+    if expected not in {field.field_number for field in unknown_fields.UnknownFieldSet(event)}:
+        raise Mismatch(f"{where} has lost its field {expected}")
+
+
 _OPERATORS: dict[str, Any] = {
     "$any": _any,
     "$ge": _at_least,
@@ -124,6 +141,8 @@ _OPERATORS: dict[str, Any] = {
     "$matches": _pattern,
     "$size": _size,
     "$not": _differs,
+    "$unknown_field": _unknown_field,
+    "$same_trace": _same_trace,
 }
 
 

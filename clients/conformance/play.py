@@ -10,7 +10,7 @@ from typing import Any
 from clients.conformance.driver import Driver, DriverFailed, Refused
 from clients.conformance.judge import judge_absence, judge_executions, judge_log, judge_order
 from clients.conformance.matching import Mismatch, check, filled, found_at, matches
-from clients.conformance.network import Network
+from clients.conformance.route import Route
 from clients.conformance.scenario import Scenario, Step
 from clients.conformance.stage import Stage
 from clients.conformance.wire import RpcRefused, Wire
@@ -18,7 +18,6 @@ from tests.coordinator_process import CoordinatorProcess
 
 AWAIT_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.05
-_ALTERNATIVES = ("address", "namespace")
 
 
 class Failed(Exception):  # noqa: N818 - it says what happened
@@ -48,18 +47,11 @@ class Play:
         scenario = self._scenario
         self._coordinator: CoordinatorProcess = await self._stage.coordinator(dict(scenario.coordinator))
         self._wire = Wire(self._coordinator.address, self._namespace)
-        self._network: Network | None = None
-        if scenario.network is not None:
-            self._network = Network(
-                lambda: self._coordinator.address,
-                split_bytes=scenario.network.get("split_bytes", 0),
-                coalesce_seconds=scenario.network.get("coalesce_ms", 0) / 1000,
-            )
-            await self._network.start()
+        self._route = Route(scenario, lambda: self._coordinator.address)
+        await self._route.start()
         self._driver: Driver = await self._stage.driver(scenario.driver)
         self._take_driver()
-        address = self._address()
-        self._variables |= {"address": address, "namespace": self._namespace}
+        self._variables |= {"namespace": self._namespace, **self._route.variables}
         try:
             await self._play()
         finally:
@@ -68,7 +60,7 @@ class Play:
     async def _play(self) -> None:
         step: Step | str = "connecting"
         try:
-            await self._request("connect", "", {"as": "client", "address": self._address()})
+            await self._request("connect", "", {"as": "client"})
             for step in self._scenario.steps:
                 await self._step(step)
             step = "what went on beside"
@@ -99,8 +91,7 @@ class Play:
             await self._driver.stop()
         else:
             await self._close_all()
-        if self._network is not None:
-            await self._network.stop()
+        await self._route.stop()
         await self._wire.close()
         if self._scenario.coordinator.get("own"):
             await asyncio.to_thread(self._coordinator.stop)
@@ -144,7 +135,7 @@ class Play:
 
     async def _request(self, op: str, on: str, args: dict[str, Any]) -> Any:
         if op in ("connect", "host_agent"):
-            args = {"address": self._address(), "namespace": self._namespace, **args}
+            args = {"namespace": self._namespace, **self._route.place, **args}
         if "as" in args:
             args = {**args, "as": f"{self._prefix}:{args['as']}"}
             self._made[args["as"]] = None
@@ -191,6 +182,21 @@ class Play:
     async def _do_rpc(self, step: Step, variables: dict[str, Any]) -> Any:
         return await self._wire.call(step.body, filled(step.request, variables) or {})
 
+    async def _do_rpc_until(self, step: Step, variables: dict[str, Any]) -> Any:
+        async with asyncio.timeout(AWAIT_SECONDS_MAX):
+            while True:
+                refusal: RpcRefused | None = None
+                answer: dict[str, Any] = {}
+                try:
+                    answer = await self._do_rpc(step, variables)
+                except RpcRefused as refused:
+                    refusal = refused
+                if refusal is not None and step.error is not None and matches(step.error, refusal.error):
+                    raise refusal
+                if refusal is None and step.error is None and matches(filled(step.expect, variables), answer):
+                    return answer
+                await asyncio.sleep(_POLL_SECONDS)
+
     async def _do_script(self, step: Step, _variables: dict[str, Any]) -> Any:
         self._scripts[f"{self._prefix}:{step.body['of']}"] = step.body["steps"]
 
@@ -205,8 +211,8 @@ class Play:
             await asyncio.to_thread(action)
 
     async def _do_network(self, step: Step, _variables: dict[str, Any]) -> Any:
-        assert self._network is not None, "the scenario has no network"
-        self._network.do(step.body)
+        assert self._route.network is not None, "the scenario has no network"
+        self._route.network.do(step.body)
 
     async def _do_driver(self, step: Step, _variables: dict[str, Any]) -> Any:
         if step.body == "kill":
@@ -274,9 +280,6 @@ class Play:
 
     async def _read_log(self) -> None:
         self._events += await self._wire.events(self._events[-1]["sequence"] if self._events else 0)
-
-    def _address(self) -> str:
-        return self._coordinator.address if self._network is None else self._network.address
 
 
 _ON_ATTEMPT = frozenset(

@@ -18,6 +18,7 @@ RUNNER_VERBS = frozenset(
         "event",
         "no_event",
         "rpc",
+        "rpc_until",
         "script",
         "coordinator",
         "network",

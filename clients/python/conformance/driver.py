@@ -181,7 +181,7 @@ class Driver:
     async def op_list_events(self, caller: Any, args: dict[str, Any], _on: str) -> Any:
         """History."""
         found = await caller.events.list(**args.get("filter", {}), **_given(args, "after", "limit"))
-        return {"events": [event_of(event) for event in found]}
+        return {"events": [event_of(event, raw=args.get("raw", False)) for event in found]}
 
     async def op_subscribe(self, caller: Any, args: dict[str, Any], _on: str) -> None:
         """A subscription, or a named one."""
@@ -204,7 +204,7 @@ class Driver:
         """The next events."""
         events = [await anext(followed.events) for _ in range(args["count"])]
         followed.seen |= {event.sequence: event for event in events}
-        return {"events": [event_of(event) for event in events]}
+        return {"events": [event_of(event, raw=args.get("raw", False)) for event in events]}
 
     async def op_ack(self, followed: Followed, args: dict[str, Any], _on: str) -> None:
         """Acknowledges up to an event."""

@@ -27,6 +27,7 @@ _ERROR_DETAILS = (
     "log_id",
     "oldest_sequence",
     "requested_log_id",
+    "feature_level",
 )
 
 
@@ -71,7 +72,7 @@ def error_of(error: BaseException) -> dict[str, Any]:
     return {"code": error.code, "reason": error.reason, "message": error.message, "details": details}
 
 
-def event_of(event: Any) -> dict[str, Any]:
+def event_of(event: Any, *, raw: bool = False) -> dict[str, Any]:
     """An event, reduced to what is judged."""
     said: dict[str, Any] = {"sequence": event.sequence}
     # A type that this client does not know is its number.
@@ -82,6 +83,8 @@ def event_of(event: Any) -> dict[str, Any]:
             said[name] = getattr(event, name)
     if event.HasField("custom"):
         said |= {"custom_name": event.custom.name, "data": encoded(concert.from_payload(event.custom.data))}
+    if raw:
+        said["raw"] = encoded(event.SerializeToString())
     return said
 
 
