@@ -127,9 +127,13 @@ def _same_trace(expected: Any, found: Any, where: str) -> None:
         raise Mismatch(f"{where} is the span that was given, not one of its own")
 
 
+def _fields(event: event_pb2.Event) -> Any:
+    return unknown_fields.UnknownFieldSet(event)
+
+
 def _unknown_field(expected: Any, found: Any, where: str) -> None:
     event = event_pb2.Event.FromString(base64.b64decode(found["$bytes"]))
-    if expected not in {field.field_number for field in unknown_fields.UnknownFieldSet(event)}:
+    if expected not in {field.field_number for field in _fields(event)}:
         raise Mismatch(f"{where} has lost its field {expected}")
 
 

@@ -1,8 +1,8 @@
 """A proxy that understands the contract: a coordinator of another age, one that refuses, one behind TLS.
 
-Everything passes through to a real coordinator and back. On the way back `newer` adds what a later contract may add (fields,
-messages, enum values, a higher feature level), `older` takes away what an earlier one lacks (the feature level, named
-subscriptions), `refuse` answers a method with a status of its own.
+Everything passes through to a real coordinator and back. On the way back `newer` adds what a later contract may add
+(fields, messages, enum values, a higher feature level), `older` takes away what an earlier one lacks (the feature
+level, named subscriptions), `refuse` answers a method with a status of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OPTIONS = [
 ]
 
 
-class Middlebox(grpc.GenericRpcHandler):  # type: ignore[misc]
+class Middlebox(grpc.GenericRpcHandler):
     """See the module."""
 
     def __init__(self, target: str, *, contract: str = "", refuse: dict[str, Any] | None = None) -> None:
@@ -68,7 +68,7 @@ class Middlebox(grpc.GenericRpcHandler):  # type: ignore[misc]
                 await context.abort_with_status(refusal)
             if self._contract == "older" and path in _OLD_LACKS:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-            onward = self._channel.stream_stream(path)
+            onward: Any = self._channel.stream_stream(path)
             stream = onward(requests, metadata=metadata, timeout=context.time_remaining())
             try:
                 async for response in stream:
@@ -87,7 +87,7 @@ class Middlebox(grpc.GenericRpcHandler):  # type: ignore[misc]
         return response if change is None else change(response)
 
 
-class _Refusal(grpc.Status):  # type: ignore[misc]
+class _Refusal(grpc.Status):
     """What abort_with_status takes."""
 
     def __init__(self, status: status_pb2.Status) -> None:

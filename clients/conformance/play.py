@@ -42,8 +42,8 @@ class Play:
         self._process = 0
         self._events: list[dict[str, Any]] = []
 
-    async def run(self) -> None:
-        """Plays it. Raises Failed."""
+    async def set_up(self) -> None:
+        """Has everything that it needs brought up."""
         scenario = self._scenario
         self._coordinator: CoordinatorProcess = await self._stage.coordinator(dict(scenario.coordinator))
         self._wire = Wire(self._coordinator.address, self._namespace)
@@ -52,6 +52,9 @@ class Play:
         self._driver: Driver = await self._stage.driver(scenario.driver)
         self._take_driver()
         self._variables |= {"namespace": self._namespace, **self._route.variables}
+
+    async def run(self) -> None:
+        """Plays it. Raises Failed."""
         try:
             await self._play()
         finally:
@@ -185,6 +188,8 @@ class Play:
     async def _do_rpc_until(self, step: Step, variables: dict[str, Any]) -> Any:
         async with asyncio.timeout(AWAIT_SECONDS_MAX):
             while True:
+                for each in step.meanwhile:
+                    await self._do(each)
                 refusal: RpcRefused | None = None
                 answer: dict[str, Any] = {}
                 try:

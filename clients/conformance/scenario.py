@@ -62,7 +62,7 @@ OPS = frozenset(
         "server_info",
     }
 )
-MODIFIERS = frozenset({"expect", "error", "save", "background", "request"})
+MODIFIERS = frozenset({"expect", "error", "save", "background", "request", "meanwhile"})
 
 
 class _Loader(yaml.SafeLoader):
@@ -91,6 +91,7 @@ class Step:
     error: Any = None
     save: dict[str, str] = field(default_factory=dict)
     background: str = ""
+    meanwhile: tuple[Step, ...] = ()
 
     def __str__(self) -> str:
         body = str(self.body)
@@ -152,4 +153,5 @@ def step(entry: dict[str, Any]) -> Step:
     if verb == "script":
         body = {**body, "steps": tuple(step(each) for each in body["steps"])}
     modifiers = {key: value for key, value in entry.items() if key in MODIFIERS}
+    modifiers["meanwhile"] = tuple(step(each) for each in modifiers.get("meanwhile", ()))
     return Step(verb=verb, body=body, **modifiers)

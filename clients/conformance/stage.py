@@ -10,6 +10,7 @@ from typing import Any
 from clients.conformance.driver import Driver, Language
 from tests.coordinator_process import CoordinatorProcess
 
+_STARTS_AT_ONCE = 2
 _SKEWED = "clients.conformance.skewed_coordinator"
 
 
@@ -23,6 +24,7 @@ class Stage:
         self._coordinators: list[CoordinatorProcess] = []
         self._drivers: list[Driver] = []
         self._driver: asyncio.Task[Driver] | None = None
+        self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def coordinator(self, wanted: dict[str, Any]) -> CoordinatorProcess:
         """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`."""
@@ -59,7 +61,8 @@ class Stage:
             program = ("-m", _SKEWED, str(wanted["clock_ahead"]))
         process = CoordinatorProcess(directory, options=options, program=program)
         self._coordinators.append(process)
-        await asyncio.to_thread(process.start)
+        async with self._starting:
+            await asyncio.to_thread(process.start)
         return process
 
     async def _start_driver(self) -> Driver:

@@ -39,12 +39,17 @@ async def run_suite(
                 begun = time.monotonic()
                 failure = ""
                 try:
+                    one = Play(scenario, number, stage)
+                    await one.set_up()
+                    begun = time.monotonic()
                     async with asyncio.timeout(SCENARIO_SECONDS_MAX):
-                        await Play(scenario, number, stage).run()
+                        await one.run()
                 except Failed as failed:
                     failure = str(failed)
                 except TimeoutError:
                     failure = f"not over within {SCENARIO_SECONDS_MAX:g} s"
+                except (AssertionError, OSError) as error:
+                    failure = f"what it is played on did not come up: {error}"
                 verdict = Verdict(scenario, failure, time.monotonic() - begun)
                 if tell is not None:
                     tell(verdict)

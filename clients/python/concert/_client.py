@@ -118,7 +118,7 @@ class Session(Surface):
 
 
 def connect(
-    address: str = ADDRESS_DEFAULT,
+    address: str | Iterable[str] = ADDRESS_DEFAULT,
     *,
     namespace: str = "",
     writer: str = "",
@@ -129,10 +129,11 @@ def connect(
 ) -> Client:
     """A client for a coordinator: `async with concert.connect("127.0.0.1:7420") as client`.
 
-    `namespace`: "default" when empty. `writer` names this client where it writes shared state outside a
-    session, at most 128 bytes; a random name when empty, so that its own writes are not taken for somebody
-    else's. `metadata` goes with every call. `call_seconds`: how long a call may take that does not say
-    otherwise. `retry_seconds`: how long a call that is UNAVAILABLE is tried again, under one request id.
+    Of several addresses one is used until it does not answer, then the next. `namespace`: "default" when empty.
+    `writer` names this client where it writes shared state outside a session, at most 128 bytes; a random name when
+    empty, so that its own writes are not taken for somebody else's. `metadata` goes with every call. `call_seconds`:
+    how long a call may take that does not say otherwise. `retry_seconds`: how long a call that is UNAVAILABLE is tried
+    again, under one request id.
     """
     connection = Connection(
         address,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
 
+from concert._addresses import Addresses, unreached
 from concert._backoff import Backoff
 from concert._caller import RequestIds
 from concert._limits import (
@@ -22,7 +23,7 @@ from concert._limits import (
 from concert._methods import Method
 from concert._poller import quiet_poller
 from concert._tracing import current_traceparent
-from concert.errors import DeadlineExceeded, Unavailable, from_rpc_error
+from concert.errors import ConcertError, DeadlineExceeded, FeatureMissing, Unavailable, from_rpc_error
 
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", int(KEEPALIVE_PING_SECONDS * 1000)),
@@ -47,7 +48,7 @@ class Connection:
 
     def __init__(
         self,
-        address: str,
+        address: str | Iterable[str],
         *,
         namespace: str = "",
         metadata: Mapping[str, str] | None = None,
@@ -55,8 +56,10 @@ class Connection:
         call_seconds: float = CALL_SECONDS_DEFAULT,
         retry_seconds: float = RETRY_SECONDS_DEFAULT,
     ) -> None:
-        """`metadata` goes with every call; without `credentials` the channel is not encrypted."""
-        self.address = address
+        """`metadata` goes with every call; without `credentials` the channel is not encrypted. Several addresses are
+        tried in turn.
+        """
+        self.addresses = Addresses(address)
         self.namespace = namespace
         self.call_seconds = call_seconds
         self.retry_seconds = retry_seconds
@@ -65,13 +68,19 @@ class Connection:
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
         self._callables: dict[str, Any] = {}
+        self._retired: set[asyncio.Task[None]] = set()
 
-    def open_channel(self) -> grpc.aio.Channel:
+    @property
+    def address(self) -> str:
+        """All of them, for people."""
+        return str(self.addresses)
+
+    def open_channel(self, address: str) -> grpc.aio.Channel:
         """A channel of its own, to be closed by whoever asked for it."""
         quiet_poller(asyncio.get_running_loop())
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
-        return grpc.aio.secure_channel(self.address, self._credentials, options=_CHANNEL_OPTIONS)
+            return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(address, self._credentials, options=_CHANNEL_OPTIONS)
 
     def call_metadata(self, traceparent: str = "") -> tuple[tuple[str, str], ...]:
         """What goes with a call."""
@@ -90,14 +99,16 @@ class Connection:
             left = deadline - begun
             if left <= 0:
                 raise DeadlineExceeded(f"{method.name} was not answered in time")
+            address = self.addresses.current
             try:
                 return await self._callable(method)(
                     request, timeout=None if left == math.inf else left, metadata=self.call_metadata()
                 )
             except grpc.aio.AioRpcError as error:
-                refusal = from_rpc_error(error)
+                refusal = self._refusal(method, address, error)
                 if not isinstance(refusal, Unavailable):
                     raise refusal from error
+                self._leave(address)
             now = loop.time()
             if now - begun > BACKOFF_SECONDS_MAX:  # it had been accepted: a new outage, a new window
                 backoff.reset()
@@ -110,12 +121,16 @@ class Connection:
     async def stream(self, method: Method, request: Any) -> AsyncGenerator[Any, None]:
         """See Caller.stream."""
         self._complete(method, request)
+        address = self.addresses.current
         call = self._callable(method)(request, metadata=self.call_metadata())
         try:
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            refusal = self._refusal(method, address, error)
+            if isinstance(refusal, Unavailable):
+                self._leave(address)
+            raise refusal from error
         finally:
             call.cancel()
 
@@ -129,6 +144,26 @@ class Connection:
         self._callables.clear()
         if channel is not None:
             await channel.close()
+        for retired in self._retired:
+            retired.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+
+    def _refusal(self, method: Method, address: str, error: grpc.aio.AioRpcError) -> ConcertError:
+        refusal = from_rpc_error(error)
+        if isinstance(refusal, FeatureMissing):
+            return FeatureMissing(f"the coordinator at {address} does not know {method.name}: upgrade it")
+        return unreached(address, refusal)
+
+    def _leave(self, address: str) -> None:
+        """Goes on with another address, if there is one. What still runs on the channel may end there."""
+        channel = self._channel
+        if channel is None or not self.addresses.leave(address):
+            return
+        self._channel = None
+        self._callables.clear()
+        retired = asyncio.create_task(_retire(channel, self.call_seconds))
+        self._retired.add(retired)
+        retired.add_done_callback(self._retired.discard)
 
     def _complete(self, method: Method, request: Any) -> None:
         if method.names_namespace and not request.namespace:
@@ -140,7 +175,7 @@ class Connection:
         found = self._callables.get(method.name)
         if found is None:
             if self._channel is None:
-                self._channel = self.open_channel()
+                self._channel = self.open_channel(self.addresses.current)
             make = self._channel.unary_stream if method.streams else self._channel.unary_unary
             found = self._callables[method.name] = make(
                 method.path,
@@ -148,3 +183,11 @@ class Connection:
                 response_deserializer=method.response.FromString,
             )
         return found
+
+
+async def _retire(channel: grpc.aio.Channel, grace_seconds: float) -> None:
+    """Closes a channel once the calls on it are over, at the latest after the grace."""
+    try:
+        await channel.close(grace=grace_seconds)
+    finally:
+        await channel.close()

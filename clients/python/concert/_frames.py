@@ -51,7 +51,8 @@ class FrameStream:
 
     def __init__(self, connection: Connection) -> None:
         """Opens it; what goes wrong shows at the first write or read."""
-        self._channel = connection.open_channel()
+        self.address = connection.addresses.current
+        self._channel = connection.open_channel(self.address)
         connect: Any = self._channel.stream_stream(
             CONNECT_PATH,
             request_serializer=_pass,

@@ -21,6 +21,7 @@ TRACEBACK_BYTES_MAX = 16 * 1024
 GOODBYE_REASON_BYTES_MAX = 256
 AGENT_SLOTS_MAX = 1000
 FEATURE_LEVEL = 1
+FEATURE_LEVEL_MIN = 1
 
 # What the client adds: how long it tries, how much it keeps.
 CALL_SECONDS_DEFAULT = 60.0

@@ -22,6 +22,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
+from concert._addresses import unreached
 from concert._backoff import Backoff
 from concert._caller import RequestIds
 from concert._commands import Commands
@@ -30,6 +31,7 @@ from concert._frames import FrameStream, encode_frame, framed_size
 from concert._limits import (
     CLOSE_SECONDS_MAX,
     FEATURE_LEVEL,
+    FEATURE_LEVEL_MIN,
     FRAME_BYTES_MAX,
     GOODBYE_REASON_BYTES_MAX,
     HEARTBEATS_PER_LEASE,
@@ -48,6 +50,7 @@ from concert.errors import (
     Cancelled,
     ConcertError,
     DeadlineExceeded,
+    FeatureMissing,
     InternalError,
     LimitReached,
     SessionOver,
@@ -256,11 +259,22 @@ class SessionStream:
         except BaseException as error:
             await frames.close()
             if isinstance(error, TimeoutError):
-                raise Unavailable("Hello was not answered in time") from None
+                error = Unavailable(f"{frames.address}: Hello was not answered in time", reason="")
+            if isinstance(error, Unavailable):
+                self._connection.addresses.leave(frames.address)
+                raise unreached(frames.address, error) from None
             raise
         if first[0].WhichOneof("message") != "welcome":
             await frames.close()
             raise InternalError("the coordinator did not answer Hello with Welcome")
+        spoken = first[0].welcome.feature_level
+        if spoken < FEATURE_LEVEL_MIN:
+            await frames.close()
+            raise FeatureMissing(
+                f"the coordinator at {frames.address} speaks feature level {spoken} of the contract, and sessions need"
+                f" {FEATURE_LEVEL_MIN}: upgrade it",
+                feature_level=spoken,
+            )
         return _Stream(frames, first[0].welcome, first[1:], hello_sent_at)
 
     def _hello(self) -> Any:

@@ -28,6 +28,7 @@ ConcertError                        .code .reason .message .details
 ├── LimitReached                    a queue, quota or rate limit           .retry_after .violations
 ├── CursorCompacted                 the cursor lies below what is kept     .oldest_sequence .log_id
 ├── LogMismatch                     a cursor or token of another log       .log_id .requested_log_id
+├── FeatureMissing                  the coordinator is too old for this    .feature_level
 ├── Unavailable                     failing over, shutting down, no route  .retry_after
 ├── PermissionDenied
 ├── Unauthenticated
@@ -41,17 +42,15 @@ Times are seconds. Everything is an instance of ConcertError; asyncio.CancelledE
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 import grpc
-from google.protobuf import struct_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from concert._conflict_details import ConflictKey, conflict_key
 from concert._lock_details import LockHolder, LockWait, lock_holder, lock_wait
-from concert._value import from_value
 from concert.v1 import error_pb2
 
 _DOMAIN = "concert"
@@ -196,22 +195,6 @@ class Aborted(ConcertError):
     code = "ABORTED"
 
 
-class ConflictKey(TypedDict):
-    """One key on which two writers met. `current` and `attempted` are None when too large to be sent along,
-    or deleted. `guarded_by` is the lock that stands in the way, if one does.
-    """
-
-    key: str
-    their_key: str
-    their_writer: str
-    their_revision: int
-    their_timestamp: datetime
-    their_traceparent: str
-    current: Any
-    attempted: Any
-    guarded_by: LockHolder | None
-
-
 class StateConflictError(Aborted):
     """A state conflict was lost: read again, or build on `current`, and write with `current_revision` as the
     base. Where a lock of somebody else guards a key, take that lock first, or wait until it is free.
@@ -223,7 +206,7 @@ class StateConflictError(Aborted):
     def keys(self) -> list[ConflictKey]:
         """The keys they met on, the first 20."""
         conflict = self._conflict()
-        return [] if conflict is None else [_conflict_key(key) for key in conflict.keys]
+        return [] if conflict is None else [conflict_key(key) for key in conflict.keys]
 
     @property
     def conflict_type(self) -> str:
@@ -435,6 +418,17 @@ class LogMismatch(_LogPosition):
         return "" if position is None else str(position.requested_log_id)
 
 
+class FeatureMissing(ConcertError):
+    """The coordinator is too old for this: it speaks an earlier feature level of the contract. Upgrade it."""
+
+    code = "UNIMPLEMENTED"
+
+    def __init__(self, message: str = "", *, feature_level: int | None = None, **parts: Any) -> None:
+        """`feature_level`: the one that the coordinator speaks, None where it did not say."""
+        super().__init__(message, **parts)
+        self.feature_level = feature_level
+
+
 class Unavailable(_RetryLater):
     """No coordinator answered: it is failing over, shutting down, or out of reach. Safe to try again."""
 
@@ -513,6 +507,7 @@ _BY_CODE: Mapping[str, type[ConcertError]] = {
         LimitReached,
         CursorCompacted,
         LogMismatch,
+        FeatureMissing,
         Unavailable,
         PermissionDenied,
         Unauthenticated,
@@ -568,22 +563,3 @@ def _unpack(any_: Any) -> Any | None:
             any_.Unpack(detail)
             return detail
     return None
-
-
-def _conflict_key(key: Any) -> ConflictKey:
-    return {
-        "key": key.key,
-        "their_key": key.their_key,
-        "their_writer": key.their_writer,
-        "their_revision": key.their_revision,
-        "their_timestamp": key.their_timestamp.ToDatetime(tzinfo=UTC),
-        "their_traceparent": key.their_traceparent,
-        "current": _optional_value(key, "current"),
-        "attempted": _optional_value(key, "attempted"),
-        "guarded_by": lock_holder(key.guarded_by) if key.HasField("guarded_by") else None,
-    }
-
-
-def _optional_value(key: Any, field: str) -> Any:
-    value: struct_pb2.Value = getattr(key, field)
-    return from_value(value) if key.HasField(field) else None

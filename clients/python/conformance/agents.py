@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 from concert.agent import Agent, AgentHost, Capability, NotRetryable, PreconditionFailed, TaskContext
+from opentelemetry import trace
 from values import encoded
 
 Say = Callable[[dict[str, Any]], None]
+
+
+def in_span(name: str) -> Any:
+    """A span of the application, if there is a name for it."""
+    return trace.get_tracer("concert.conformance").start_as_current_span(name) if name else contextlib.nullcontext()
 
 
 class Attempt:
@@ -49,7 +56,8 @@ class Attempt:
     async def _do(self, op: str, args: dict[str, Any], operation: Any, answer: asyncio.Future[Any]) -> None:
         own = getattr(self, f"_{op}", None)
         try:
-            result = await (own(args) if own else operation(self._context.client, args, ""))
+            with in_span(args.pop("span", "")):
+                result = await (own(args) if own else operation(self._context.client, args, ""))
         except asyncio.CancelledError:
             answer.set_exception(RuntimeError("the handler was cancelled"))
             raise

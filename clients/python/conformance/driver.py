@@ -7,7 +7,6 @@ the agents, whose handlers take their orders from the runner too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 import sys
@@ -20,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # run as a file, from anywhere
 
 import concert
 import grpc
-from agents import Attempt, RemoteAgent
+from agents import Attempt, RemoteAgent, in_span
 from concert.agent import AgentHost
 from concert.errors import ConcertError
 from concert.v1 import event_service_pb2, lock_pb2
@@ -48,7 +47,6 @@ class Driver:
         self._things: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._drained = asyncio.Event()
-        self._tracer = trace.get_tracer("concert.conformance")
 
     # ---- the line protocol
     async def serve(self) -> None:
@@ -85,9 +83,11 @@ class Driver:
             if isinstance(thing, Attempt) and request["op"] != "close":
                 result = await thing.order(request["op"], args, operation)
             elif operation is None:
-                result = {"error": {"code": "UNKNOWN_OP", "message": request["op"]}}
+                self.say({"id": request["id"], "error": {"code": "UNKNOWN_OP", "message": request["op"]}})
+                return
             else:
-                result = await operation(thing, args, request.get("on", ""))
+                with in_span(args.pop("span", "")):
+                    result = await operation(thing, args, request.get("on", ""))
         except (Exception, asyncio.CancelledError) as error:
             self.say({"id": request["id"], "error": error_of(error)})
         else:
@@ -173,10 +173,8 @@ class Driver:
     # ---- events
     async def op_publish(self, caller: Any, args: dict[str, Any], _on: str) -> Any:
         """States facts."""
-        span = self._tracer.start_as_current_span(args["span"]) if "span" in args else contextlib.nullcontext()
-        with span:
-            drafts = [concert.draft(**event) for event in args["events"]]
-            return {"sequences": await caller.publish_many(drafts, **_given(args, "request_id"), **_fences(args))}
+        drafts = [concert.draft(**event) for event in args["events"]]
+        return {"sequences": await caller.publish_many(drafts, **_given(args, "request_id"), **_fences(args))}
 
     async def op_list_events(self, caller: Any, args: dict[str, Any], _on: str) -> Any:
         """History."""

@@ -22,6 +22,7 @@ from concert._session import SessionStream
 from concert.errors import (
     AlreadyExists,
     ConcertError,
+    FeatureMissing,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -32,7 +33,7 @@ from concert.v1 import agent_service_pb2, session_service_pb2
 _log = logging.getLogger("concert.agent")
 
 # What no other try would change.
-_FATAL = (InvalidArgument, PermissionDenied, Unauthenticated, NotFound)
+_FATAL = (InvalidArgument, PermissionDenied, Unauthenticated, NotFound, FeatureMissing)
 
 
 class Inbox(Protocol):

@@ -15,7 +15,7 @@ import math
 import secrets
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -405,7 +405,7 @@ class AgentHost:
     def __init__(
         self,
         *agents: Agent,
-        address: str = ADDRESS_DEFAULT,
+        address: str | Iterable[str] = ADDRESS_DEFAULT,
         namespace: str = "",
         lease: Seconds = SESSION_LEASE_SECONDS_DEFAULT,
         metadata: Mapping[str, str] | None = None,
@@ -486,7 +486,7 @@ class AgentHost:
 
 async def run_agents(
     *agents: Agent,
-    address: str = ADDRESS_DEFAULT,
+    address: str | Iterable[str] = ADDRESS_DEFAULT,
     namespace: str = "",
     lease: Seconds = SESSION_LEASE_SECONDS_DEFAULT,
     metadata: Mapping[str, str] | None = None,

@@ -1,0 +1,54 @@
+"""Where coordinators are: one address or several, of which one that does not answer is left for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from concert.errors import ConcertError, InvalidArgument, Unavailable
+
+_CURES = (
+    ("certificate_verify_failed", "its certificate is not trusted: give `credentials` with the root certificate"),
+    (
+        "handshake",
+        "the TLS handshake failed: see that its certificate, the root certificate and the name belong together",
+    ),
+    ("peer name", "its certificate is one of another name"),
+    ("connection refused", "nothing listens there: is a coordinator running, and is this its address?"),
+    ("dns", "the name does not resolve: is this its address?"),
+    ("name resolution", "the name does not resolve: is this its address?"),
+)
+
+
+class Addresses:
+    """At least one HOST:PORT. All of them serve the same; which is in use is everybody's choice together."""
+
+    def __init__(self, given: str | Iterable[str]) -> None:
+        """Raises InvalidArgument when there is none."""
+        self._all = (given,) if isinstance(given, str) else tuple(given)
+        self._index = 0
+        if not self._all or not all(self._all):
+            raise InvalidArgument("an address is HOST:PORT, and there is at least one")
+
+    def __str__(self) -> str:
+        return ", ".join(self._all)
+
+    @property
+    def current(self) -> str:
+        """The one in use."""
+        return self._all[self._index]
+
+    def leave(self, address: str) -> bool:
+        """Goes on with the next one, unless somebody has already; whether there is another."""
+        if address == self.current:
+            self._index = (self._index + 1) % len(self._all)
+        return address != self.current
+
+
+def unreached(address: str, error: ConcertError) -> ConcertError:
+    """The error, with what to do about it where it is the transport's: a coordinator's own have a reason."""
+    if not isinstance(error, Unavailable) or error.reason:
+        return error
+    said = error.message.lower()
+    cure = next((cure for word, cure in _CURES if word in said), "")
+    message = f"{address} was not reached: {cure} ({error.message})" if cure else f"{address}: {error.message}"
+    return Unavailable(message, reason="")
