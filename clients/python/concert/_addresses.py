@@ -7,15 +7,12 @@ from collections.abc import Iterable
 from concert.errors import ConcertError, InvalidArgument, Unavailable
 
 _CURES = (
-    ("certificate_verify_failed", "its certificate is not trusted: give `credentials` with the root certificate"),
-    (
-        "handshake",
-        "the TLS handshake failed: see that its certificate, the root certificate and the name belong together",
-    ),
-    ("peer name", "its certificate is one of another name"),
-    ("connection refused", "nothing listens there: is a coordinator running, and is this its address?"),
-    ("dns", "the name does not resolve: is this its address?"),
-    ("name resolution", "the name does not resolve: is this its address?"),
+    ("certificate_verify_failed", "the certificate of {} is not trusted: give the root certificate, as `credentials`"),
+    ("peer name", "the certificate of {} is one of another name"),
+    ("handshake", "{} does not speak TLS, or not with these `credentials`"),
+    ("connection refused", "nothing listens at {}"),
+    ("dns", "the name in {} does not resolve"),
+    ("name resolution", "the name in {} does not resolve"),
 )
 
 
@@ -49,6 +46,5 @@ def unreached(address: str, error: ConcertError) -> ConcertError:
     if not isinstance(error, Unavailable) or error.reason:
         return error
     said = error.message.lower()
-    cure = next((cure for word, cure in _CURES if word in said), "")
-    message = f"{address} was not reached: {cure} ({error.message})" if cure else f"{address}: {error.message}"
-    return Unavailable(message, reason="")
+    cure = next((cure for word, cure in _CURES if word in said), "{}").format(address)
+    return Unavailable(f"{cure}: {error.message}", reason="")
