@@ -9,7 +9,8 @@ import concert.agent
 SURFACE = """
 Aborted AlreadyExists Cancelled Client ConcertError Cursor CursorBehind CursorCompacted CursorInFuture
 DeadlineExceeded Deadlock DependencyCycleError DependencyUnknown Event EventType Events Explanation FailedPrecondition
-FeatureMissing InternalError InvalidArgument InvalidPayload KeyChange LimitReached Lock LockLost LockScope LockTimeout LockUpgrade
+FeatureMissing InternalError InvalidArgument InvalidPayload KeyChange LimitReached Lock LockLost LockScope LockTimeout
+LockUpgrade
 Locks LogMismatch Modified NamedSubscription NoSession NotFound NotHolder Payload PermissionDenied RequestIdReused Run
 RunHandle RunNotRetryable RunOver RunPlan RunStatus RunUpdate Runs Session SessionOver StaleAttempt StaleFence State
 StateConflictError StateEntry StateRevision StateWatch Subscription Subscriptions Task TaskStatus Unauthenticated
