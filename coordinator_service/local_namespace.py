@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from coordinator_service.clock import Clock, NamespaceClock
 from coordinator_service.core import monitor
@@ -53,6 +54,8 @@ from coordinator_service.snapshots import SnapshotLimits, Snapshotter
 from coordinator_service.tail import Tail, TailFollower
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,10 @@ class LocalNamespace:
         """The last committed sequence."""
         return self._tail.last
 
+    def now_ns(self) -> int:
+        """The namespace's time (D2)."""
+        return self._time.now_ns()
+
     @property
     def dropped(self) -> bool:
         """Whether it has to be opened again."""
@@ -225,29 +232,30 @@ class LocalNamespace:
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
 
+    async def look(self, read: Callable[[NamespaceState, Metrics, int], Generator[None, None, T]]) -> T:
+        """What `read` makes of the state, the metrics and the namespace's time when everything committed so far is
+        folded; others have their turn between its steps. Raises what it raises, and Unavailable."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(self._tail.last, lambda state, metrics: read(state, metrics, now_ns))
+
     async def measure(self, asked: MetricsAsked) -> MetricsView:
         """What is counted, and how things stand, when everything committed so far is (M2). Raises NotFound."""
-        now_ns = self._time.now_ns()
-        return await self._snapshotter.look(
-            self._tail.last, lambda state, metrics: monitor.measure(metrics, state, asked, now_ns)
-        )
+        return await self.look(lambda state, metrics, now_ns: monitor.measure(metrics, state, asked, now_ns))
 
     async def totals(self, agents_max: int) -> Totals:
         """What a scraper is shown, when everything committed so far is counted."""
-        now_ns = self._time.now_ns()
-        return await self._snapshotter.look(
-            self._tail.last, lambda state, metrics: total(metrics, state, agents_max, now_ns)
-        )
+        return await self.look(lambda state, metrics, now_ns: total(metrics, state, agents_max, now_ns))
 
     async def health(self) -> tuple[HealthStatus, HealthWindowView]:
         """How the namespace does now, and what says so (M1)."""
-        now_ns = self._time.now_ns()
 
-        def read(_: NamespaceState, metrics: Metrics) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
+        def read(
+            _: NamespaceState, metrics: Metrics, now_ns: int
+        ) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
             yield from ()
             return monitor.health(metrics, now_ns)
 
-        return await self._snapshotter.look(self._tail.last, read)
+        return await self.look(read)
 
     async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
         """E5; see NamespacePort."""

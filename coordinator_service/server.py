@@ -55,6 +55,7 @@ from coordinator_service.telemetry.log_lines import DecisionLines
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Tracing
 from coordinator_service.web.http_server import CannotListenHttp, HttpServer
+from coordinator_service.web.live.live_page import LivePage
 from coordinator_service.web.page import page
 from coordinator_service.web.readings import Sources, read_health, read_metrics
 from coordinator_service.web.scrape import scrape
@@ -238,7 +239,9 @@ class CoordinatorServer:
         settings = self.settings
         try:
             if settings.web_listen is not None:
-                self.web_address = await self._serve_http(page(lambda: read_health(sources)), settings.web_listen)
+                application = page(lambda: read_health(sources))
+                LivePage(sources, settings.live_limits(), settings.trace_url or "").add_to(application)
+                self.web_address = await self._serve_http(application, settings.web_listen)
             if settings.metrics_listen is not None:
                 metrics = scrape(lambda: read_metrics(sources))
                 self.metrics_address = await self._serve_http(metrics, settings.metrics_listen)
