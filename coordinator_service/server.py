@@ -109,6 +109,8 @@ class CoordinatorServer:
         """The same of the page, where it is served."""
         self.metrics_address = ""
         """The same of the metrics, where they are served."""
+        self.live: LivePage | None = None
+        """The live page, where it is served."""
         self.settings = settings
         self._store = store
         self._clock = clock or SystemClock()
@@ -240,7 +242,8 @@ class CoordinatorServer:
         try:
             if settings.web_listen is not None:
                 application = page(lambda: read_health(sources))
-                LivePage(sources, settings.live_limits(), settings.trace_url or "").add_to(application)
+                self.live = LivePage(sources, settings.live_limits(), settings.trace_url or "")
+                self.live.add_to(application)
                 self.web_address = await self._serve_http(application, settings.web_listen)
             if settings.metrics_listen is not None:
                 metrics = scrape(lambda: read_metrics(sources))

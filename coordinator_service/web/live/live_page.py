@@ -12,7 +12,7 @@ from aiohttp import ClientConnectionResetError, web
 from coordinator_service.core.events import EventType
 from coordinator_service.core.explanations import CandidateVerdict, WaitKind
 from coordinator_service.core.figures import HealthStatus
-from coordinator_service.core.rejections import LimitReached, NotFound, Rejection
+from coordinator_service.core.rejections import NotFound, Rejection
 from coordinator_service.core.values import (
     AgentStatus,
     CircuitStatus,
@@ -82,6 +82,11 @@ class LivePage:
         """How many view something now."""
         return self._watches.viewers
 
+    @property
+    def feeds(self) -> int:
+        """How many different things they view."""
+        return self._watches.feeds
+
     async def _end(self, _application: web.Application) -> None:
         self._watches.close()
 
@@ -96,9 +101,7 @@ class LivePage:
             viewer = self._watches.enter(name, [read_topic(text) for text in texts])
         except NoTopic as fault:
             return _refused(400, str(fault))
-        except LimitReached as refusal:
-            return _refused(503, refusal.message)
-        except Rejection as refusal:
+        except Rejection as refusal:  # too many, or about to stop
             return _refused(503, refusal.message)
         try:
             return await self._stream(request, viewer)

@@ -209,6 +209,11 @@ class Watches:
         """How many view something."""
         return sum(len(each.viewers) for each in self._watches.values())
 
+    @property
+    def feeds(self) -> int:
+        """How many different things are viewed."""
+        return sum(len(each.feeds) for each in self._watches.values())
+
     def enter(self, name: str, topics: list[Topic]) -> Viewer:
         """Somebody views these topics of a namespace. Raises LimitReached, Unavailable."""
         if self._closed:
@@ -218,8 +223,7 @@ class Watches:
         watch = self._watches.get(name)
         known = {} if watch is None else watch.feeds
         feeds = [known.get(topic.key) or self._make_feed(topic) for topic in topics]
-        others = sum(len(each.feeds) for each in self._watches.values())
-        if others + sum(feed.key not in known for feed in feeds) > self.limits.feeds_max:
+        if self.feeds + sum(feed.key not in known for feed in feeds) > self.limits.feeds_max:
             raise LimitReached("web_feeds_max", self.limits.feeds_max)
         if watch is None:
             watch = self._watches[name] = Watch(name, self._namespaces, self.limits)

@@ -1,6 +1,6 @@
 // The page: what is told, where one is, and the document made like that, at most a few times a second.
 
-import { h, render } from "./dom.js";
+import { render } from "./dom.js";
 import { Model } from "./model.js";
 import { here, to, withAsked } from "./route.js";
 import { Stream } from "./stream.js";
@@ -18,6 +18,7 @@ import { shortcuts } from "./keys.js";
 
 const VIEWS = { now, runs, run, agents, locks, state, events };
 const FRAME_MS = 120;
+const REST = 4; // After drawing for so long, this many times as long for everything else.
 const CLOCK_MS = 500;
 
 const model = new Model();
@@ -35,13 +36,15 @@ const stream = new Stream(
 );
 
 let drawn = 0;
+let took = 0;
+let arrived = false;
 let pending = 0;
 
 /** Draws soon; at once when somebody did something. */
 export function draw(atOnce = false) {
   if (pending && !atOnce) return;
   cancelAnimationFrame(pending);
-  const wait = atOnce ? 0 : Math.max(0, FRAME_MS - (performance.now() - drawn));
+  const wait = atOnce ? 0 : Math.max(0, Math.max(FRAME_MS, took * REST) - (performance.now() - drawn));
   const paint = () => {
     pending = 0;
     drawn = performance.now();
@@ -49,7 +52,12 @@ export function draw(atOnce = false) {
     const view = VIEWS[route.view];
     render(document.getElementById("app"), shell(model, route, view.content(model, route, draw), explainPanel(model, route)));
     document.title = `${view.title(model, route)} · Concert`;
-    view.drawn?.(model, route);
+    if (arrived) {
+      arrived = false;
+      window.scrollTo(0, 0);
+      document.getElementById("main").focus({ preventScroll: true });
+    }
+    took = performance.now() - drawn;
   };
   if (wait) pending = setTimeout(() => (pending = requestAnimationFrame(paint)), wait);
   else pending = requestAnimationFrame(paint);
@@ -64,10 +72,7 @@ function arrive() {
   model.view(route.asked.ns || "default", viewed);
   stream.view(model.namespace, viewed);
   const place = `${route.view}/${route.id}`;
-  if (before !== undefined && before !== place) {
-    window.scrollTo(0, 0);
-    requestAnimationFrame(() => document.getElementById("main")?.focus({ preventScroll: true }));
-  }
+  arrived = before !== undefined && before !== place;
   model.place = place;
   draw(true);
 }
@@ -100,4 +105,3 @@ async function begin() {
 }
 
 begin();
-export { h };

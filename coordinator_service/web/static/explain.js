@@ -16,7 +16,7 @@ export function explainPanel(model, route) {
   return h("aside", { class: "explain", role: "complementary", "aria-label": "Explanation", key: "explain" },
     h("header", null,
       h("div", null, h("small", { class: "dim" }, "Why"), h("h2", null, title(subject))),
-      h("a", { class: "close", href: withAsked({ x: "" }), "aria-label": "Close the explanation", replace: null }, h("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, h("path", { d: "M3.5 3.5l9 9M12.5 3.5l-9 9" })))),
+      h("a", { class: "close", href: withAsked({ x: "" }), "aria-label": "Close the explanation" }, h("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, h("path", { d: "M3.5 3.5l9 9M12.5 3.5l-9 9" })))),
     found ? told(model, subject, found) : waiting(model, topic, "the explanation"));
 }
 
@@ -97,5 +97,5 @@ function fullEvent(model, sequence) {
     const shown = document.getElementById("full-event");
     if (shown) shown.textContent = full.text;
   };
-  return h("details", { class: "full", key: `full-${sequence}`, ontoggle: load }, h("summary", null, "The event in full"), h("pre", { id: "full-event", tabindex: "0" }, full.text || "…"));
+  return h("details", { class: "in-full", key: `full-${sequence}`, ontoggle: load }, h("summary", null, "The event in full"), h("pre", { id: "full-event", tabindex: "0" }, full.text || "…"));
 }

@@ -18,7 +18,7 @@ export function graph(body, path, route) {
   if (kept.fixed !== body.fixed) kept = { fixed: body.fixed, layout: layout(body.tasks) };
   const { layout: found } = kept;
   const picture = found.kind === "bars" ? barsOf(body, found) : nodesOf(body, found, path, route);
-  return h("div", { class: `graph ${found.kind}`, tabindex: "0", role: "region", "aria-label": `Task graph: ${body.tasks.length} tasks in ${found.columns.length} groups` }, picture);
+  return h("div", { class: `graph as-${found.kind}`, tabindex: "0", role: "region", "aria-label": `Task graph: ${body.tasks.length} tasks in ${found.columns.length} groups` }, picture);
 }
 
 function layout(tasks) {
@@ -117,11 +117,11 @@ function linked(body, task, place, path, route, content) {
     h("title", null, `${task.id}: ${plain(word)}${task.agent ? ` · ${task.agent}` : ""}${task.error ? ` · ${task.error}` : ""}`), content(word));
 }
 
-const SIGNS = { SUCCEEDED: "M4 9l4 4 7-8", FAILED: "M5 5l9 9M14 5l-9 9", RUNNING: "M6 4v11l8-5.5z", READY: "M9.5 4v6l3 2", BACKING_OFF: "M14 9.5a4.5 4.5 0 1 1-1.5-3.3M12.6 3v3.4H9.2", SKIPPED: "M5 9.5h9", CANCELLED: "M5 9.5h9", PENDING: "M9.5 9.5h.1", CANCELLING: "M6 6h7v7H6z" };
+const SIGNS = { SUCCEEDED: "M4 9l4 4 7-8", FAILED: "M5 5l9 9M14 5l-9 9", RUNNING: "M6 4v11l8-5.5z", READY: "M9.5 3.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12M9.5 6v3.7l2.4 1.5", BACKING_OFF: "M14 9.5a4.5 4.5 0 1 1-1.5-3.3M12.6 3v3.4H9.2", SKIPPED: "M5 9.5h9", CANCELLED: "M5 9.5h9", PENDING: "M9.5 4.5a5 5 0 1 0 0 10 5 5 0 0 0 0-10", CANCELLING: "M6 6h7v7H6z" };
 
 function card(body, task, place, path, route) {
   return linked(body, task, place, path, route, (word) => [
-    h("rect", { class: "card", width: CARD.width, height: CARD.height, rx: 9 }),
+    h("rect", { class: "plate", width: CARD.width, height: CARD.height, rx: 9 }),
     h("rect", { class: `stripe f-${word}`, width: 4, height: CARD.height - 16, x: 8, y: 8, rx: 2 }),
     h("svg", { x: 18, y: 9.5, width: 19, height: 19, viewBox: "0 0 19 19", class: `mark s-${word}` }, h("path", { d: SIGNS[word] ?? SIGNS.PENDING })),
     h("text", { x: 43, y: 16.5, class: "id" }, cut(task.id, 17)),
@@ -139,7 +139,7 @@ function under(task, word) {
 const cut = (text, most) => ([...text].length > most ? `${[...text].slice(0, most - 1).join("")}…` : text);
 
 function dot(body, task, place, path, route) {
-  return linked(body, task, place, path, route, (word) => h("rect", { class: `dot f-${word}`, width: DOT.size, height: DOT.size, rx: 3.5 }));
+  return linked(body, task, place, path, route, (word) => h("rect", { class: `cell f-${word}`, width: DOT.size, height: DOT.size, rx: 3.5 }));
 }
 
 /** A bar a group: how many of its tasks stand where. */

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { explaining, to } from "./route.js";
-import { count, name, plain, span } from "./words.js";
+import { count, span } from "./words.js";
 
 const MARKS = {
   PENDING: ["circle", { cx: 8, cy: 8, r: 5 }],
@@ -22,11 +22,6 @@ const MARKS = {
 export function mark(status) {
   const [tag, shape] = MARKS[status] ?? MARKS.PENDING;
   return h("svg", { class: `mark s-${status}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, h(tag, shape));
-}
-
-export function status(kind, number, more = "") {
-  const word = name(kind, number);
-  return h("span", { class: `status s-${word}` }, mark(word), plain(word), more);
 }
 
 export function panel(title, { id, aside, wide, klass = "" } = {}, ...content) {

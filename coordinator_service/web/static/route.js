@@ -33,8 +33,6 @@ export function withAsked(changes) {
   return to(view, id, { ...asked, ...changes });
 }
 
-export const explainTask = (run_id, task_id) => ({ run_id, task_id });
-
 /** The address that explains something, here: {run_id, task_id}, {resource}, {agent_id} or {sequence}. */
 export function explaining(subject) {
   const named = Object.entries(subject).filter(([, value]) => value);

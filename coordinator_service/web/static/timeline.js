@@ -116,7 +116,7 @@ function ticks(long) {
   let step = [1, 2, 5, 10].map((times) => times * unit).find((each) => each >= about);
   if (about > 20_000) step = [30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000].find((each) => each >= about) ?? step;
   const found = [];
-  for (let at = 0; at <= long * 0.97; at += step) found.push([(at / long) * 100, at === 0 ? "0" : tick(at)]);
+  for (let at = 0; at <= long * 0.94; at += step) found.push([(at / long) * 100, at === 0 ? "0" : tick(at)]);
   return found;
 }
 

@@ -23,7 +23,7 @@ function lock(model, each) {
   return h("li", { key: each.resource, class: `card lock ${each.waiters_total ? "contended" : ""}` },
     h("header", null, why({ resource: each.resource }, each.resource, { class: "what" }), each.mode !== null && h("span", { class: "tag" }, plain(name("LockMode", each.mode)))),
     h("h3", null, each.holders_total ? `Held by ${each.holders_total === 1 ? "" : each.holders_total}` : "Held by nobody"),
-    h("ul", { class: "parties" }, each.holders.map((one) => h("li", { key: one.sequence, class: "holder" }, party(one), why({ sequence: one.sequence }, `token #${one.sequence}`, { class: "dim" }), h("time", null, span(model.now - ms(one.since_ns)))))),
+    h("ul", { class: "parties" }, each.holders.map((one) => h("li", { key: one.sequence, class: "holder" }, party(one), why({ sequence: one.sequence }, `#${one.sequence}`, { class: "dim" }), h("time", null, span(model.now - ms(one.since_ns)))))),
     each.waiters_total > 0 && h("h3", null, `${each.waiters_total} waiting`),
     each.waiters_total > 0 && h("ol", { class: "parties queue" }, each.waiters.map((one, at) => h("li", { key: `${one.sequence}-${one.run_id}-${one.task_id}` },
       h("span", { class: "turn" }, at + 1), party(one), name("LockMode", one.mode) === "SHARED" && h("span", { class: "tag" }, "shared"), one.detached && h("span", { class: "tag" }, "detached"), h("time", null, span(model.now - ms(one.since_ns))))),

@@ -1,7 +1,7 @@
 // Now: what is happening, what waits for what and why, and where the time went.
 
 import { h } from "./dom.js";
-import { ago, countsBar, empty, mark, overOf, panel, party, runLink, someOf, status, taskWhy, tasksOf, waiting, why } from "./parts.js";
+import { countsBar, empty, mark, overOf, panel, party, runLink, someOf, tasksOf, waiting, why } from "./parts.js";
 import { to } from "./route.js";
 import { eventRows } from "./event_rows.js";
 import { count, ms, name, percent, plain, short, span } from "./words.js";
@@ -29,7 +29,7 @@ function tiles(model, { orchestrations: o, health, agents, locks }) {
   const slots = agents.shown.reduce((sum, each) => sum + (each.status === 4 ? 0 : each.slots), 0);
   return h("ul", { class: "tiles wide" },
     tile("runs", "Runs active", o.runs_active, `${short(o.runs_total)} in all`),
-    tile("runs", "Tasks executing", o.tasks_running, `${short(o.tasks_over)} of active runs are over`, o.tasks_running && "RUNNING"),
+    tile("runs", "Tasks executing", o.tasks_running, `${short(o.tasks_over)} over in active runs`, o.tasks_running && "RUNNING"),
     tile("runs", "Tasks waiting", o.tasks_ready + o.tasks_backing_off, `${short(o.tasks_pending)} more depend on others`, o.tasks_ready + o.tasks_backing_off && "READY"),
     tile("agents", "Agents connected", o.sessions, agents.total > agents.shown.length ? "" : `${slots} slots`),
     tile("locks", "Locks held", o.locks_held, `${count(o.lock_requests_waiting, "request")} waiting`, o.lock_requests_waiting && "READY"),
@@ -139,4 +139,3 @@ function eventsPanel(model) {
     lines.length ? eventRows(lines.slice(-10).reverse()) : empty("Nothing happened yet."));
 }
 
-export { ago, status, taskWhy };

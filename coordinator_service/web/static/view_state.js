@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { ago, empty, panel, search, settled, someOf, waiting, why } from "./parts.js";
 import { withAsked } from "./route.js";
-import { clock, inline, ms, name, plain } from "./words.js";
+import { clock, count, inline, ms, name, plain } from "./words.js";
 
 const keys = (route) => `view=keys&${new URLSearchParams({ match: route.asked.match ?? "" })}`;
 const CONFLICTS = "view=events&types=CONFLICT_DETECTED,CONFLICT_RESOLVED,COORDINATION_REQUIRED";
@@ -36,7 +36,7 @@ function conflicts(model) {
   const ends = new Map();
   for (const { detail } of lines) if (detail?.conflict_sequence) ends.set(detail.conflict_sequence, { ...ends.get(detail.conflict_sequence), ...detail });
   const met = lines.filter(({ detail }) => detail?.keys).slice(-CONFLICTS_SHOWN_MAX).reverse();
-  return panel("Conflicts", { id: "conflicts", wide: true, aside: met.length ? `the last ${met.length}` : null },
+  return panel("Conflicts", { id: "conflicts", wide: true, aside: met.length ? count(met.length, "conflict") : null },
     met.length ? h("ul", { class: "conflicts" }, met.map((line) => conflict(line, ends.get(line.step.sequence)))) : empty("No two writers have met."));
 }
 
