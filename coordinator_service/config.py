@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(_address)] = _setting(
         "127.0.0.1:7420", "HOST:PORT to serve on; port 0 picks one"
     )
+    cluster_listen: Annotated[str, AfterValidator(_address)] = _setting(
+        "127.0.0.1:7421", "HOST:PORT at which the other replicas of a cluster reach this one"
+    )
     event_store: Literal["memory", "sqlite", "redis"] = _setting(
         "sqlite",
         "where events are kept: memory (gone with the process), sqlite, or redis (several replicas)",
@@ -433,6 +436,7 @@ def _metavar(name: str) -> str:
         "tracing": "WHERE",
         "web_listen": "HOST:PORT",
         "trace_url": "URL",
+        "cluster_listen": "HOST:PORT",
         "metrics_listen": "HOST:PORT",
         "log_format": "FORMAT",
     }
