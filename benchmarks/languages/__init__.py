@@ -1,0 +1,1 @@
+"""Other languages: what their clients reach, beside what they were chosen from."""

@@ -1,0 +1,6 @@
+"""What decision 12 chose between: code generators and transports for the TypeScript client, side by side.
+
+    python -m benchmarks.languages.typescript_choices
+
+Needs node, npm and the built client (`npm run make` in clients/typescript).
+"""

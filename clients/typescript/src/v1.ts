@@ -1,0 +1,22 @@
+/** The messages of the contract, as protos/concert/v1 has them. */
+export * from "./generated/concert/v1/agent.js";
+export * from "./generated/concert/v1/agent_service.js";
+export * from "./generated/concert/v1/circuit.js";
+export * from "./generated/concert/v1/error.js";
+export * from "./generated/concert/v1/event.js";
+export * from "./generated/concert/v1/event_service.js";
+export * from "./generated/concert/v1/explanation.js";
+export * from "./generated/concert/v1/lock.js";
+export * from "./generated/concert/v1/lock_service.js";
+export * from "./generated/concert/v1/metrics.js";
+export * from "./generated/concert/v1/monitor_service.js";
+export * from "./generated/concert/v1/payload.js";
+export * from "./generated/concert/v1/policy.js";
+export * from "./generated/concert/v1/run.js";
+export * from "./generated/concert/v1/run_service.js";
+export * from "./generated/concert/v1/session_service.js";
+export * from "./generated/concert/v1/state.js";
+export * from "./generated/concert/v1/state_service.js";
+export * from "./generated/concert/v1/task.js";
+export { Duration } from "./generated/google/protobuf/duration.js";
+export { Timestamp } from "./generated/google/protobuf/timestamp.js";
