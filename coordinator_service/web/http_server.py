@@ -19,9 +19,7 @@ class HttpServer:
         self.address = ""
         """HOST:PORT, once it serves."""
         self._listen = listen
-        self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True
-        )
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
     async def start(self) -> None:
         """Raises CannotListenHttp."""

@@ -135,7 +135,7 @@ class Locker(Client):
             if coordinator is None:
                 continue
             try:
-                await coordinator.keep_alive(await coordinator.port(), tokens, seconds)
+                coordinator.keep_alive(await coordinator.port(), tokens, seconds)
             except (Rejection, Lost):
                 continue
 

@@ -1,1 +1,0 @@
-"""Several replicas, one coordinator: what one replica asks of another."""
