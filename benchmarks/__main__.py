@@ -16,6 +16,7 @@ from benchmarks import (
     history,
     idle_agents,
     makespan,
+    page,
     publish_batches,
     report,
     session_decisions,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Figure]]] = {
     "history": history.measure,
     "footprint": footprint.measure,
     "idle": idle_agents.measure,
+    "page": page.measure,
 }
 
 

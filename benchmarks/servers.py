@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
@@ -28,6 +29,8 @@ class Server:
 
     process: subprocess.Popen[bytes]
     address: str
+    also: Mapping[str, str] = field(default_factory=dict)
+    """Its other addresses, by name, where it serves more."""
 
     def cpu_seconds(self) -> float:
         """CPU time it used so far, user and system; 0.0 where the system does not tell."""
@@ -53,7 +56,8 @@ def serving(module: str, arguments: Sequence[str], environment: Mapping[str, str
                 env={**os.environ, **(environment or {})},
             )
         try:
-            yield Server(process, _address(process, ready_file, log_file))
+            said = _said(process, ready_file, log_file)
+            yield Server(process, str(said["address"]), said)
         finally:
             stop(process)
 
@@ -98,11 +102,11 @@ def disk() -> Path:
     return results
 
 
-def _address(process: subprocess.Popen[bytes], ready_file: Path, log_file: Path) -> str:
+def _said(process: subprocess.Popen[bytes], ready_file: Path, log_file: Path) -> dict[str, Any]:
     given_up_at = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < given_up_at and process.poll() is None:
         try:
-            return str(json.loads(ready_file.read_bytes())["address"])
+            return dict(json.loads(ready_file.read_bytes()))
         except (FileNotFoundError, json.JSONDecodeError):
             time.sleep(READY_POLL_SECONDS)
     raise ServerFailed(f"a server did not start: {process.args!r}\n{log_file.read_text(errors='replace')[-4000:]}")

@@ -64,7 +64,21 @@ def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]
     return uvloop.new_event_loop
 
 
+def _allow_connections() -> None:
+    """As many open files as the system allows: each agent, subscriber and viewer is a connection."""
+    try:
+        import resource
+    except ImportError:  # no Unix
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        _log.info("the limit of open files stays as it is")
+
+
 async def _serve(settings: Settings) -> None:
+    _allow_connections()
     gc.set_threshold(*GC_THRESHOLDS)
     server = CoordinatorServer(settings)
     await server.start()

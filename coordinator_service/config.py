@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +41,7 @@ from coordinator_service.rpc.validation import name_fault
 from coordinator_service.sequencer import SequencerLimits
 from coordinator_service.sessions import SessionLimits
 from coordinator_service.snapshots import SnapshotLimits
+from coordinator_service.web.live.watch import LiveLimits
 
 ENVIRONMENT_PREFIX = "CONCERT_"
 PROGRAM = "python -m coordinator_service"
@@ -49,6 +51,7 @@ _CORE = Limits()
 _SHELL = ShellLimits()
 _SESSION = SessionLimits()
 _RETENTION = _SHELL.retention
+_LIVE = LiveLimits()
 
 
 class ConfigError(Exception):
@@ -85,6 +88,12 @@ def _redis_durability(text: str) -> str:
     return text
 
 
+def _trace_url(text: str) -> str:
+    if urlsplit(text).scheme not in ("http", "https") or "{trace_id}" not in text:
+        raise ValueError("must be an http or https address with {trace_id} in place of the id")
+    return text
+
+
 def _covers_requests(retention_ms: int, given: ValidationInfo) -> int:
     """D5: the window of repeated requests is at most the retention, since their first answers are read from the log."""
     window_ms = given.data.get("request_window_ms", 0)
@@ -112,6 +121,9 @@ class Settings(BaseSettings):
 
     listen: Annotated[str, AfterValidator(_address)] = _setting(
         "127.0.0.1:7420", "HOST:PORT to serve on; port 0 picks one"
+    )
+    cluster_listen: Annotated[str, AfterValidator(_address)] = _setting(
+        "127.0.0.1:7421", "HOST:PORT at which the other replicas of a cluster reach this one"
     )
     event_store: Literal["memory", "sqlite", "redis"] = _setting(
         "sqlite",
@@ -158,7 +170,16 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = _setting("text", "lines for people, or JSON for machines")
     web_listen: Annotated[str, AfterValidator(_address)] | None = _setting(
-        None, "HOST:PORT of /health and /ready; none: not served"
+        None, "HOST:PORT of the live page, /health and /ready; none: not served"
+    )
+    web_viewers_max: PositiveInt = _limit(_LIVE.viewers_max, "who may view the live page at once", group="live page")
+    web_feeds_max: PositiveInt = _limit(
+        _LIVE.feeds_max, "different things that they may view at once", group="live page"
+    )
+    trace_url: Annotated[str, AfterValidator(_trace_url)] | None = _setting(
+        None,
+        "where the page finds a trace, for example http://jaeger:16686/trace/{trace_id}; none: no links",
+        group="live page",
     )
     metrics_listen: Annotated[str, AfterValidator(_address)] | None = _setting(
         None, "HOST:PORT of /metrics, for Prometheus; none: not served"
@@ -318,6 +339,10 @@ class Settings(BaseSettings):
             ),
         )
 
+    def live_limits(self) -> LiveLimits:
+        """Bounds of the live page."""
+        return LiveLimits(viewers_max=self.web_viewers_max, feeds_max=self.web_feeds_max)
+
     def session_limits(self) -> SessionLimits:
         """Bounds of sessions."""
         return SessionLimits(
@@ -410,6 +435,8 @@ def _metavar(name: str) -> str:
         "log_level": "LEVEL",
         "tracing": "WHERE",
         "web_listen": "HOST:PORT",
+        "trace_url": "URL",
+        "cluster_listen": "HOST:PORT",
         "metrics_listen": "HOST:PORT",
         "log_format": "FORMAT",
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from coordinator_service.clock import Clock, NamespaceClock
 from coordinator_service.core import monitor
-from coordinator_service.core.answers import Answer, FromLog, PastFromLog, Recall, Waiting, recalled
+from coordinator_service.core.answers import Answer, FromLog, PastFromLog, Recall, recalled
 from coordinator_service.core.commands import (
     COORDINATOR,
     Caller,
@@ -32,7 +33,6 @@ from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.reasons import LEASE_EXPIRED
 from coordinator_service.core.references import oldest_needed
 from coordinator_service.core.rejections import (
-    CursorCompacted,
     CursorInFuture,
     LogMismatch,
     Rejection,
@@ -40,19 +40,22 @@ from coordinator_service.core.rejections import (
 )
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.totals import Totals, total
+from coordinator_service.followed_log import FollowedLog
 from coordinator_service.leases import LeaseKey, Leases
 from coordinator_service.log.base import Cursor, EventLog, LogEnds, LogError
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
 from coordinator_service.ownership import Ownership
 from coordinator_service.past_reads import read_past
-from coordinator_service.ports import Committed, Outcome, Respond
+from coordinator_service.ports import Committed, Outcome, Respond, ask
 from coordinator_service.retention import Retention, RetentionLimits
 from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
 from coordinator_service.snapshots import SnapshotLimits, Snapshotter
 from coordinator_service.tail import Tail, TailFollower
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ class LocalNamespace:
         self._time = NamespaceClock(clock)
         self._time.start(state.time_ns)
         self._tail = Tail(log, state.sequence, bytes_max=limits.tail_bytes_max)
+        self._followed = FollowedLog(log, ends.log_id, self._tail)
         self._leases = Leases(clock, self._lease_ended)
         self._closed: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -154,6 +158,10 @@ class LocalNamespace:
         """The last committed sequence."""
         return self._tail.last
 
+    def now_ns(self) -> int:
+        """The namespace's time (D2)."""
+        return self._time.now_ns()
+
     @property
     def dropped(self) -> bool:
         """Whether it has to be opened again."""
@@ -179,79 +187,48 @@ class LocalNamespace:
 
     async def call(self, command: Command, caller: Caller) -> Answer:
         """Asks and waits, through a Waiting, for the final answer. A cancelled call withdraws its request (L6)."""
-        answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        waiting = 0
-
-        def respond(outcome: Outcome) -> None:
-            nonlocal waiting
-            if isinstance(outcome, Waiting):
-                waiting = outcome.request_sequence
-                if answered.cancelled():
-                    self._withdraw(waiting, respond)
-            elif not answered.done():
-                answered.set_result(outcome)
-
-        self.submit(command, caller, respond)
-        try:
-            outcome = await answered
-        except asyncio.CancelledError:
-            if waiting and answered.cancelled():
-                self._withdraw(waiting, respond)
-            raise
-        if isinstance(outcome, Rejection):
-            raise outcome
-        return outcome
+        return await ask(self.submit, self._withdraw, command, caller)
 
     async def follow(self, after: int, log_id: str = "") -> TailFollower:
         """A cursor that reads what comes after a sequence (E2, E4)."""
-        await self._check_position(after, log_id, "after")
-        return TailFollower(self._tail, after, self._check_kept)
+        return await self._followed.follow(after, log_id)
 
     async def ends(self) -> LogEnds:
         """Where the committed log begins and ends."""
-        kept = await self._kept()
-        return LogEnds(
-            log_id=kept.log_id,
-            oldest_sequence=kept.oldest_sequence,
-            last_sequence=self._tail.last,
-            hash=kept.hash,
-            base_hash=kept.base_hash,
-        )
+        return await self._followed.ends()
 
     async def locate(self, time_ns: int) -> int:
         """A sequence after which come all events at or after a time (and perhaps a few before it)."""
-        try:
-            return await self._log.locate(time_ns)
-        except LogError as error:
-            raise Unavailable(f"the log cannot be read: {error}") from None
+        return await self._followed.locate(time_ns)
+
+    async def look(self, read: Callable[[NamespaceState, Metrics, int], Generator[None, None, T]]) -> T:
+        """What `read` makes of the state, the metrics and the namespace's time when everything committed so far is
+        folded; others have their turn between its steps. Raises what it raises, and Unavailable."""
+        now_ns = self._time.now_ns()
+        return await self._snapshotter.look(self._tail.last, lambda state, metrics: read(state, metrics, now_ns))
 
     async def measure(self, asked: MetricsAsked) -> MetricsView:
         """What is counted, and how things stand, when everything committed so far is (M2). Raises NotFound."""
-        now_ns = self._time.now_ns()
-        return await self._snapshotter.look(
-            self._tail.last, lambda state, metrics: monitor.measure(metrics, state, asked, now_ns)
-        )
+        return await self.look(lambda state, metrics, now_ns: monitor.measure(metrics, state, asked, now_ns))
 
     async def totals(self, agents_max: int) -> Totals:
         """What a scraper is shown, when everything committed so far is counted."""
-        now_ns = self._time.now_ns()
-        return await self._snapshotter.look(
-            self._tail.last, lambda state, metrics: total(metrics, state, agents_max, now_ns)
-        )
+        return await self.look(lambda state, metrics, now_ns: total(metrics, state, agents_max, now_ns))
 
     async def health(self) -> tuple[HealthStatus, HealthWindowView]:
         """How the namespace does now, and what says so (M1)."""
-        now_ns = self._time.now_ns()
 
-        def read(_: NamespaceState, metrics: Metrics) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
+        def read(
+            _: NamespaceState, metrics: Metrics, now_ns: int
+        ) -> Generator[None, None, tuple[HealthStatus, HealthWindowView]]:
             yield from ()
             return monitor.health(metrics, now_ns)
 
-        return await self._snapshotter.look(self._tail.last, read)
+        return await self.look(read)
 
     async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
         """E5; see NamespacePort."""
-        await self._check_position(after, log_id, "after.sequence")
+        await self._followed.check_position(after, log_id, "after.sequence")
         return await self._subscriptions.create(name, after, request_id)
 
     async def named_subscription(self, name: str) -> Cursor:
@@ -270,14 +247,14 @@ class LocalNamespace:
         if sequence > self._tail.last:
             raise CursorInFuture(("cursor.sequence", f"is {sequence}, the log ends at {self._tail.last}"))
         if reset:
-            await self._check_kept(sequence)
+            await self._followed.check_kept(sequence)
         return await self._subscriptions.acknowledge(name, sequence, reset=reset)
 
     async def delete_subscription(self, name: str) -> bool:
         """E5; see NamespacePort."""
         return await self._subscriptions.delete(name)
 
-    def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+    async def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
         stream."""
         return [self._renew_lock(token) for token in fencing_tokens] if self._may_speak() else [0] * len(fencing_tokens)
@@ -285,6 +262,10 @@ class LocalNamespace:
     def renew_session(self, session_id: int) -> bool:
         """Makes a session's lease whole again; false when it is over."""
         return self._may_speak() and self._leases.renew(("session", session_id)) > 0
+
+    def session_stands(self, session_id: int) -> bool:
+        """Whether a session is not over."""
+        return self._leases.left_ns(("session", session_id)) > 0
 
     async def close(self, why: Rejection | None = None) -> None:
         """Finishes what was submitted, takes no more, and lets go: the next owner may begin at once."""
@@ -397,7 +378,7 @@ class LocalNamespace:
     async def _answer_from_log(self, asked: FromLog, respond: Respond) -> None:
         """D8: what is evicted is still answered from the log while that has it."""
         evicted = EvictedRun(self.namespace, asked)
-        follower = TailFollower(self._tail, asked.first_sequence - 1, self._check_kept)
+        follower = TailFollower(self._tail, asked.first_sequence - 1, self._followed.check_kept)
         try:
             while follower.position < asked.last_sequence:
                 found = await follower.read(events_max=asked.last_sequence - follower.position)
@@ -411,15 +392,6 @@ class LocalNamespace:
         else:
             respond(outcome)
 
-    async def _check_position(self, after: int, log_id: str, field: str) -> None:
-        """E4: that a cursor lies in this log, which has all that comes after it."""
-        if log_id and log_id != self._ends.log_id:
-            raise LogMismatch(self._ends.log_id, log_id)
-        if after > self._tail.last:
-            raise CursorInFuture((field, f"is {after}, the log ends at {self._tail.last}"))
-        if self._tail.slice(after, 1) is None:
-            await self._check_kept(after)
-
     async def _answer_from_past(self, asked: PastFromLog, respond: Respond) -> None:
         """S1: what memory does not know any more is folded again, one question at a time."""
         async with self._past_turn:
@@ -429,17 +401,6 @@ class LocalNamespace:
                 respond(failure)
             except LogError as error:
                 respond(Unavailable(f"the log cannot be read: {error}"))
-
-    async def _check_kept(self, after: int) -> None:
-        kept = await self._kept()
-        if after < kept.oldest_sequence - 1:
-            raise CursorCompacted(kept.log_id, kept.oldest_sequence, self._tail.last)
-
-    async def _kept(self) -> LogEnds:
-        try:
-            return await self._log.ends()
-        except LogError as error:
-            raise Unavailable(f"the log cannot be read: {error}") from None
 
     async def _reached(self, sequence: int) -> None:
         """Waits until the log has reached a sequence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from coordinator_service.clock import Clock
@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 MOVE_RETRY_MS = 100
 """When to try again while a namespace moves from one replica to another."""
 
-Elsewhere: TypeAlias = Callable[[str, Replica], NamespacePort]
-"""The port of a namespace that another replica owns."""
+Elsewhere: TypeAlias = Callable[[str, Replica], Awaitable[NamespacePort]]
+"""The port of a namespace that another replica owns. Raises Unavailable, LogError."""
 
 
 class Namespaces:
@@ -65,7 +65,12 @@ class Namespaces:
         if owned is not None and owned.serves:
             return owned
         owner = self._ownership.owner_of(name)
-        return await self.own(name) if owner is None else self._elsewhere(name, owner)
+        if owner is None:
+            return await self.own(name)
+        try:
+            return await self._elsewhere(name, owner)
+        except LogError as error:
+            raise Unavailable(f"the log cannot be read: {error}") from None
 
     async def own(self, name: str) -> LocalNamespace:
         """The namespace, opened and owned if it is not. Raises Unavailable, also when another replica is to own it;
@@ -185,5 +190,5 @@ class Namespaces:
                 change.cancel()
 
 
-def _not_here(_name: str, owner: Replica) -> NamespacePort:
+async def _not_here(_name: str, owner: Replica) -> NamespacePort:
     raise Unavailable(f"the namespace is owned by {owner.replica_id}, at {owner.address}")

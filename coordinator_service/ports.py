@@ -6,13 +6,14 @@ owned by this replica or by another.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import msgspec
 
-from coordinator_service.core.answers import Answer
+from coordinator_service.core.answers import Answer, Waiting
 from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.events import Event
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
@@ -24,6 +25,40 @@ from coordinator_service.log.codec import decode_event, split
 Outcome: TypeAlias = Answer | Rejection
 Respond: TypeAlias = Callable[[Outcome], None]
 """Called once with what the caller is told, after the commit that covers it. Must not block or raise."""
+
+
+async def ask(
+    submit: Callable[[Command, Caller, Respond], None],
+    withdraw: Callable[[int, Respond], None],
+    command: Command,
+    caller: Caller,
+) -> Answer:
+    """Submits a command and waits, through a Waiting, for the final answer. Raises Rejection.
+
+    A cancelled call withdraws its request, by its sequence, or as soon as it is known that it waits (L6).
+    """
+    answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    waiting = 0
+
+    def respond(outcome: Outcome) -> None:
+        nonlocal waiting
+        if isinstance(outcome, Waiting):
+            waiting = outcome.request_sequence
+            if answered.cancelled():
+                withdraw(waiting, respond)
+        elif not answered.done():
+            answered.set_result(outcome)
+
+    submit(command, caller, respond)
+    try:
+        outcome = await answered
+    except asyncio.CancelledError:
+        if waiting and answered.cancelled():
+            withdraw(waiting, respond)
+        raise
+    if isinstance(outcome, Rejection):
+        raise outcome
+    return outcome
 
 
 class Committed(msgspec.Struct):
@@ -135,9 +170,9 @@ class NamespacePort(Protocol):
     async def delete_subscription(self, name: str) -> bool:
         """Whether it was there."""
 
-    def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+    async def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
         """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone. Those of a session stand as
-        long as it does, and are only looked at."""
+        long as it does, and are only looked at. Raises Unavailable."""
 
     def renew_session(self, session_id: int) -> bool:
-        """Makes a session's lease whole again; false when it is over."""
+        """Makes a session's lease whole again; false when it is known to be over."""

@@ -28,6 +28,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from coordinator_service.clock import Clock, SystemClock
+from coordinator_service.cluster.member import Join, Member
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.local_namespace import LocalNamespace
@@ -37,6 +38,7 @@ from coordinator_service.log.redis import RedisStore
 from coordinator_service.log.redis_fitness import UnfitServer
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.namespaces import Namespaces
+from coordinator_service.ownership import Ownership
 from coordinator_service.policy_watch import PolicyWatch
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.agent_servicer import AgentServicer
@@ -55,6 +57,7 @@ from coordinator_service.telemetry.log_lines import DecisionLines
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Tracing
 from coordinator_service.web.http_server import CannotListenHttp, HttpServer
+from coordinator_service.web.live.live_page import LivePage
 from coordinator_service.web.page import page
 from coordinator_service.web.readings import Sources, read_health, read_metrics
 from coordinator_service.web.scrape import scrape
@@ -101,16 +104,27 @@ class CannotListen(Exception):  # noqa: N818 (it says what happened)
 class CoordinatorServer:
     """A coordinator that serves on one address. `start` before anything else, `stop` at the end."""
 
-    def __init__(self, settings: Settings, *, store: LogStore | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: LogStore | None = None,
+        clock: Clock | None = None,
+        join: Join | None = None,
+    ) -> None:
         self.address = ""
         """HOST:PORT, once it serves."""
         self.web_address = ""
         """The same of the page, where it is served."""
         self.metrics_address = ""
         """The same of the metrics, where they are served."""
+        self.live: LivePage | None = None
+        """The live page, where it is served."""
         self.settings = settings
         self._store = store
         self._clock = clock or SystemClock()
+        self._join = join
+        self._member: Member | None = None
         self._tracing: Tracing | None = None
         self._http: list[HttpServer] = []
         self._lines = DecisionLines()
@@ -135,6 +149,8 @@ class CoordinatorServer:
             replica_id=settings.replica_id,
             limits=settings.core_limits(),
             shell=settings.shell_limits(),
+            ownership=await self._join_cluster(),
+            elsewhere=None if self._member is None else self._member.port_of,
             on_owned=self._on_owned,
         )
         spans = None if self._tracing is None else self._tracing.calls
@@ -157,6 +173,24 @@ class CoordinatorServer:
         self._opening = asyncio.create_task(self._open_all())
         if self._policies is not None:
             self._policies.begin(self._namespaces.owned)
+
+    async def _join_cluster(self) -> Ownership | None:
+        """Serves other replicas, if there may be any, and says that this one is there."""
+        if self._join is None:
+            return None
+        assert self._store is not None
+        listen, tail_bytes_max = self.settings.cluster_listen, self.settings.tail_bytes_max
+        try:
+            self._member = Member(
+                listen,
+                lambda name: self._namespaces.own(name),
+                self._store,
+                self._clock,
+                tail_bytes_max=tail_bytes_max,
+            )
+        except OSError as fault:
+            raise CannotListen(str(fault)) from None
+        return await self._member.join(self._join)
 
     @property
     def tracing(self) -> Tracing | None:
@@ -238,7 +272,10 @@ class CoordinatorServer:
         settings = self.settings
         try:
             if settings.web_listen is not None:
-                self.web_address = await self._serve_http(page(lambda: read_health(sources)), settings.web_listen)
+                application = page(lambda: read_health(sources))
+                self.live = LivePage(sources, settings.live_limits(), settings.trace_url or "")
+                self.live.add_to(application)
+                self.web_address = await self._serve_http(application, settings.web_listen)
             if settings.metrics_listen is not None:
                 metrics = scrape(lambda: read_metrics(sources))
                 self.metrics_address = await self._serve_http(metrics, settings.metrics_listen)
@@ -315,7 +352,11 @@ class CoordinatorServer:
         if self._tracing is not None:
             await self._tracing.close()
         await self._lines.close()
+        if self._member is not None:
+            await self._member.leave(Unavailable("the coordinator is shutting down"))
         await self._namespaces.close()
+        if self._member is not None:
+            await self._member.stop()
         await self._store.close()
         for server in self._http:
             await server.stop()

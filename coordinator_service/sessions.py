@@ -153,6 +153,7 @@ class SessionHub:
         self._by_agent: dict[str, SessionStream] = {}
         self._task: asyncio.Task[None] | None = None
         self._position = 0
+        self._catching_up: set[asyncio.Task[None]] = set()
         self._ended: Rejection | None = None
 
     async def start(self) -> None:
@@ -228,6 +229,12 @@ class SessionHub:
             stream.push(pb.CoordinatorMessage(drain=pb.Drain()))
         if self._ended is not None:
             stream.close(self._ended)
+        elif opened.attached_sequence < self._position:
+            catching_up = asyncio.get_running_loop().create_task(
+                self._catch_up(stream, opened.attached_sequence, self._position)
+            )
+            self._catching_up.add(catching_up)
+            catching_up.add_done_callback(self._catching_up.discard)
 
     def _welcome(self, opened: SessionOpened) -> pb.CoordinatorMessage:
         message = pb.CoordinatorMessage()
@@ -247,10 +254,26 @@ class SessionHub:
             follower = await self.port.follow(self._position)
             while True:
                 for each in await follower.read():
+                    self._position = each.sequence
                     if type(each.event.payload) in _ROUTED:
                         self._route(each.event)
         except Rejection as reason:
             self._end(reason)
+
+    async def _catch_up(self, stream: SessionStream, after: int, until: int) -> None:
+        """Where another replica owns the namespace, the log may be further than the answer that a session stands: what
+        was decided for it since was not pushed yet."""
+        assert stream.opened is not None
+        agent_id = stream.opened.agent_id
+        try:
+            follower = await self.port.follow(after)
+            while follower.position < until:
+                for each in await follower.read(events_max=until - follower.position):
+                    if type(each.event.payload) in _ROUTED and each.event.agent_id == agent_id:
+                        self._route(each.event)
+            follower.close()
+        except Rejection as reason:
+            stream.close(reason)
 
     def _route(self, event: Event) -> None:
         payload = event.payload

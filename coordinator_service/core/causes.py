@@ -71,6 +71,15 @@ def _conflict(_event: Event, payload: events.ConflictDetected) -> str:
     return f"{payload.writer} met {first.their_writer or 'another'} on {first.key}, changed at {first.their_revision}"
 
 
+def _progressed(event: Event, payload: events.TaskProgressed) -> str:
+    said = f", {payload.progress.message}" if payload.progress.message else ""
+    return f"{_task(event)} is at {payload.progress.fraction:.0%}{said}"
+
+
+def _resolved(_event: Event, payload: events.ConflictResolved) -> str:
+    return f"{payload.winner or 'the first writer'} stands, {payload.loser or 'the other'} does not"
+
+
 _DESCRIBERS: dict[type, Callable[[Event, Any], str]] = {
     events.OwnerStarted: lambda _, payload: f"{payload.replica_id} became the owner, epoch {payload.epoch}",
     events.AgentRegistered: lambda event, _: f"agent {event.agent_id} opened a session",
@@ -96,5 +105,18 @@ _DESCRIBERS: dict[type, Callable[[Event, Any], str]] = {
     events.ResourceReleased: lambda _, payload: f"{payload.holder} gave {payload.resource} up",
     events.StateUpdated: lambda _, payload: f"{payload.writer or 'the platform'} wrote {len(payload.updates)} keys",
     events.ConflictDetected: _conflict,
+    events.ConflictResolved: _resolved,
+    events.CoordinationRequired: lambda _, payload: f"{payload.target} is to {payload.action.replace('_', ' ')}",
+    events.TaskProgressed: _progressed,
+    events.ResourceRequestTimedOut: lambda _, payload: f"request {payload.request_sequence} was not granted in time",
+    events.ResourceRequestRefused: lambda _, payload: f"request {payload.request_sequence} was refused",
+    events.ResourceRequestWithdrawn: lambda _, payload: f"request {payload.request_sequence} was withdrawn",
+    events.ResourceRequestReattached: lambda _, payload: f"request {payload.request_sequence} was taken up again",
+    events.AgentUpdated: lambda event, _: f"agent {event.agent_id} says something else of itself",
+    events.AgentDraining: lambda event, _: f"agent {event.agent_id} takes no more tasks",
+    events.CircuitOpened: lambda event, payload: f"{event.agent_id} is given no {payload.capability} for a while",
+    events.CircuitHalfOpened: lambda event, payload: f"the next {payload.capability} of {event.agent_id} is a trial",
+    events.CircuitClosed: lambda event, payload: f"{event.agent_id} is given {payload.capability} again",
+    events.PolicyChanged: lambda _, payload: f"policies: {', '.join(each.name for each in payload.policies[:5])}",
     events.CustomEvent: lambda _, payload: f"{payload.name} was published",
 }

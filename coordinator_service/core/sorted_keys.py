@@ -33,6 +33,9 @@ class SortedKeys(Generic[K]):
     def __bool__(self) -> bool:
         return bool(self._chunks)
 
+    def __len__(self) -> int:
+        return sum(map(len, self._chunks))
+
     def __contains__(self, key: K) -> bool:
         return next(self.starting_at(key), None) == key
 

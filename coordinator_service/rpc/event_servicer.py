@@ -10,8 +10,9 @@ import grpc
 from concert.v1 import event_service_pb2 as pb
 
 from coordinator_service.core.rejections import InvalidField, NotFound
+from coordinator_service.history import Page, Token, read_one, read_page
 from coordinator_service.rpc.calls import Calls, Context
-from coordinator_service.rpc.history import Page, read_one, read_page, read_query
+from coordinator_service.rpc.history import next_token, read_query
 from coordinator_service.rpc.named_subscriptions import NamedSubscriptionCalls
 from coordinator_service.rpc.operations.events import PUBLISH
 from coordinator_service.rpc.selectors import read_selector
@@ -19,7 +20,7 @@ from coordinator_service.rpc.starts import check_start, start_of
 from coordinator_service.rpc.validation import Faults
 from coordinator_service.subscriptions import Delivery, Subscription
 
-_NO_EVENTS = Page(frames=[], next_token="", sequence=0, log_id="")
+_NO_EVENTS = Page(events=[], left=Token(log_id="", after=0, until=0, sequence=0))
 
 
 class EventServicer:
@@ -79,7 +80,8 @@ class EventServicer:
         query = read_query(request)
         port = await self._calls.port_if_any(request.namespace)
         page = _NO_EVENTS if port is None else await read_page(port, query, scan_events_max=self._scan_events_max)
-        rest = pb.ListEventsResponse(next_page_token=page.next_token, sequence=page.sequence, log_id=page.log_id)
+        left = page.left
+        rest = pb.ListEventsResponse(next_page_token=next_token(page), sequence=left.sequence, log_id=left.log_id)
         return b"".join(page.frames) + rest.SerializeToString()
 
     async def _get(self, request: Any, _context: Context) -> bytes:

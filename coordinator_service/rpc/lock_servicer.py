@@ -65,7 +65,7 @@ class LockServicer:
         tokens = read_keep_alive(request)
         port = await self._calls.port_if_any(request.namespace)
         response = pb.KeepAliveResponse()
-        fill_leases(response, tokens, [0] * len(tokens) if port is None else port.keep_alive(tokens))
+        fill_leases(response, tokens, [0] * len(tokens) if port is None else await port.keep_alive(tokens))
         encoded: bytes = response.SerializeToString()
         return encoded
 

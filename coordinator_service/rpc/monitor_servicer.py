@@ -17,11 +17,12 @@ from coordinator_service.core.figures import HealthStatus, HealthWindowView, Met
 from coordinator_service.core.metrics import WINDOW_SECONDS
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.rejections import NotFound, Rejection
+from coordinator_service.explaining import explain
 from coordinator_service.log.mirror import fill as mirror_fill
 from coordinator_service.log.mirror import fill_timestamp
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.calls import Calls, Context
-from coordinator_service.rpc.explaining import explain, not_there, read_explain
+from coordinator_service.rpc.explaining import not_there, read_explain
 from coordinator_service.rpc.page_tokens import page_size, read_token, write_token
 from coordinator_service.rpc.validation import Faults, optional_name_fault
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -128,6 +129,7 @@ class Conversation:
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._said_goodbye = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, already_read: list[pb.ClientMessage]) -> None:
         """Until the stream ends. Raises why."""
@@ -140,9 +142,10 @@ class Conversation:
                 await asyncio.wait([writer], timeout=FLUSH_SECONDS_MAX)
             reason = self._stream.closed or Unavailable("the stream is lost")
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            ending = [reader, writer, *self._tasks]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
         if not self._said_goodbye:
             raise reason
 
@@ -188,7 +191,7 @@ class Conversation:
         correlation_id = asked.correlation_id
         name = asked.WhichOneof("request")
         if name == "keep_alive":
-            self._keep_alive(correlation_id, asked.keep_alive)
+            self._spawn(self._keep_alive(correlation_id, asked.keep_alive))
             return
         operation = FRAMES.get(name) if name else None
         if operation is None or name is None:
@@ -222,17 +225,23 @@ class Conversation:
         else:
             self._reply(correlation_id, operation, outcome)
 
-    def _keep_alive(self, correlation_id: int, request: Any) -> None:
+    async def _keep_alive(self, correlation_id: int, request: Any) -> None:
         try:
             tokens = read_keep_alive(request)
+            left_ns = await self._port.keep_alive(tokens)
         except Rejection as fault:
             self._reply_error(correlation_id, fault)
             return
         message = pb.CoordinatorMessage()
         message.reply.correlation_id = correlation_id
         message.reply.keep_alive.SetInParent()
-        fill_leases(message.reply.keep_alive, tokens, self._port.keep_alive(tokens))
+        fill_leases(message.reply.keep_alive, tokens, left_ns)
         self._stream.push(message)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _reply(self, correlation_id: int, operation: Operation, answer: Answer) -> None:
         message = pb.CoordinatorMessage()

@@ -8,11 +8,11 @@ from concert.v1 import state_service_pb2 as pb
 
 from coordinator_service.core.events import Event, StateUpdated
 from coordinator_service.core.rejections import CursorInFuture
-from coordinator_service.log.codec import decode_event, split
+from coordinator_service.history import Query, read_page
 from coordinator_service.log.mirror import fill as mirror_fill
 from coordinator_service.log.mirror import fill_timestamp
 from coordinator_service.ports import NamespacePort
-from coordinator_service.rpc.history import Query, read_list_token, read_page
+from coordinator_service.rpc.history import next_token, read_list_token
 from coordinator_service.rpc.page_tokens import page_size
 from coordinator_service.rpc.state_selector import StateSelector
 from coordinator_service.rpc.validation import Faults, optional_path_fault
@@ -48,11 +48,12 @@ async def read_history(port: NamespacePort, query: Query, *, scan_events_max: in
     if query.after > last:
         raise CursorInFuture(("after_revision", f"is {query.after}, the log ends at {last}"))
     page = await read_page(port, query, scan_events_max=scan_events_max)
-    response = pb.ListStateHistoryResponse(next_page_token=page.next_token, sequence=page.sequence, log_id=page.log_id)
+    left = page.left
+    response = pb.ListStateHistoryResponse(next_page_token=next_token(page), sequence=left.sequence, log_id=left.log_id)
     selector = query.selector
     assert isinstance(selector, StateSelector)
-    for frame in page.frames:
-        _fill(decode_event(split(frame)[0]), selector, response.revisions.add())
+    for each in page.events:
+        _fill(each.event, selector, response.revisions.add())
     return response
 
 

@@ -19,7 +19,9 @@ class HttpServer:
         self.address = ""
         """HOST:PORT, once it serves."""
         self._listen = listen
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True
+        )
 
     async def start(self) -> None:
         """Raises CannotListenHttp."""

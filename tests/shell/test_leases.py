@@ -88,7 +88,7 @@ async def test_a_renewal_before_the_decision_wins(bench: Bench) -> None:
     await asyncio.sleep(1.06)  # over, and not swept yet
     for token in (kept, lost):
         port._lease_ended(("lock", token))
-    port.keep_alive((kept,))
+    await port.keep_alive((kept,))
     await settle()
     assert list(port.sequencer.state.grants) == [kept]
     await until(lambda: not port.sequencer.state.grants)
@@ -131,8 +131,8 @@ async def test_keep_alive_says_which_locks_are_gone(bench: Bench) -> None:
     kept, dropped = (grant.fencing_token for grant in held.grants)
     for _ in range(5):
         await asyncio.sleep(0.7)
-        port.keep_alive((kept,))
-    assert port.keep_alive((kept, dropped, 99)) == [NS_PER_SECOND, 0, 0]
+        await port.keep_alive((kept,))
+    assert await port.keep_alive((kept, dropped, 99)) == [NS_PER_SECOND, 0, 0]
 
 
 async def test_one_request_more_for_a_lock_does_not_shorten_its_lease(bench: Bench) -> None:
@@ -145,7 +145,7 @@ async def test_one_request_more_for_a_lock_does_not_shorten_its_lease(bench: Ben
     assert isinstance(again, Acquired)
     assert again.grants == held.grants
     await asyncio.sleep(4)
-    assert port.keep_alive((held.grants[0].fencing_token,)) == [5 * NS_PER_SECOND]
+    assert await port.keep_alive((held.grants[0].fencing_token,)) == [5 * NS_PER_SECOND]
 
 
 async def test_a_lock_of_a_session_stands_as_long_as_the_session(bench: Bench) -> None:
@@ -156,7 +156,7 @@ async def test_a_lock_of_a_session_stands_as_long_as_the_session(bench: Bench) -
     held = await port.call(acquire("r"), bench.caller("Acquire", session_id=session_id))
     assert isinstance(held, Acquired)
     await asyncio.sleep(2)
-    (left_ns,) = port.keep_alive((held.grants[0].fencing_token,))
+    (left_ns,) = await port.keep_alive((held.grants[0].fencing_token,))
     assert left_ns == pytest.approx(NS_PER_SECOND, rel=0.05)
     await until(lambda: not port.sequencer.state.grants, seconds_max=1.5)
 

@@ -135,7 +135,7 @@ class Locker(Client):
             if coordinator is None:
                 continue
             try:
-                coordinator.keep_alive(await coordinator.port(), tokens, seconds)
+                await coordinator.keep_alive(await coordinator.port(), tokens, seconds)
             except (Rejection, Lost):
                 continue
 

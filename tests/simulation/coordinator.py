@@ -128,9 +128,9 @@ class Coordinator:
         if port.renew_session(session_id):
             self._renewed["session", session_id] = self.world.loop.time() + seconds
 
-    def keep_alive(self, port: LocalNamespace, tokens: tuple[int, ...], seconds: float) -> None:
+    async def keep_alive(self, port: LocalNamespace, tokens: tuple[int, ...], seconds: float) -> None:
         """As KeepAlive; the leases of these locks are so long."""
-        for token, left_ns in zip(tokens, port.keep_alive(tokens), strict=True):
+        for token, left_ns in zip(tokens, await port.keep_alive(tokens), strict=True):
             if left_ns:
                 self._renewed["lock", token] = self.world.loop.time() + seconds
 

@@ -1,4 +1,4 @@
-"""What decision 12 chose between: code generators and transports for the TypeScript client, side by side.
+"""What decision 15 chose between: code generators and transports for the TypeScript client, side by side.
 
     python -m benchmarks.languages.typescript_choices
 

@@ -1,0 +1,1 @@
+"""Several replicas, one coordinator: what one replica asks of another."""
