@@ -11,6 +11,7 @@ from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.metrics import Metrics, observe
 from coordinator_service.core.past_state import keys_under
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.values import NS_PER_SECOND, CircuitStatus
 from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.verify import verify
 from coordinator_service.snapshots import decode_folds, recover
@@ -20,6 +21,9 @@ from tests.simulation.history import check_history
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.told import check_told
 from tests.simulation.world import World
+
+SLACK_NS = NS_PER_SECOND
+"""How late something that is due may be decided."""
 
 
 async def reckon(world: World, port: LocalNamespace, subscribers: list[Subscriber]) -> None:
@@ -32,6 +36,7 @@ async def reckon(world: World, port: LocalNamespace, subscribers: list[Subscribe
     state, end = port.sequencer.state, world.durable.end
     for subscriber in subscribers:
         subscriber.check(world.durable.encoded, world.durable.events)
+    check_cooled_down(state, port._time.now_ns())
     if state.sequence != end:
         raise InvariantBroken(f"D3: the state is at {state.sequence}, the log at {end}")
     folded = _fold(world)
@@ -49,6 +54,14 @@ async def reckon(world: World, port: LocalNamespace, subscribers: list[Subscribe
         raise InvariantBroken(f"8: {len(coordinator.unanswered())} callers were never answered")
     if world.durable.end < end:
         raise InvariantBroken("D3: closing lost something")
+
+
+def check_cooled_down(state: NamespaceState, now_ns: int) -> None:
+    """R14: no circuit is open for longer than it takes to cool down."""
+    for agent_id, agent in state.agents.items():
+        for capability, row in agent.circuits.items():
+            if row.status is CircuitStatus.OPEN and row.until_ns + SLACK_NS < now_ns:
+                raise InvariantBroken(f"R14: {agent_id} has cooled down for {capability!r}, its circuit is still open")
 
 
 def _fold(world: World) -> NamespaceState:

@@ -11,6 +11,7 @@ from coordinator_service.core import (
     apply,
     attempts,
     capacity,
+    circuits,
     conflicts,
     decide,
     lock_queues,
@@ -68,6 +69,11 @@ def assigns_to_the_detached(patch: pytest.MonkeyPatch) -> None:
         return bool(agent.session_id) and not agent.draining and len(agent.attempts) < agent.spec.slots
 
     patch.setattr(capacity, "takes_tasks", takes_tasks)
+
+
+@mutant("an open circuit stays open when it has cooled down", "R14")
+def a_circuit_never_half_opens(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(circuits, "half_open", lambda *_: None)
 
 
 @mutant("what an attempt or session does counts after its end", "L8", "4", "8", "AttributeError", "KeyError")
