@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from coordinator_service.clock import Clock, NamespaceClock
 from coordinator_service.core import monitor
@@ -407,7 +407,7 @@ class LocalNamespace:
         while self._tail.last < sequence:
             await self._tail.read(self._tail.last, 1)
 
-    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def watched() -> None:
             try:
                 await work
@@ -418,7 +418,12 @@ class LocalNamespace:
 
         task = asyncio.get_running_loop().create_task(watched())
         self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._tasks.pop(task, None)
+            work.close()  # it may have been cancelled before it began
+
+        task.add_done_callback(done)
         return task
 
 

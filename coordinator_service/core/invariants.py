@@ -10,6 +10,9 @@ from coordinator_service.core import capacity, guards, lock_queues, scheduler
 from coordinator_service.core.state import NamespaceState, RunRow
 from coordinator_service.core.values import LockMode, TaskStatus
 
+_UNDER_WAY = frozenset((TaskStatus.RUNNING, TaskStatus.CANCELLING))
+_STARTED = _UNDER_WAY | {TaskStatus.READY, TaskStatus.SUCCEEDED}
+
 
 class InvariantBroken(AssertionError):  # noqa: N818 (it says what happened)
     """A state that must never be. The message begins with the number of the invariant."""
@@ -29,7 +32,12 @@ def check_invariants(state: NamespaceState) -> None:
 
 def _require(holds: bool, number: int, what: str) -> None:
     if not holds:
-        raise InvariantBroken(f"{number}: {what}")
+        raise _broken(number, what)
+
+
+def _broken(number: int, what: str) -> InvariantBroken:
+    """Where much is looked at, the words are found only when something is wrong."""
+    return InvariantBroken(f"{number}: {what}")
 
 
 def _check_locks(state: NamespaceState) -> None:
@@ -70,15 +78,18 @@ def _check_attempts(state: NamespaceState) -> None:
         _require(count == 1, 4, f"{run_id}/{task_id} has {count} live attempts")
     for token, attempt in state.attempts.items():
         task = state.runs[attempt.run_id].tasks[attempt.task_id]
-        _require(task.attempt_token == token, 4, f"attempt {token} is not its task's current one")
-        _require(task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING), 4, f"attempt {token}: {task.status.name}")
+        if task.attempt_token != token:
+            raise _broken(4, f"attempt {token} is not its task's current one")
+        if task.status not in _UNDER_WAY:
+            raise _broken(4, f"attempt {token}: {task.status.name}")
         agent = state.agents[attempt.agent_id]
-        _require(token in agent.attempts, 4, f"attempt {token} is not listed by its agent")
-        _require(agent.session_id == attempt.session_id, 4, f"attempt {token} outlived its session")
+        if token not in agent.attempts:
+            raise _broken(4, f"attempt {token} is not listed by its agent")
+        if agent.session_id != attempt.session_id:
+            raise _broken(4, f"attempt {token} outlived its session")
     for agent in state.agents.values():
-        _require(
-            all(token in state.attempts for token in agent.attempts), 4, f"{agent.spec.agent_id} lists a dead attempt"
-        )
+        if not state.attempts.keys() >= set(agent.attempts):
+            raise _broken(4, f"{agent.spec.agent_id} lists a dead attempt")
 
 
 def _check_run(state: NamespaceState, run: RunRow) -> None:
@@ -88,17 +99,17 @@ def _check_run(state: NamespaceState, run: RunRow) -> None:
     if run.spec.running_max:
         _require(run.running <= run.spec.running_max, 9, f"{run.run_id} runs more than running_max")
     for task_id, task in run.tasks.items():
-        started = task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING, TaskStatus.SUCCEEDED, TaskStatus.READY)
-        if started:
+        if task.status in _STARTED:
             for each in task.depends_on:
-                done = run.tasks[each].status is TaskStatus.SUCCEEDED
-                _require(done, 3, f"{run.run_id}/{task_id} is {task.status.name} but {each} has not succeeded")
+                if run.tasks[each].status is not TaskStatus.SUCCEEDED:
+                    raise _broken(3, f"{run.run_id}/{task_id} is {task.status.name} but {each} has not succeeded")
             # What succeeded in an earlier generation is not done again after what is.
             done_before = run.generation > 1 and task.status is TaskStatus.SUCCEEDED
             for each in () if done_before else task.after:
-                _require(run.tasks[each].status.over, 3, f"{run.run_id}/{task_id} started before {each} was over")
-        if task.status in (TaskStatus.RUNNING, TaskStatus.CANCELLING):
-            _require(task.attempt_token in state.attempts, 4, f"{run.run_id}/{task_id} runs without an attempt")
+                if not run.tasks[each].status.over:
+                    raise _broken(3, f"{run.run_id}/{task_id} started before {each} was over")
+        if task.status in _UNDER_WAY and task.attempt_token not in state.attempts:
+            raise _broken(4, f"{run.run_id}/{task_id} runs without an attempt")
     over = all(task.status.over for task in run.tasks.values()) and not (run.open and not run.cancel_reason)
     _require(run.status.over == over, 8, f"{run.run_id} is {run.status.name} but its tasks say otherwise")
 
@@ -158,8 +169,8 @@ def _check_nothing_overlooked(state: NamespaceState) -> None:
             pool = state.index.pools.get(capacity.pool_name(task.spec.target))
             members = () if pool is None else pool.members
             served = pool is not None and any(capacity.could_take(state.agents[each], pool) for each in members)
-            free = served and not scheduler.closed_gate(state, run, task, state.time_ns)
-            _require(not free, 8, f"{run.run_id}/{task_id} was overlooked")
+            if served and not scheduler.closed_gate(state, run, task, state.time_ns):
+                raise _broken(8, f"{run.run_id}/{task_id} was overlooked")
 
 
 def _check_shared_state(state: NamespaceState) -> None:

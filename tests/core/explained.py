@@ -64,7 +64,8 @@ def _explain(state: NamespaceState, now_ns: int, asked: Explain) -> ExplanationV
     told = answer.explanation
     _require(bool(told.summary) and answer.about <= state.sequence, f"{told.subject} has no summary")
     for each in told.waiting:
-        _require(bool(each.blockers), f"{told.subject}: {each} waits for nothing")
+        if not each.blockers:
+            raise InvariantBroken(f"X1: {told.subject}: {each} waits for nothing")
         _require(all(blocker.text for blocker in each.blockers), f"{told.subject}: a blocker without words")
         for blocker in each.blockers:
             _check_locks_of(state, blocker)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from dataclasses import replace
+from typing import Any
 
 from coordinator_service.core.answers import Acquired, Done, Published, RunAccepted, Waiting
 from coordinator_service.core.commands import Acquire, CompleteTask, GetAgent, Release, StartTask, UpdateState
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.rejections import LockLost, LockTimeout, RequestIdReused, SessionOver, StateConflict
+from coordinator_service.core.rejections import (
+    LockLost,
+    LockTimeout,
+    RequestIdReused,
+    SessionOver,
+    StateConflict,
+    Unavailable,
+)
 from coordinator_service.core.specs import StateChange, StateUpdate
 from coordinator_service.core.values import AgentStatus, LockMode, TaskStatus
 from tests.shell.bench import Asked, Bench, acquire, next_task, publish, refused, settle, submit, until
@@ -69,6 +79,26 @@ async def test_a_repeated_command_is_answered_below_the_tail_in_memory(bench: Be
     port = await bench.reopen()
     assert port._tail.slice(first.sequence - 1, 1) is None  # type: ignore[union-attr]
     assert await port.call(write("k"), caller) == Done(sequence=first.sequence, replayed=True)  # type: ignore[union-attr]
+
+
+async def test_an_answer_that_is_not_read_any_more_leaves_nothing_behind(bench: Bench) -> None:
+    """D4, D5: dropped between a decision and the reading of its first answer: the caller is told, and that is all."""
+    port = await bench.open()
+    caller = bench.caller("UpdateState")
+    await port.call(write("k"), caller)
+    read = port.sequencer._on_recall
+
+    def read_and_drop(asked: Any, respond: Any) -> None:
+        read(asked, respond)
+        port.drop(Unavailable("gone"))
+
+    port.sequencer._on_recall = read_and_drop
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert isinstance(await refused(port.call(write("k"), caller)), Unavailable)
+        await settle()
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
 
 
 async def test_a_conflict_is_told_again(bench: Bench) -> None:

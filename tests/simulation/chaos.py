@@ -13,6 +13,7 @@ from coordinator_service.core.rejections import Rejection
 from coordinator_service.log.base import LogError
 from tests.simulation.clock import NS
 from tests.simulation.coordinator import Lost
+from tests.simulation.policies import policies_of
 from tests.simulation.world import World
 
 JUMPS_SECONDS = (-3600, -600, -1, 1, 20, 3600)
@@ -82,6 +83,13 @@ async def _trim(world: World, random: Random) -> None:
     world.note(f"trimmed: the log begins at {oldest}")
 
 
+async def _change_policies(world: World, _random: Random) -> None:
+    """As somebody who edits the file; what stood before may come again."""
+    world.editions += 1
+    world.note(f"the policies are edited: {world.editions}")
+    world.spawn(world.tell(policies_of(world, world.editions)), "policies")
+
+
 async def _spoil_snapshot(world: World, random: Random) -> None:
     """The newest snapshot is not what was written; the one before it, or the log itself, has to do."""
     record = world.record()
@@ -100,6 +108,7 @@ async def _spoil_snapshot(world: World, random: Random) -> None:
 _TROUBLES: dict[str, Callable[[World, Random], Awaitable[None]]] = {
     "crash": _crash,
     "disk_full": _fill_disk,
+    "policies_change": _change_policies,
     "snapshot_spoiled": _spoil_snapshot,
     "stall": _stall,
     "trim": _trim,

@@ -12,6 +12,7 @@ from concert.v1.lock_service_pb2 import AcquireRequest
 from concert.v1.payload_pb2 import Payload
 from concert.v1.run_pb2 import RunSpec
 from concert.v1.state_pb2 import StateChange
+from concert.v1.state_service_pb2 import DeleteStateRequest
 from concert.v1.task_pb2 import TaskSpec
 from google.protobuf.struct_pb2 import Value
 
@@ -62,6 +63,8 @@ class Choices:
             mode = self.if_known("shared_locks", lambda: random.choice((EXCLUSIVE, SHARED)), EXCLUSIVE)
             each = request.requests.add(resource=self._resource(name), mode=mode, holder=holder, priority=priority)
             each.lease.FromMilliseconds(lease_ms)
+            if self.sometimes("guards", 0.2):
+                each.guards = random.choice(("site", "site/pages"))
             if wait_ms is not None:
                 each.wait_timeout.FromMilliseconds(wait_ms)
         return request
@@ -81,6 +84,13 @@ class Choices:
                 update = change.updates.add(key=key)
                 update.value.struct_value.update({"by": writer, "n": random.randrange(100)})
         return change
+
+    def deletion(self, writer: str, *, base: int | None) -> Any:
+        """Of a key or two, or of a branch."""
+        random = self.random
+        keys = random.sample(KEYS, random.choice((1, 1, 2)))
+        branch = "site" if self.sometimes("whole_branches", 0.3) else ""
+        return DeleteStateRequest(keys=() if branch else keys, prefix=branch, base_revision=base, writer=writer)
 
     def publish(self, name: str, attempt_token: int = 0) -> Any:
         """Custom events, each with a name that no other has; some with an event_id."""

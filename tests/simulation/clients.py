@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from concert.v1 import agent_service_pb2 as agent_pb
 from concert.v1 import lock_service_pb2 as lock_pb
+from concert.v1 import monitor_service_pb2 as monitor_pb
 from concert.v1 import run_service_pb2 as run_pb
 from concert.v1 import state_service_pb2 as state_pb
 from google.protobuf.message import Message
 
+from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.rejections import Rejection, StateConflict
+from coordinator_service.explaining import explain
 from coordinator_service.rpc.dispatch import Operation
+from coordinator_service.rpc.explaining import read_explain
 from coordinator_service.rpc.operations.agents import DRAIN_AGENT, GET_AGENT, LIST_AGENTS
 from coordinator_service.rpc.operations.events import PUBLISH
 from coordinator_service.rpc.operations.locks import ACQUIRE, GET_LOCK, LIST_LOCKS, RELEASE
 from coordinator_service.rpc.operations.runs import (
+    ADD_TASKS,
     CANCEL_RUN,
     GET_RUN,
     GET_TASK_RESULT,
@@ -25,7 +31,7 @@ from coordinator_service.rpc.operations.runs import (
     RETRY_RUN,
     SUBMIT_RUN,
 )
-from coordinator_service.rpc.operations.state import GET_STATE, UPDATE_STATE
+from coordinator_service.rpc.operations.state import DELETE_STATE, GET_STATE, UPDATE_STATE
 from tests.simulation import choices
 from tests.simulation.choices import Choices
 from tests.simulation.coordinator import Lost
@@ -84,6 +90,10 @@ class Submitter(Client):
         if heard is None or heard.refused:
             return
         run_id = heard.response.run_id
+        if spec.open and spec.tasks:
+            more = self.choices.added_tasks("t0") if self.random.random() < 0.7 else []
+            last = not more or self.random.random() < 0.7
+            await self.ask(ADD_TASKS, run_pb.AddTasksRequest(run_id=run_id, tasks=more, last=last))
         if self.choices.sometimes("cancels", 0.4):
             await asyncio.sleep(self.random.uniform(0, 4))
             await self.ask(CANCEL_RUN, run_pb.CancelRunRequest(run_id=run_id))
@@ -116,6 +126,8 @@ class Locker(Client):
         if heard is None or heard.refused:
             return
         tokens = [grant.fencing_token for grant in heard.response.grants]
+        if self.choices.sometimes("fences", 0.5):
+            await self._rely(heard.response.grants, "held")
         if self.choices.sometimes("keep_alives", 0.7):
             lease_ms = min((grant.lease.ToMilliseconds() for grant in heard.response.grants), default=0)
             await self._keep(tuple(tokens), (lease_ms or 1000) / 1000)
@@ -123,6 +135,20 @@ class Locker(Client):
             await asyncio.sleep(self.world.faults.delay(1.0))
         if self.random.random() < 0.8:
             await self.ask(RELEASE, lock_pb.ReleaseRequest(fencing_tokens=tokens))
+            if self.choices.sometimes("fences", 0.5):
+                await self._rely(heard.response.grants, "released")
+
+    async def _rely(self, grants: Any, when: str) -> None:
+        """Says something, or changes state, as long as the locks are held."""
+        if self.random.random() < 0.5:
+            request: Any = self.choices.publish(f"{self.name}/{self.count}/{when}")
+            operation = PUBLISH
+        else:
+            change = self.choices.state_change(self.name, base=None)
+            request, operation = state_pb.UpdateStateRequest(change=change, writer=self.name), UPDATE_STATE
+        for grant in grants:
+            request.fences.add(resource=grant.resource, fencing_token=grant.fencing_token)
+        await self.ask(operation, request)
 
     async def spoil(self) -> None:
         """Locks on nothing."""
@@ -152,6 +178,9 @@ class Writer(Client):
             read = state_pb.GetStateRequest(prefix=self.random.choice(("", "site")), page_size=1000)
             found = await self.ask(GET_STATE, read)
             base = None if found is None or found.refused else found.response.sequence
+        if self.choices.sometimes("deletes", 0.4):
+            await self.ask(DELETE_STATE, self.choices.deletion(self.name, base=base))
+            return
         for _ in range(2):
             request = state_pb.UpdateStateRequest(
                 change=self.choices.state_change(self.name, base=base),
@@ -159,6 +188,9 @@ class Writer(Client):
                 priority=self.choices.if_known("priorities", lambda: self.random.choice((0, 0, 5)), 0),
             )
             heard = await self.ask(UPDATE_STATE, request)
+            if heard is not None and not heard.refused and self.choices.sometimes("past_reads", 0.5):
+                before = max(1, heard.response.revision - self.random.choice((0, 1, 1)))
+                await self.ask(GET_STATE, state_pb.GetStateRequest(revision=before, page_size=1000))
             if heard is None or not isinstance(heard.outcome, StateConflict):
                 return
             base = heard.outcome.current_revision
@@ -191,11 +223,40 @@ class Reader(Client):
 
     async def once(self) -> None:
         """One read."""
+        if self.choices.sometimes("explains", 0.3):
+            await self._explain()
+            return
         operation, request = self.random.choice(_READS)(self)
         await self.ask(operation, request)
 
+    async def _explain(self) -> None:
+        """X1: why, back to a request; D4, E2: of nothing that is not durable."""
+        asked: dict[str, Any] = self.random.choice(
+            (
+                {"run_id": f"submitter-{self.random.randrange(4)}/{self.random.randrange(1, 6)}"},
+                {"resource": self.random.choice(choices.RESOURCES)},
+                {"agent_id": "agent-0"},
+                {"sequence": self.random.randint(1, max(1, self.world.durable.end))},
+            )
+        )
+        try:
+            port = await self.world.port()
+            told = await explain(port, read_explain(monitor_pb.ExplainRequest(**asked)))
+        except (Rejection, Lost):
+            return
+        if told.sequence > self.world.durable.end or not told.summary:
+            raise InvariantBroken(f"D4: {asked} is explained as of {told.sequence}: {told.summary!r}")
+        for step, before in pairwise(told.causes):
+            if step.cause != before.sequence or before.sequence >= step.sequence:
+                raise InvariantBroken(f"X1: {asked}: {step} does not come from {before}")
+
     def read_state(self) -> tuple[Operation, Any]:
         """Some of it."""
+        if self.choices.sometimes("past_reads", 0.5):
+            revision = self.random.randint(1, max(1, self.world.durable.end))
+            keys = self.random.sample(choices.KEYS, 2) if self.random.random() < 0.5 else ()
+            prefix = "" if keys else self.random.choice(("", "site"))
+            return GET_STATE, state_pb.GetStateRequest(keys=keys, prefix=prefix, page_size=1000, revision=revision)
         if self.random.random() < 0.5:
             return GET_STATE, state_pb.GetStateRequest(keys=self.random.sample(choices.KEYS, 2))
         return GET_STATE, state_pb.GetStateRequest(prefix="site", page_size=self.random.choice((1, 1000)))

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NAMESPACE = "simulated"
-EXPLAINED_EVERY = 25
+EXPLAINED_EVERY = 40
 """Looks at the state between two at which everything that waits is asked what for, too: that costs more."""
 LOOKED_AT_ROWS = 64
 """Up to so many rows of the state are looked at after every decision."""
+EXPLAINED_ROWS = 4
+"""Of larger states so many more rows put off the next explanation by one look."""
 
 
 class Lost(Exception):  # noqa: N818 (it says what happened)
@@ -92,7 +94,7 @@ class Coordinator:
         self.owned: list[LocalNamespace] = []
         self._watched = _Watched()
         self._unseen = 0
-        self._looked = 0
+        self._unexplained = EXPLAINED_EVERY
         self._renewed: dict[tuple[str, int], float] = {}
         """Until when the lease stands of which there was a sign of life."""
 
@@ -197,8 +199,9 @@ class Coordinator:
             if self._looks(state):
                 check_invariants(state)
                 check_nobody_stuck(state)
-                self._looked += 1
-                if self._looked % EXPLAINED_EVERY == 0:
+                self._unexplained -= 1
+                if self._unexplained < 0:
+                    self._unexplained = EXPLAINED_EVERY + _rows(state) // EXPLAINED_ROWS
                     check_everything_is_explained(state, state.time_ns)
             if isinstance(command, StartOwner):
                 world.durable.check_recovered(state, decision.events)
@@ -233,9 +236,7 @@ class Coordinator:
         if self._unseen:
             self._unseen -= 1
             return False
-        rows = len(state.waiters) + len(state.agents) + len(state.grants) + len(state.attempts)
-        tasks = sum(len(run.tasks) for run in state.runs.values())
-        self._unseen = (rows + tasks + len(state.entries)) // LOOKED_AT_ROWS
+        self._unseen = _rows(state) // LOOKED_AT_ROWS
         return True
 
     def _heard(self, call: Call, outcome: Outcome) -> None:
@@ -276,6 +277,12 @@ class Coordinator:
         durable = self.world.durable.end
         if sequence > durable:
             self.world.fail(InvariantBroken(f"D4: {what} was answered from {sequence}, durable is {durable}"))
+
+
+def _rows(state: NamespaceState) -> int:
+    """How much there is to look at."""
+    rows = len(state.waiters) + len(state.agents) + len(state.grants) + len(state.attempts)
+    return rows + len(state.entries) + sum(len(run.tasks) for run in state.runs.values())
 
 
 def check_frame(coordinator: Coordinator, stream: SessionStream, sequence: int) -> None:

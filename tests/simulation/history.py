@@ -5,6 +5,7 @@ Written against the events alone: it knows what each fact means, and nothing of 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from coordinator_service.core import events as e
@@ -17,6 +18,7 @@ _OPEN = -1
 
 @dataclass(slots=True)
 class _Run:
+    running_max: int = 0
     depends_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
     after: dict[str, tuple[str, ...]] = field(default_factory=dict)
     capabilities: dict[str, str] = field(default_factory=dict)
@@ -37,6 +39,9 @@ class History:
         self._attached: dict[int, bool] = {}
         self._runs: dict[str, _Run] = {}
         self._attempts: dict[int, tuple[str, str]] = {}
+        self._policy_of: dict[int, str] = {}
+        self._policy_limits: dict[str, int] = {}
+        self._agents_running_max = 0
         self._requests: dict[tuple[str, str, str], int] = {}
         self._event_ids: dict[str, int] = {}
         self._circuits: dict[tuple[str, str], int] = {}
@@ -92,6 +97,7 @@ class History:
     def _OwnerStarted(self, event: Event, payload: e.OwnerStarted) -> None:  # noqa: N802
         require(payload.epoch > self._epoch, f"12: epoch {payload.epoch} after {self._epoch}")
         self._epoch = payload.epoch
+        self._agents_running_max = payload.limits["agents_running_max"]
         for session_id in self._attached:
             self._attached[session_id] = False
 
@@ -124,8 +130,11 @@ class History:
 
     # Runs.
 
-    def _RunSubmitted(self, event: Event, _payload: e.RunSubmitted) -> None:  # noqa: N802
-        self._runs[event.run_id] = _Run()
+    def _PolicyChanged(self, _event: Event, payload: e.PolicyChanged) -> None:  # noqa: N802
+        self._policy_limits = {policy.name: policy.running_max or 0 for policy in payload.policies}
+
+    def _RunSubmitted(self, event: Event, payload: e.RunSubmitted) -> None:  # noqa: N802
+        self._runs[event.run_id] = _Run(running_max=payload.spec.running_max)
 
     def _TaskAdded(self, event: Event, payload: e.TaskAdded) -> None:  # noqa: N802
         self._runs[event.run_id].depends_on[event.task_id] = payload.depends_on
@@ -145,9 +154,19 @@ class History:
         require(task not in run.over, f"4: {event.run_id}/{task} is over and assigned at {event.sequence}")
         require(run.succeeded.issuperset(run.depends_on[task]), f"3: {event.run_id}/{task} started too early")
         require(run.over.issuperset(run.after[task]), f"3: {event.run_id}/{task} started before what it comes after")
+        self._check_limits(event, payload, run)
         self._pass_circuit(event, run.capabilities[task])
         run.live[task] = event.sequence
         self._attempts[event.sequence] = (event.run_id, task)
+        self._policy_of[event.sequence] = payload.policy
+
+    def _check_limits(self, event: Event, payload: e.TaskAssigned, run: _Run) -> None:
+        running = Counter(self._policy_of[token] for token in self._attempts)
+        require(len(self._attempts) < self._agents_running_max, f"9: {event.sequence} exceeds agents_running_max")
+        require(not run.running_max or len(run.live) < run.running_max, f"9: {event.sequence} exceeds its run's limit")
+        limit = self._policy_limits.get(payload.policy, 0)
+        within = not limit or running[payload.policy] < limit
+        require(within, f"9: {event.sequence} exceeds the limit of policy {payload.policy}")
 
     def _pass_circuit(self, event: Event, capability: str) -> None:
         trial = self._circuits.get((event.agent_id, capability))

@@ -29,6 +29,8 @@ class _Waiter:
     turn: int
     deadline_ns: int
     request: tuple[str, str, str] | None
+    passed_by: tuple[int, ...] = ()
+    """Later requests that its holder waited for when it was queued: they go first (L2)."""
     attached: bool = True
     entangled: bool = False
     """Somebody may wait for its holder for something else, and then it passes them (L2)."""
@@ -64,7 +66,8 @@ class LockHistory:
         elif isinstance(payload, e.ResourceRequested):
             self._requested(event, payload)
         elif isinstance(payload, e.ResourceRequestReattached):
-            self._waiters[payload.request_sequence].attached = True
+            returned = self._waiters[payload.request_sequence]
+            returned.attached, returned.passed_by = True, payload.passed_by
         elif isinstance(payload, e.ResourceRequestTimedOut):
             due_ns = self._end_wait(payload.request_sequence).deadline_ns
             require(event.time_ns >= due_ns, f"L6: {event.sequence} ends a wait {due_ns - event.time_ns} ns early")
@@ -101,6 +104,7 @@ class LockHistory:
             turn=(event.time_ns - payload.priority * self._step_ns) // self._step_ns,
             deadline_ns=payload.deadline_ns,
             request=None if request is None else (event.principal, request.method, request.request_id),
+            passed_by=payload.passed_by,
         )
         waiter.entangled = any(payload.holder in holders for holders in self._holders.values())
         for other in self._waiters.values():
@@ -142,7 +146,8 @@ class LockHistory:
             if mode is None or not other.attached or other.holder == granted.holder:
                 continue
             conflict = LockMode.EXCLUSIVE in (mode, payload.mode)
-            passed = conflict and other.comes_before(granted)
+            behind = other.entangled and granted.sequence in other.passed_by
+            passed = conflict and other.comes_before(granted) and not behind
             require(not passed, f"L2: {event.sequence} grants {payload.resource} past {other.sequence}")
 
     def _released(self, event: Event, payload: e.ResourceReleased) -> None:

@@ -4,6 +4,9 @@ anything to what they were told.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from coordinator_service.core.answers import StateRead
 from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import GetState
@@ -16,17 +19,34 @@ from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.verify import verify
 from coordinator_service.snapshots import decode_folds, recover
 from tests.simulation.compare import require_same
+from tests.simulation.consumers import Consumer
 from tests.simulation.coordinator import NAMESPACE
 from tests.simulation.history import check_history
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.told import check_told
+from tests.simulation.watchers import Watcher
 from tests.simulation.world import World
 
 SLACK_NS = NS_PER_SECOND
 """How late something that is due may be decided."""
 
 
-async def reckon(world: World, port: LocalNamespace, subscribers: list[Subscriber]) -> None:
+@dataclass(slots=True)
+class Followers:
+    """Everybody who follows what happens, each in a way of its own."""
+
+    subscribers: list[Subscriber]
+    watchers: list[Watcher]
+    consumers: list[Consumer]
+
+    def all(self) -> Iterator[Subscriber | Watcher | Consumer]:
+        """Whatever they are."""
+        yield from self.subscribers
+        yield from self.watchers
+        yield from self.consumers
+
+
+async def reckon(world: World, port: LocalNamespace, followers: Followers) -> None:
     """Raises InvariantBroken."""
     coordinator = world.coordinator
     assert coordinator is not None
@@ -34,12 +54,14 @@ async def reckon(world: World, port: LocalNamespace, subscribers: list[Subscribe
         if not life.dead:
             life.check_all_told()
     state, end = port.sequencer.state, world.durable.end
-    for subscriber in subscribers:
+    for subscriber in followers.subscribers:
         subscriber.check(world.durable.encoded, world.durable.events)
+    for consumer in followers.consumers:
+        consumer.check(world.durable.events)
     check_cooled_down(state, port._time.now_ns())
     if state.sequence != end:
         raise InvariantBroken(f"D3: the state is at {state.sequence}, the log at {end}")
-    folded = _fold(world)
+    folded = _fold(world, followers.watchers)
     require_same(state.tables(), folded.tables(), "the live state, and what the log folds to")
     events = world.durable.events
     history = check_history(events, world.limits.request_window_ms)
@@ -64,7 +86,7 @@ def check_cooled_down(state: NamespaceState, now_ns: int) -> None:
                 raise InvariantBroken(f"R14: {agent_id} has cooled down for {capability!r}, its circuit is still open")
 
 
-def _fold(world: World) -> NamespaceState:
+def _fold(world: World, watchers: list[Watcher]) -> NamespaceState:
     """Folds everything there ever was, and holds what was read and put down on the way to what it was then."""
     record = world.record()
     assert record is not None
@@ -79,6 +101,8 @@ def _fold(world: World) -> NamespaceState:
         apply(folded, event)
         for command, read in reads.pop(event.sequence, ()):
             _check_read(folded, command, read)
+        for watcher in watchers:
+            watcher.check(folded)
         snapshot = snapshots.get(event.sequence)
         if snapshot is not None:
             folds = decode_folds(snapshot.data)

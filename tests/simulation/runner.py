@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -91,5 +92,6 @@ def _results(seeds: Iterable[int], processes: int) -> Iterator[Outcome | Failure
     if processes < 2:
         yield from map(attempt, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=gc.freeze) as pool:
+        # What is imported is not looked at again at the end of every world.
         yield from pool.imap(attempt, seeds, chunksize=SEEDS_PER_ERRAND)

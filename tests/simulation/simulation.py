@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from coordinator_service.core.commands import ChangePolicies
 from coordinator_service.core.invariants import InvariantBroken
 from coordinator_service.core.rejections import Rejection
-from coordinator_service.core.specs import CircuitPolicy, Policy, RetryPolicy
-from coordinator_service.core.values import NS_PER_MS, ConflictStrategy
 from coordinator_service.local_namespace import LocalNamespace
 from tests.simulation.agents import ScriptedAgent
 from tests.simulation.chaos import chaos
 from tests.simulation.clients import KINDS
+from tests.simulation.consumers import Consumer
 from tests.simulation.coordinator import Lost
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.reckoning import reckon
+from tests.simulation.policies import policies_of
+from tests.simulation.reckoning import Followers, reckon
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.swarm import swarm_of
 from tests.simulation.telling import last_events
+from tests.simulation.watchers import Watcher
 from tests.simulation.world import World
 
 REST_SECONDS_MAX = 240.0
@@ -153,51 +153,29 @@ async def _live(world: World) -> Outcome:
 
 async def _timeline(world: World) -> None:
     world.start()
-    await world.tell(_policies(world))
+    await world.tell(policies_of(world))
     agents = [ScriptedAgent(world, number) for number in range(world.swarm.agents)]
-    subscribers = [Subscriber(world, number) for number in range(world.swarm.subscribers)]
+    followers = Followers(
+        subscribers=[Subscriber(world, number) for number in range(world.swarm.subscribers)],
+        watchers=[Watcher(world, number) for number in range(2)] if world.knows("watchers") else [],
+        consumers=[Consumer(world, number) for number in range(2)] if world.knows("named_subscriptions") else [],
+    )
     clients = [KINDS[kind](world, number) for kind, count in world.swarm.clients.items() for number in range(count)]
     for agent in agents:
         world.spawn(agent.act(), agent.agent_id)
-    for subscriber in subscribers:
-        world.spawn(subscriber.act(), "subscriber")
+    for follower in followers.all():
+        world.spawn(follower.act(), type(follower).__name__.lower())
     acting = [world.spawn(client.act(), client.name) for client in clients]
     await chaos(world)
     world.faults.calm = True
     world.note("calm")
     for task in acting:
         await task
-    port = await _rest(world, subscribers)
-    await reckon(world, port, subscribers)
+    port = await _rest(world, followers)
+    await reckon(world, port, followers)
 
 
-def _policies(world: World) -> ChangePolicies:
-    random = world.random_of("policies")
-    strategies = tuple(ConflictStrategy) if world.knows("priorities") else (ConflictStrategy.TIMESTAMP_BASED,)
-    default = Policy(
-        name="default",
-        max_execution_time_ns=6_000 * NS_PER_MS,
-        resource_timeout_ns=3_000 * NS_PER_MS,
-        cancel_grace_ns=1_000 * NS_PER_MS,
-        conflict_window_ns=random.choice((500, 2_000)) * NS_PER_MS,
-        conflict_strategy=random.choice(strategies),
-        retry=RetryPolicy(
-            attempts_max=2, backoff_initial_ns=100 * NS_PER_MS, backoff_max_ns=1_000 * NS_PER_MS, lost_attempts_max=3
-        ),
-        circuit=CircuitPolicy(
-            failures_max=3,
-            failure_rate_max=0.6,
-            attempts_min=4,
-            window_ns=5_000 * NS_PER_MS,
-            cool_down_ns=1_000 * NS_PER_MS,
-        )
-        if world.knows("circuits")
-        else None,
-    )
-    return ChangePolicies(policies=(default, Policy(name="narrow", running_max=1)), digest="simulated")
-
-
-async def _rest(world: World, subscribers: list[Subscriber]) -> LocalNamespace:
+async def _rest(world: World, followers: Followers) -> LocalNamespace:
     """Waits until everything has come to an end by itself."""
     until = world.loop.time() + REST_SECONDS_MAX
     port: LocalNamespace | None = None
@@ -210,7 +188,7 @@ async def _rest(world: World, subscribers: list[Subscriber]) -> LocalNamespace:
         state = port.sequencer.state
         quiet = not state.waiters and not state.attempts and all(run.status.over for run in state.runs.values())
         end = world.durable.end
-        if quiet and state.sequence == end and all(each.bookmark == end for each in subscribers):
+        if quiet and state.sequence == end and all(each.bookmark == end for each in followers.all()):
             return port
     raise InvariantBroken("8: no rest: " + ("nobody coordinates" if port is None else _unrest(port)))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coordinator_service.core import events as e
 from coordinator_service.core import reasons
 from coordinator_service.core.answers import Done
-from coordinator_service.core.commands import UpdateState
+from coordinator_service.core.commands import DeleteState, UpdateState
+from coordinator_service.core.conflicts import RESOURCE_CONFLICT
 from coordinator_service.core.events import Event
 from coordinator_service.core.rejections import StateConflict
+from coordinator_service.core.specs import StateChange
 from coordinator_service.core.values import MergeStrategy, path_covers
+from tests.simulation.grants import Grant, GrantHistory
 from tests.simulation.ledger import Told
 from tests.simulation.lock_history import require
 
@@ -27,7 +31,8 @@ class _Change:
 class StateHistory:
     """Every change of shared state, and the conflict window at each time."""
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], grants: GrantHistory) -> None:
+        self._grants = grants
         self._at = {event.sequence: event for event in events}
         self._changes: list[_Change] = []
         self._windows: list[tuple[int, int]] = []
@@ -38,21 +43,28 @@ class StateHistory:
                 default = next(each for each in event.payload.policies if each.name == "default")
                 self._windows.append((event.sequence, default.conflict_window_ns or 0))
 
-    def check(self, told: Told, command: UpdateState) -> None:
-        """S3 to S5, S7: a write that met another's was refused or says so in the log; no other was refused."""
-        outcome = told.outcome
+    def check(self, told: Told, command: UpdateState | DeleteState) -> None:
+        """S3 to S7: a write that met another's was refused or says so in the log; no other was refused. None went past
+        the lock that guards its path."""
+        outcome, change = told.outcome, _change_of(command)
         if isinstance(outcome, Done):
             event = self._first_update(outcome.sequence)
             assert isinstance(event.payload, e.StateUpdated)
             # The first event of a decision says whose it is: if that is not the change, it is the conflict.
             said = event.request is None or event.request.request_id != told.asked.request_id
-            met = self._meets(told, command, event, event.payload.writer)
+            met = self._meets(told, change, event, event.payload.writer)
+            guards = [each for each in self._guards(change, outcome.sequence) if not _holds(told, each)]
+            require(not guards, f"S6: {told.asked} at {outcome.sequence} went past {guards}")
             require(said or met is None, f"S5: {told.asked} at {event.sequence} met {met}, and nobody was told")
             require(not said or met is not None, f"S7: {told.asked} at {event.sequence} met nobody, and was said to")
         elif isinstance(outcome, StateConflict):
             event = self._at[outcome.conflict_sequence]
             assert isinstance(event.payload, e.ConflictDetected)
-            met = self._meets(told, command, event, event.payload.writer)
+            if event.payload.conflict_type == RESOURCE_CONFLICT:
+                guards = [each for each in self._guards(change, event.sequence) if not _holds(told, each)]
+                require(guards, f"S6: {told.asked} was refused at {event.sequence}, and nobody else guards its path")
+                return
+            met = self._meets(told, change, event, event.payload.writer)
             require(met is not None, f"S7: {told.asked} was refused at {event.sequence}, and met nobody")
 
     def _first_update(self, sequence: int) -> Event:
@@ -61,17 +73,18 @@ class StateHistory:
             event = self._at[event.sequence + 1]
         return event
 
-    def _meets(self, told: Told, command: UpdateState, event: Event, writer: str) -> _Change | None:
+    def _guards(self, change: StateChange, at: int) -> Iterator[Grant]:
+        for path in _paths(change):
+            yield from self._grants.guarding(path, at, clears=path == change.prefix)
+
+    def _meets(self, told: Told, change: StateChange, event: Event, writer: str) -> _Change | None:
         """The change of somebody else that a write decided with an event conflicts with."""
-        change = command.change
         token = told.asked.attempt_token
         base = change.base_revision if change.base_revision is not None else token or None
         besides = writer if token or base is None else None
         since_ns = event.time_ns - self._window_ns(event.sequence)
         appends = change.strategy is MergeStrategy.APPEND
-        paths = [update.key for update in change.updates]
-        if change.prefix and change.strategy is MergeStrategy.REPLACE:
-            paths.append(change.prefix)
+        paths = _paths(change)
         for other in reversed(self._changes):
             if other.sequence >= event.sequence or other.writer == besides or (appends and other.appends):
                 continue
@@ -85,8 +98,36 @@ class StateHistory:
         return next((window for since, window in reversed(self._windows) if since < sequence), 0)
 
 
+def _change_of(command: UpdateState | DeleteState) -> StateChange:
+    if isinstance(command, UpdateState):
+        return command.change
+    return StateChange(
+        strategy=MergeStrategy.REPLACE,
+        prefix=command.prefix,
+        deletes=command.keys,
+        base_revision=command.base_revision,
+    )
+
+
+def _paths(change: StateChange) -> list[str]:
+    prefix = [change.prefix] if change.prefix and change.strategy is MergeStrategy.REPLACE else []
+    return [*(update.key for update in change.updates), *change.deletes, *prefix]
+
+
+def _holds(told: Told, grant: Grant) -> bool:
+    """S6: whether who asked had that lock: in its attempt, in its session, or by naming it."""
+    if grant.attempt_token:
+        return grant.attempt_token == told.asked.attempt_token
+    if grant.session_id and grant.session_id != told.asked.session_id:
+        return False
+    if grant.session_id and not told.asked.attempt_token:
+        return True
+    named = {fence.fencing_token for fence in told.caller.fences}
+    return grant.principal == told.caller.principal and grant.token in named
+
+
 def _changes(event: Event, payload: e.StateUpdated) -> list[_Change]:
-    paths = [update.key for update in payload.updates]
+    paths = [*(update.key for update in payload.updates), *payload.deletes]
     if payload.prefix and payload.merge_strategy is MergeStrategy.REPLACE:
         paths.append(payload.prefix)
     appends = payload.merge_strategy is MergeStrategy.APPEND

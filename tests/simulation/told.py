@@ -4,35 +4,42 @@ from __future__ import annotations
 
 from coordinator_service.core import events as e
 from coordinator_service.core.answers import Acquired, Done, Published, RunAccepted
-from coordinator_service.core.commands import CompleteTask, FailTask, Publish, SubmitRun, UpdateState
+from coordinator_service.core.commands import CompleteTask, DeleteState, FailTask, Publish, SubmitRun, UpdateState
 from coordinator_service.core.events import Event
+from coordinator_service.core.rejections import StaleFence
+from tests.simulation.grants import GrantHistory
 from tests.simulation.history import History
 from tests.simulation.ledger import Ledger, Told
 from tests.simulation.lock_history import require
 from tests.simulation.state_history import StateHistory
 
-_REQUESTS = (UpdateState, SubmitRun, CompleteTask)
+_REQUESTS = (UpdateState, DeleteState, SubmitRun, CompleteTask)
 
 
 def check_told(ledger: Ledger, events: list[Event], history: History) -> None:
     """D3, D5, L8: what was acknowledged is in the log, as it was told, and was allowed. S3 to S7: nobody was refused
     without a conflict, and no conflict was passed over."""
     at = {event.sequence: event for event in events}
-    states = StateHistory(events)
+    grants = GrantHistory(events)
+    states = StateHistory(events, grants)
     for told in ledger.answers:
         outcome = told.outcome
         if isinstance(outcome, Published):
             _check_published(told, outcome, at)
             _check_alive(told, max(outcome.sequences), history)
+            _check_fences(told, max(outcome.sequences), grants)
         elif isinstance(outcome, Done | RunAccepted) and isinstance(told.command, _REQUESTS):
             _check_done(told, outcome.sequence, at)
             _check_alive(told, outcome.sequence, history)
+            _check_fences(told, outcome.sequence, grants)
+        elif isinstance(outcome, StaleFence):
+            _check_stale(told, grants)
         elif isinstance(outcome, Acquired):
             _check_acquired(outcome, at)
         if isinstance(told.command, CompleteTask) and isinstance(outcome, Done):
             known = told.command.attempt_token in history.completed
             require(known, f"4: the completion of {told.command.attempt_token} was accepted and is not in the log")
-        if isinstance(told.command, UpdateState):
+        if isinstance(told.command, UpdateState | DeleteState):
             states.check(told, told.command)
 
 
@@ -62,6 +69,22 @@ def _check_acquired(outcome: Acquired, at: dict[int, Event]) -> None:
         acquired = at[grant.fencing_token].payload
         held = isinstance(acquired, e.ResourceAcquired) and acquired.resource == grant.resource
         require(held, f"L8: fencing token {grant.fencing_token} is no grant of {grant.resource}")
+
+
+def _check_fences(told: Told, sequence: int, grants: GrantHistory) -> None:
+    """L8: what named locks was decided while they were held."""
+    for fence in told.caller.fences:
+        held = grants.held(fence.resource, fence.fencing_token, sequence)
+        require(held, f"L8: {told.asked} took effect at {sequence}, when {fence} was not held")
+
+
+def _check_stale(told: Told, grants: GrantHistory) -> None:
+    """L8: what was refused for a lock had lost one."""
+    lost = any(
+        fence.fencing_token not in grants.grants or grants.grants[fence.fencing_token].released_at
+        for fence in told.caller.fences
+    )
+    require(lost, f"L8: {told.asked} was refused, and never lost any of its locks")
 
 
 def _check_alive(told: Told, sequence: int, history: History) -> None:

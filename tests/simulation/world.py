@@ -49,7 +49,7 @@ class World:
         log_ids = self.random_of("log_id")
         self.place = MemoryPlace(mint_log_id=lambda: f"{log_ids.getrandbits(64):016x}")
         self.durable = Durable(NAMESPACE)
-        self.limits, self.shell = _limits(self.random)
+        self.limits, self.shell = _limits(self.random, swarm)
         self.session_limits = SessionLimits(outbox_bytes_max=self.random.choice((3000, 1 << 20)))
         self.ledger = Ledger()
         self.coordinator: Coordinator | None = None
@@ -57,6 +57,8 @@ class World:
         self.crashes = 0
         self.broken: asyncio.Future[None] = self.loop.create_future()
         self.lives: list[Coordinator] = []
+        self.editions = 0
+        """How often the policies were edited."""
         self.spoiled: set[int] = set()
         """Snapshots that are not what was written."""
         self._tasks: dict[asyncio.Task[Any], None] = {}
@@ -98,7 +100,12 @@ class World:
 
         task = self.loop.create_task(watched(), name=name)
         self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._tasks.pop(task, None)
+            actor.close()  # it may have been cancelled before it began
+
+        task.add_done_callback(done)
         return task
 
     # The coordinator's lives.
@@ -205,7 +212,9 @@ class World:
             return None
 
 
-def _limits(random: Random) -> tuple[Limits, ShellLimits]:
+def _limits(random: Random, swarm: Swarm) -> tuple[Limits, ShellLimits]:
+    # A window that is made longer reaches back no further than what is remembered.
+    retention_ms_min = 2_000 if "policies_change" in swarm.troubles else 0
     limits = Limits(
         agents_running_max=random.choice((2, 5, 1000)),
         run_timeout_ms=random.choice((10_000, 30_000)),
@@ -216,6 +225,9 @@ def _limits(random: Random) -> tuple[Limits, ShellLimits]:
         reattach_grace_ms=random.choice((500, 4_000)),
         reattach_hold_ms=random.choice((250, 2_000)),
         reserve_after_ms=random.choice((0, 500, 5_000)),
+        state_retention_ms=random.choice((retention_ms_min, 2_000, 3_600_000)),
+        state_history_ms=random.choice((0, 2_000, 600_000)),
+        state_history_values_max=random.choice((1, 10, 4096)),
     )
     shell = ShellLimits(
         tail_bytes_max=random.choice((500, 20_000, 1 << 25)),

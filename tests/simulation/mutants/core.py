@@ -81,6 +81,27 @@ def a_fence_is_not_checked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide, "_FENCED", ())
 
 
+@mutant("whoever names locks is not asked whether it has them still", "L8")
+def named_fences_are_not_checked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(locks, "check_fences", lambda _: None)
+
+
+@mutant("the lock that guards a path keeps nobody from writing it", "S6")
+def a_guard_is_passed_by(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(conflicts, "_check_guards", lambda *_: None)
+
+
+@mutant("a read of the past is of one event later", "D4")
+def a_read_of_the_past_is_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    remembered = past_state._remembered
+
+    def later(state: Any, command: Any) -> Any:
+        found = remembered(state, replace(command, revision=min(command.revision + 1, state.sequence)))
+        return None if found is None else replace(found, sequence=command.revision)
+
+    patch.setattr(past_state, "_remembered", later)
+
+
 @mutant("a request that comes again takes effect again", "D5")
 def repetitions_are_not_recognised(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(requests, "remembered", lambda *_: None)
@@ -117,7 +138,7 @@ def the_base_of_a_write_is_off_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(conflicts, "_stands", stands)
 
 
-@mutant("a read leaves out the last key", "D4")
+@mutant("a read leaves out the last key", "D4", "S1")
 def a_read_leaves_out_the_last_key(patch: pytest.MonkeyPatch) -> None:
     read = past_state.read
 

@@ -10,7 +10,7 @@ from tests.simulation.mutants import core, shell  # noqa: F401 (they list themse
 from tests.simulation.mutants.mutant import MUTANTS, Mutant
 from tests.simulation.simulation import Broken, simulate
 
-SEEDS_MAX = 300
+SEEDS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)

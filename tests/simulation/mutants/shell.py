@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from coordinator_service import clock, leases, local_namespace, sequencer, sessions, snapshots, tail
+from coordinator_service import (
+    clock,
+    leases,
+    local_namespace,
+    named_subscriptions,
+    sequencer,
+    sessions,
+    snapshots,
+    tail,
+)
 from coordinator_service.core import agents, decide
 from coordinator_service.core.answers import StateRead
 from coordinator_service.core.commands import DetachSession
 from coordinator_service.log import memory
 from coordinator_service.log.base import LogError
+from coordinator_service.rpc.state_selector import StateSelector
 from tests.simulation.mutants.mutant import mutant
 
 
@@ -39,22 +50,23 @@ def reads_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sequencer.Sequencer, "_answer", early)
 
 
-@mutant("followers see events when their append begins", "D4", "11", "E2")
+@mutant("followers see events when their append begins", "D4", "11", "E2", "E5", "S1", "X1")
 def followers_see_what_is_not_durable(patch: pytest.MonkeyPatch) -> None:
-    append = sequencer.Sequencer._append
+    settle = sequencer.Sequencer._settle
 
     async def early(self: sequencer.Sequencer, batch: Any) -> None:
-        self._on_committed(batch.committed)
+        if batch.committed:
+            self._on_committed(batch.committed)
         self._on_committed, committed = (lambda _: None), self._on_committed
         try:
-            await append(self, batch)
+            await settle(self, batch)
         finally:
             self._on_committed = committed
 
-    patch.setattr(sequencer.Sequencer, "_append", early)
+    patch.setattr(sequencer.Sequencer, "_settle", early)
 
 
-@mutant("a batch that the disk had no room for is acknowledged", "D3", "D4", "5", "ValueError")
+@mutant("a batch that the disk had no room for is acknowledged", "D3", "D4", "E5", "S1", "5", "ValueError")
 def a_full_disk_goes_unnoticed(patch: pytest.MonkeyPatch) -> None:
     append = memory.MemoryLog.append
 
@@ -84,7 +96,7 @@ def deadlines_are_not_watched(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sequencer.Sequencer, "_watch_deadlines", lambda _: None)
 
 
-@mutant("a resume begins one event too late", "E2", "11", "8", "KeyError", "Unavailable")
+@mutant("a resume begins one event too late", "E2", "E5", "S1", "X1", "11", "8", "KeyError", "Unavailable")
 def a_resume_skips_one_event(patch: pytest.MonkeyPatch) -> None:
     begin = tail.TailFollower.__init__
 
@@ -94,7 +106,9 @@ def a_resume_skips_one_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tail.TailFollower, "__init__", late)
 
 
-@mutant("a cursor below the oldest event goes on from there, without a word", "11", "E2", "E4", "KeyError")
+@mutant(
+    "a cursor below the oldest event goes on from there, without a word", "11", "E2", "E4", "E5", "S1", "X1", "KeyError"
+)
 def a_gap_is_passed_over_in_silence(patch: pytest.MonkeyPatch) -> None:
     async def kept(_self: local_namespace.LocalNamespace, _after: int) -> None:
         return
@@ -106,6 +120,29 @@ def a_gap_is_passed_over_in_silence(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(local_namespace.LocalNamespace, "_check_kept", kept)
     patch.setattr(tail.TailFollower, "read", read)
+
+
+@mutant("a watcher of shared state is not told of what is deleted", "S1")
+def a_deletion_is_not_watched(patch: pytest.MonkeyPatch) -> None:
+    covers = StateSelector.matches
+
+    def matches(self: StateSelector, event: Any) -> bool:
+        return covers(self, event) and not event.payload.deletes
+
+    patch.setattr(StateSelector, "matches", matches)
+
+
+@mutant("a consumer is told that its cursor has moved before that is durable", "E5")
+def a_cursor_moves_before_it_is_durable(patch: pytest.MonkeyPatch) -> None:
+    written = named_subscriptions.NamedSubscriptions._written
+    kept: set[asyncio.Future[None]] = set()
+
+    async def later(self: named_subscriptions.NamedSubscriptions) -> None:
+        writing = asyncio.ensure_future(written(self))
+        kept.add(writing)
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    patch.setattr(named_subscriptions.NamedSubscriptions, "_written", later)
 
 
 @mutant("whoever loses a stream detaches the session, though another stream took it up", "D6", "A5", "8")
@@ -157,7 +194,7 @@ def a_spoiled_snapshot_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(snapshots, "decode_folds", decode)
 
 
-@mutant("a store that was replaced may still write, whatever its epoch", "5", "12", "D3", "ValueError")
+@mutant("a store that was replaced may still write, whatever its epoch", "5", "12", "D3", "E5", "S1", "ValueError")
 def a_zombie_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory.MemoryStore, "check_open", lambda _: None)
     patch.setattr(memory.MemoryLog, "_check_epoch", lambda *_: None)
