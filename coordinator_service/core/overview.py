@@ -32,6 +32,8 @@ Steps = Generator[None, None, T]
 """A reading in small steps: whoever reads lets others have their turn after each."""
 
 LOOKED_AT_PER_STEP: Final = 200
+LOOKED_AT_MAX: Final = 20_000
+"""Of a kind that are looked at for those that are shown: where there are more, the rest is counted only."""
 NAMED_MAX: Final = 5
 """Attempts of an agent, holders and waiters of a lock that are named."""
 QUEUE_TOLD_MAX: Final = 100
@@ -302,7 +304,7 @@ def lock_lines(state: NamespaceState, match: str, lines_max: int) -> Steps[Some]
         lambda name: (-_queued(state, name) - _claimed(state, name), name),
         lines_max,
     )
-    total = len(contended) + sum(1 for name in state.locks if name not in contended)
+    total = len(state.locks) + sum(name not in state.locks for name in contended)
     return Some(shown=tuple(lock_line(state, name) for name in found), total=total)
 
 
@@ -461,7 +463,7 @@ def _role(name: str, counts: Any) -> RoleLine:
 def key_lines(state: NamespaceState, match: str, lines_max: int) -> Steps[Some]:
     """The keys that changed last."""
     wanted = match.casefold()
-    entries = ((key, entry) for key, entry in state.entries.items() if wanted in key.casefold())
+    entries = ((key, entry) for key, entry in reversed(state.entries.items()) if wanted in key.casefold())
     found: list[tuple[str, EntryRow]] = yield from _smallest(
         entries, lambda each: (-each[1].revision, each[0]), lines_max
     )
@@ -484,7 +486,7 @@ def key_lines(state: NamespaceState, match: str, lines_max: int) -> Steps[Some]:
 def _smallest(found: Iterable[T], key: Callable[[T], Any], count_max: int) -> Steps[list[T]]:
     """The first so many in an order, looking at a few in each step."""
     first: list[T] = []
-    rest = iter(found)
+    rest = itertools.islice(found, LOOKED_AT_MAX)
     while some := list(itertools.islice(rest, LOOKED_AT_PER_STEP)):
         first = heapq.nsmallest(count_max, itertools.chain(first, some), key=key)
         yield
@@ -494,7 +496,7 @@ def _smallest(found: Iterable[T], key: Callable[[T], Any], count_max: int) -> St
 def _looked_at(found: Iterable[T], wanted: Callable[[T], bool], count_max: int) -> Steps[list[T]]:
     """The first so many that are wanted, as they come."""
     first: list[T] = []
-    for number, each in enumerate(found):
+    for number, each in enumerate(itertools.islice(found, LOOKED_AT_MAX)):
         if number % LOOKED_AT_PER_STEP == LOOKED_AT_PER_STEP - 1:
             yield
         if wanted(each):

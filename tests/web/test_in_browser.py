@@ -361,6 +361,25 @@ async def test_a_large_run_keeps_the_document_small(browser: Browser, tmp_path: 
         await expect(page.locator(".node")).to_have_count(1000)
 
 
+async def test_a_flood_of_events_does_not_stall_the_page(browser: Browser, tmp_path: Path) -> None:
+    """Thousands of events beside a run of 500 tasks: the page goes on, and ends where the log does."""
+    async with (
+        serving(tmp_path, web_listen="127.0.0.1:0") as server,
+        concert.connect(server.address) as client,
+        AgentHost(Crew("builder", ["build"], slots=20), address=server.address),
+        looking(browser, server.web_address, "run/five-hundred") as page,
+    ):
+        run = await client.submit_run(run_id="five-hundred", tasks=layered_tasks(500, 5))
+        for _ in range(50):
+            await client.publish_many([concert.draft("flood", {"of": "events"}) for _ in range(100)])
+        await run.wait()
+        await expect(page.locator(".legend")).to_contain_text("500 succeeded")
+        last = await client.publish("the end", {})
+        await expect(page.locator(".seq").first).to_contain_text(f"#{last:,}")
+        await page.keyboard.press("6")
+        await expect(page.locator(".row.event").first).to_contain_text("the end was published")
+
+
 async def test_a_page_that_nobody_sees_is_not_streamed_to(browser: Browser, tmp_path: Path) -> None:
     """It lets go of its connection, and takes it up again when it is looked at."""
     hide = "(hidden) => { Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden});"

@@ -261,6 +261,7 @@ async def test_viewers_and_what_they_view_have_bounds(tmp_path: Path) -> None:
             assert "web_viewers_max" in (await response.json())["fault"]
 
 
+@pytest.mark.timeout(300)
 async def test_a_thousand_viewers_of_whom_half_do_not_read(tmp_path: Path) -> None:
     """E3: those who read are told everything; those who do not cost a bounded amount of memory; decisions go on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
