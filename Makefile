@@ -25,8 +25,9 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-protos: $(READY) ## Generate the Python of protos/ again
+protos: $(READY) ## Generate the code of protos/ again: Python, and Go where it is installed
 	$(BIN)/python protos/generate.py
+	@if command -v go >/dev/null; then $(BIN)/python protos/generate_go.py; else echo "Go is not installed: its code is left as it is"; fi
 
 check: $(READY) ## Format, lint, types, import contract, protos and their drift
 	$(BIN)/ruff format --check .

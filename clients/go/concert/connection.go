@@ -1,0 +1,223 @@
+package concert
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	pauses "concert.dev/clients/go/internal/backoff"
+	"concert.dev/clients/go/internal/frames"
+)
+
+// connection is the way to a coordinator: channels with keepalive, unary calls with retry, server streams.
+type connection struct {
+	target      string
+	namespace   string
+	writer      string
+	metadata    metadata.MD
+	credentials credentials.TransportCredentials
+	options     []grpc.DialOption
+	callTimeout time.Duration
+	retry       time.Duration
+	requestIDs  *requestIDs
+	channel     *grpc.ClientConn
+}
+
+var _ caller = (*connection)(nil)
+
+func (c *connection) lockIdentity() string        { return "" }
+func (c *connection) retryTimeout() time.Duration { return c.retry }
+func (c *connection) onLost(func(error)) func()   { return func() {} }
+
+// openChannel opens a channel of its own, to be closed by whoever asked for it; it connects with the first call.
+func (c *connection) openChannel() (*grpc.ClientConn, error) {
+	secure := c.credentials
+	if secure == nil {
+		secure = insecure.NewCredentials()
+	}
+	target, resolve := resolveTarget(c.target)
+	options := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(secure),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: keepalivePing, Timeout: keepaliveTimeout, PermitWithoutStream: true,
+		}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax),
+			grpc.ForceCodecV2(frames.Codec{}),
+		),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"pick_first":{"shuffleAddressList":true}}]}`),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(), // retries are ours, under one request_id
+	}, resolve...)
+	channel, err := grpc.NewClient(target, append(options, c.options...)...)
+	if err != nil {
+		return nil, invalid("%q is no address of a coordinator: %v", c.target, err)
+	}
+	return channel, nil
+}
+
+// outgoing is ctx with what goes with every call.
+func (c *connection) outgoing(ctx context.Context) context.Context {
+	sent := metadata.Join(c.metadata)
+	if traceparent := Traceparent(ctx); traceparent != "" {
+		sent.Set("traceparent", traceparent)
+	}
+	return metadata.NewOutgoingContext(ctx, sent)
+}
+
+func (c *connection) complete(request proto.Message) {
+	setIfEmpty(request, "namespace", func() string { return c.namespace })
+	setIfEmpty(request, "request_id", c.requestIDs.next)
+}
+
+func (c *connection) call(ctx context.Context, m *method, request proto.Message) (proto.Message, error) {
+	c.complete(request)
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	retryUntil := time.Now().Add(c.retry)
+	var pause pauses.Backoff
+	for {
+		begun := time.Now()
+		response := m.newResponse()
+		err := c.channel.Invoke(c.outgoing(ctx), m.path, request, response)
+		if err == nil {
+			return response, nil
+		}
+		refused := fromRPC(ctx, m.name, c.target, err)
+		var away *UnavailableError
+		if !errors.As(refused, &away) || away.Permanent {
+			return nil, refused
+		}
+		now := time.Now()
+		if now.Sub(begun) > pauses.Max { // it had been accepted: a new outage, a new window
+			pause.Reset()
+			retryUntil = now.Add(c.retry)
+		}
+		wait := pause.Pause(away.RetryAfter)
+		deadline, bounded := ctx.Deadline()
+		if now.Add(wait).After(retryUntil) || (bounded && now.Add(wait).After(deadline)) {
+			return nil, refused
+		}
+		if pauses.Sleep(ctx, wait) != nil {
+			return nil, ended(ctx, m.name)
+		}
+	}
+}
+
+var errNotAnswered = errors.New("not answered in time")
+
+// bounded gives a call that says nothing of its time the connection's.
+func (c *connection) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has || unbounded(ctx) {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, c.callTimeout, timeoutError{errNotAnswered})
+}
+
+// timeoutError is a context.DeadlineExceeded that says more.
+type timeoutError struct{ error }
+
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+type unboundedKey struct{}
+
+// withoutBound says that a call may take as long as it takes.
+func withoutBound(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unboundedKey{}, true)
+}
+
+func unbounded(ctx context.Context) bool { return ctx.Value(unboundedKey{}) != nil }
+
+func (c *connection) stream(ctx context.Context, m *method, request proto.Message) (responses, error) {
+	setIfEmpty(request, "namespace", func() string { return c.namespace })
+	ctx, cancel := context.WithCancel(ctx)
+	stream, err := c.channel.NewStream(c.outgoing(ctx), &grpc.StreamDesc{ServerStreams: true}, m.path)
+	if err == nil {
+		err = stream.SendMsg(request)
+	}
+	if err == nil {
+		err = stream.CloseSend()
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // EOF: what ended it is read
+		defer cancel()
+		return nil, fromRPC(ctx, m.name, c.target, err)
+	}
+	return &serverStream{ctx: ctx, end: cancel, stream: stream, method: m, target: c.target}, nil
+}
+
+// serverStream is an open server stream.
+type serverStream struct {
+	ctx    context.Context
+	end    context.CancelFunc
+	stream grpc.ClientStream
+	method *method
+	target string
+}
+
+func (s *serverStream) next() (proto.Message, error) {
+	response := s.method.newResponse()
+	err := s.stream.RecvMsg(response)
+	switch {
+	case err == nil:
+		return response, nil
+	case errors.Is(err, io.EOF):
+		return nil, unavailable("the stream ended")
+	}
+	return nil, fromRPC(s.ctx, s.method.name, s.target, err)
+}
+
+func (s *serverStream) close() { s.end() }
+
+// Option says how a Client connects.
+type Option func(*connection)
+
+// WithNamespace chooses the namespace; "default" without it.
+func WithNamespace(namespace string) Option {
+	return func(c *connection) { c.namespace = namespace }
+}
+
+// WithWriter names this client where it writes shared state outside a session, at most 128 bytes. Without it the name is random,
+// so that its own writes are not taken for somebody else's.
+func WithWriter(writer string) Option {
+	return func(c *connection) { c.writer = writer }
+}
+
+// WithTLS encrypts: give it the authority that signed the coordinator's certificate (RootCAs) and, for mutual TLS, one's own
+// certificate. nil means TLS by the authorities of the system.
+func WithTLS(config *tls.Config) Option {
+	return func(c *connection) { c.credentials = credentials.NewTLS(config) }
+}
+
+// WithMetadata has this sent with every call, for example an authorization.
+func WithMetadata(sent map[string]string) Option {
+	return func(c *connection) { c.metadata = metadata.New(sent) }
+}
+
+// WithCallTimeout is how long a call may take whose context has no deadline; 60 s without it.
+func WithCallTimeout(timeout time.Duration) Option {
+	return func(c *connection) { c.callTimeout = timeout }
+}
+
+// WithRetryTimeout is how long a call that is UNAVAILABLE is tried again, under one request id; 30 s without it.
+func WithRetryTimeout(timeout time.Duration) Option {
+	return func(c *connection) { c.retry = timeout }
+}
+
+// WithDialOptions adds options of grpc-go, for example interceptors or credentials of one's own.
+func WithDialOptions(options ...grpc.DialOption) Option {
+	return func(c *connection) { c.options = append(c.options, options...) }
+}

@@ -1,0 +1,125 @@
+package concert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+
+	"concert.dev/clients/go/concertv1"
+)
+
+const errorDomain = "concert"
+
+// fromStatus is the error for a google.rpc.Status.
+func fromStatus(refused *statuspb.Status) error {
+	e := &Error{Code: codes.Code(refused.GetCode()), Message: refused.GetMessage()}
+	for _, packed := range refused.GetDetails() {
+		detail, err := packed.UnmarshalNew()
+		if err != nil { // of a newer contract, or of a proxy
+			continue
+		}
+		e.Details = append(e.Details, detail)
+	}
+	if info := detailOf[*errdetails.ErrorInfo](e); info.GetDomain() == errorDomain {
+		e.Reason = Reason(info.GetReason())
+	}
+	return typed(e)
+}
+
+// fromRPC is the error for a failed rpc; what ended because its context did wraps the context's cause.
+func fromRPC(ctx context.Context, name string, target string, err error) error {
+	if ctx.Err() != nil {
+		return ended(ctx, name)
+	}
+	refused := status.Convert(err)
+	converted := fromStatus(refused.Proto())
+	if refused.Code() == codes.Unimplemented {
+		var plain *Error
+		errors.As(converted, &plain)
+		plain.Reason = ErrFeatureMissing
+		plain.Message = fmt.Sprintf("the coordinator has no %s: it is of an older contract, update it", name)
+		return &FeatureMissingError{plain, name}
+	}
+	var away *UnavailableError
+	if errors.As(converted, &away) && away.Reason == "" {
+		away.refusal.Reason = ErrUnavailable
+		away.refusal.Message, away.Permanent = cure(target, away.Message)
+	}
+	return converted
+}
+
+// ended says that a call ended because its context did.
+func ended(ctx context.Context, name string) error {
+	return fmt.Errorf("concert: %s: %w", name, context.Cause(ctx))
+}
+
+// cure adds to what the transport says what there is to do about it. Whether waiting would not help.
+func cure(target, message string) (string, bool) {
+	switch {
+	case strings.Contains(message, "certificate"):
+		return message + ": is " + target + " the coordinator, and is its authority given (concert.WithTLS)?", true
+	case strings.Contains(message, "first record does not look like a TLS handshake"):
+		return message + ": " + target + " does not speak TLS, connect without it", true
+	case strings.Contains(message, "error reading server preface"):
+		return message + ": does " + target + " want TLS (concert.WithTLS), and is it a coordinator?", false
+	case strings.Contains(message, "connection refused"), strings.Contains(message, "no such host"),
+		strings.Contains(message, "produced zero addresses"):
+		return message + ": is a coordinator running at " + target + ", and is the address right?", false
+	}
+	return message, false
+}
+
+func toV1(message proto.Message) protoadapt.MessageV1 { return protoadapt.MessageV1Of(message) }
+
+func fieldViolations(e *Error) []Violation {
+	var found []Violation
+	for _, each := range detailOf[*errdetails.BadRequest](e).GetFieldViolations() {
+		found = append(found, Violation{each.GetField(), each.GetDescription()})
+	}
+	return found
+}
+
+func quotaViolations(e *Error) []Violation {
+	var found []Violation
+	for _, each := range detailOf[*errdetails.QuotaFailure](e).GetViolations() {
+		found = append(found, Violation{each.GetSubject(), each.GetDescription()})
+	}
+	return found
+}
+
+func retryDelay(e *Error) time.Duration {
+	return detailOf[*errdetails.RetryInfo](e).GetRetryDelay().AsDuration()
+}
+
+func stateConflict(e *Error) error {
+	found := detailOf[*concertv1.StateConflict](e)
+	conflict := &StateConflictError{
+		refusal:          e,
+		CurrentRevision:  found.GetCurrentRevision(),
+		ConflictType:     found.GetConflictType(),
+		ConflictSequence: found.GetConflictSequence(),
+	}
+	for _, key := range found.GetKeys() {
+		conflict.Keys = append(conflict.Keys, ConflictKey{
+			Key:              key.GetKey(),
+			TheirKey:         key.GetTheirKey(),
+			TheirWriter:      key.GetTheirWriter(),
+			TheirRevision:    key.GetTheirRevision(),
+			TheirTimestamp:   key.GetTheirTimestamp().AsTime(),
+			TheirTraceparent: key.GetTheirTraceparent(),
+			Current:          fromValue(key.GetCurrent()),
+			Attempted:        fromValue(key.GetAttempted()),
+			GuardedBy:        key.GetGuardedBy(),
+		})
+	}
+	return conflict
+}
