@@ -46,8 +46,8 @@ func fromRPC(ctx context.Context, name string, target string, err error) error {
 		var plain *Error
 		errors.As(converted, &plain)
 		plain.Reason = ErrFeatureMissing
-		plain.Message = fmt.Sprintf("the coordinator has no %s: it is of an older contract, update it", name)
-		return &FeatureMissingError{plain, name}
+		plain.Message = fmt.Sprintf("the coordinator at %s has no %s: it is of an older contract, upgrade it", target, name)
+		return &FeatureMissingError{plain, name, -1}
 	}
 	var away *UnavailableError
 	if errors.As(converted, &away) && away.Reason == "" {
@@ -60,6 +60,14 @@ func fromRPC(ctx context.Context, name string, target string, err error) error {
 // ended says that a call ended because its context did.
 func ended(ctx context.Context, name string) error {
 	return fmt.Errorf("concert: %s: %w", name, context.Cause(ctx))
+}
+
+// tooOld is the error for a coordinator whose contract lacks sessions as this client needs them.
+func tooOld(target string, level uint32) error {
+	plain := &Error{Code: codes.Unimplemented, Reason: ErrFeatureMissing}
+	plain.Message = fmt.Sprintf("the coordinator at %s speaks feature level %d of the contract, and sessions need %d: upgrade it",
+		target, level, featureLevelMin)
+	return &FeatureMissingError{plain, "Connect", int(level)}
 }
 
 // cure adds to what the transport says what there is to do about it. Whether waiting would not help.

@@ -229,6 +229,8 @@ type FeatureMissingError struct {
 	*refusal
 	// Feature is the call it does not have.
 	Feature string
+	// FeatureLevel is the one of the contract that it speaks; -1 when it was not said.
+	FeatureLevel int
 }
 
 // typed gives an Error the type that knows its details.

@@ -14,6 +14,7 @@ const (
 	pageSizeMax           = 1000
 	goodbyeReasonBytesMax = 256
 	featureLevel          = 1
+	featureLevelMin       = 1
 )
 
 // What the client adds: how long it tries, how much it keeps.

@@ -37,7 +37,7 @@ func openLink(ctx context.Context, c *connection, hello *v1.Hello) (*link, error
 	impatient := time.AfterFunc(welcomeTimeout, l.cancel)
 	err = l.greet(c, hello)
 	if !impatient.Stop() && ctx.Err() == nil {
-		err = unavailable("Hello was not answered in time")
+		err = unavailable("%s: Hello was not answered in time", c.target)
 	}
 	if err != nil {
 		l.close()
@@ -72,6 +72,9 @@ func (l *link) greet(c *connection, hello *v1.Hello) error {
 	l.welcome, l.first = messages[0].GetWelcome(), messages[1:]
 	if l.welcome == nil {
 		return unavailable("the coordinator did not answer Hello with Welcome")
+	}
+	if level := l.welcome.GetFeatureLevel(); level < featureLevelMin {
+		return tooOld(l.target, level)
 	}
 	return nil
 }

@@ -283,5 +283,5 @@ func (a *remoteAttempt) do(ctx context.Context, next order) (object, error) {
 	if !known {
 		return nil, errUnknownOp
 	}
-	return found(a.driver, ctx, a.task.Client, next.On, next.Args)
+	return found.within(a.driver, ctx, a.task.Client, next.request)
 }

@@ -18,6 +18,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/trace"
+	oteltrace "go.opentelemetry.io/otel/trace"
 )
 
 // request is a line of the runner.
@@ -112,7 +113,21 @@ func (d *driver) do(asked request) (object, error) {
 	if !known {
 		return nil, errUnknownOp
 	}
-	return found(d, context.Background(), thing, asked.On, asked.Args)
+	return found.within(d, context.Background(), thing, asked)
+}
+
+// within does an op, inside a span that the application opens if there is a name for it.
+func (o operation) within(d *driver, ctx context.Context, thing any, asked request) (object, error) {
+	var args struct{ Span string }
+	if err := json.Unmarshal(asked.Args, &args); err != nil {
+		return nil, err
+	}
+	if args.Span != "" {
+		var span oteltrace.Span
+		ctx, span = otel.Tracer("concert.conformance").Start(ctx, args.Span)
+		defer span.End()
+	}
+	return o(d, ctx, thing, asked.On, asked.Args)
 }
 
 // ---- things

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel"
-
 	"concert.dev/clients/go/concert"
 	v1 "concert.dev/clients/go/concertv1"
 )
@@ -235,15 +233,9 @@ func opPublish(_ *driver, ctx context.Context, thing any, _ string, raw json.Raw
 		}
 		RequestID string `json:"request_id"`
 		Fences    []fence
-		Span      string
 	}](thing, raw)
 	if err != nil {
 		return nil, err
-	}
-	if args.Span != "" {
-		within, span := otel.Tracer("concert.conformance").Start(ctx, args.Span)
-		defer span.End()
-		ctx = within
 	}
 	var drafts []concert.Draft
 	for _, each := range args.Events {
@@ -284,13 +276,14 @@ func opListEvents(_ *driver, ctx context.Context, thing any, _ string, raw json.
 		Filter filter
 		After  uint64
 		Limit  int
+		Raw    bool
 	}](thing, raw)
 	if err != nil {
 		return nil, err
 	}
 	history := concert.History{Filter: args.Filter.encode(), After: args.After, Limit: args.Limit}
 	events, err := surface.Events.List(ctx, history)
-	return eventsOf(events), err
+	return eventsOf(events, args.Raw), err
 }
 
 // follower is a subscription that is read on demand.
@@ -353,7 +346,10 @@ func opSubscribe(d *driver, ctx context.Context, thing any, _ string, raw json.R
 }
 
 func opNext(_ *driver, ctx context.Context, thing any, _ string, raw json.RawMessage) (object, error) {
-	var args struct{ Count int }
+	var args struct {
+		Count int
+		Raw   bool
+	}
 	if err := json.Unmarshal(raw, &args); err != nil {
 		return nil, err
 	}
@@ -367,7 +363,7 @@ func opNext(_ *driver, ctx context.Context, thing any, _ string, raw json.RawMes
 		f.seen[event.GetSequence()] = event
 		events = append(events, event)
 	}
-	return eventsOf(events), nil
+	return eventsOf(events, args.Raw), nil
 }
 
 func opAck(_ *driver, ctx context.Context, thing any, _ string, raw json.RawMessage) (object, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"concert.dev/clients/go/concert"
 	v1 "concert.dev/clients/go/concertv1"
@@ -150,7 +151,12 @@ func detailsOf(err error) object {
 	var limit *concert.LimitError
 	var away *concert.UnavailableError
 	var position *concert.LogPositionError
+	var missing *concert.FeatureMissingError
 	switch {
+	case errors.As(err, &missing):
+		if missing.FeatureLevel >= 0 {
+			details["feature_level"] = missing.FeatureLevel
+		}
 	case errors.As(err, &invalid):
 		details["violations"] = violationsOf(invalid.Violations)
 	case errors.As(err, &cycle):
@@ -237,10 +243,15 @@ func eventOf(event *v1.Event) object {
 	return said
 }
 
-func eventsOf(events []*v1.Event) object {
+func eventsOf(events []*v1.Event, raw bool) object {
 	found := []object{}
 	for _, event := range events {
-		found = append(found, eventOf(event))
+		said := eventOf(event)
+		if raw { // the bytes that the client would write for it again
+			written, _ := proto.Marshal(event)
+			said["raw"] = encoded(written)
+		}
+		found = append(found, said)
 	}
 	return object{"events": found}
 }
