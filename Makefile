@@ -10,10 +10,10 @@ N ?= 1000
 START ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check test sim bench demo clean
+.PHONY: help setup protos check test sim bench bench-languages demo clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 setup: $(READY) ## Create .venv and install everything into it
 
@@ -46,6 +46,9 @@ sim: $(READY) ## Simulate N seeds, or replay one with SEED=
 
 bench: $(READY) ## Measure against bare ceilings; fails below a floor
 	$(BIN)/python -m benchmarks
+
+bench-languages: $(READY) ## Measure every client beside bare gRPC of its language
+	$(BIN)/python -m benchmarks.languages
 
 demo: $(READY) ## Deploy a blog with four agents; SERVE=1 leaves it up
 	@$(BIN)/python -m agent_service demo $(if $(SERVE),--serve)

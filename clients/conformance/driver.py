@@ -48,6 +48,8 @@ class Language:
     build: tuple[str, ...]
     command: tuple[str, ...]
     examples: tuple[str, ...]
+    load: tuple[str, ...] = ()
+    """What benchmarks/languages puts loads with."""
 
     def example(self, name: str) -> list[str]:
         """How one of its examples is started; arguments follow."""
@@ -82,6 +84,7 @@ def _language(file: Path) -> Language:
         build=tuple(said.get("build", ())),
         command=_command(said["command"]),
         examples=_command(said.get("examples", ())),
+        load=_command(said.get("load", ())),
     )
 
 
