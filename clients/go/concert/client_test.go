@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -225,6 +226,19 @@ func TestACallEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(30*time.Millisecond, cancel)
 	if _, err := client.ServerInfo(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestACallWithoutADeadlineEndsByTheBoundOfTheClient(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	client := connect(t, silent.Addr().String(), concert.WithCallTimeout(100*time.Millisecond))
+	_, err = client.ServerInfo(patience(t))
+	if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "GetServerInfo was not answered in time") {
 		t.Errorf("got %v", err)
 	}
 }

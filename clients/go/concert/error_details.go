@@ -57,8 +57,12 @@ func fromRPC(ctx context.Context, name string, target string, err error) error {
 	return converted
 }
 
-// ended says that a call ended because its context did.
+// ended says that a call ended because its context did; by the client's own bound it is an Error.
 func ended(ctx context.Context, name string) error {
+	var own timeoutError
+	if errors.As(context.Cause(ctx), &own) {
+		return refuse(codes.DeadlineExceeded, "", "%s was %v", name, own)
+	}
 	return fmt.Errorf("concert: %s: %w", name, context.Cause(ctx))
 }
 
