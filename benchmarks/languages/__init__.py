@@ -1,1 +1,1 @@
-"""Other languages: what their clients reach, beside bare gRPC of the same language and beside what they were chosen from."""
+"""Other languages: what their clients reach, beside bare gRPC and beside what they were chosen from."""
