@@ -7,8 +7,8 @@
 and prints what it measured as one JSON object of numbers. `rate` is what came a second; the rest explains it. Kinds:
 
 bare       the language's gRPC without the client: frames of publishing commands (one event, 64 bytes of payload), 32
-           without an answer, each answer followed by a new command; against a server that answers every command and does
-           nothing else
+           without an answer, each answer followed by a new command; against a server that answers every command, and
+           does nothing else
 commands   the same commands through the client over a session; `p50_seconds`, `p99_seconds` of each
 locks      pairs of acquire and release over a session, 32 at once on a resource each
 tasks      tasks that go through an agent with 32 slots, 500 a run; `round_trip_seconds`: of a task in a chain of 100
