@@ -1,4 +1,5 @@
-"""`python -m coordinator_service`: serves until it is told to stop. `replay` instead proves a log (replay_command.py).
+"""`python -m coordinator_service`: serves until it is told to stop. `replay` instead proves a log (replay_command.py),
+`telemetry` exports spans from a process of its own (telemetry_command.py).
 
 SIGTERM or SIGINT ends it gracefully, a second one at once; SIGHUP has the policy file read again. Exit codes: 0 after a
 stop, 1 when it cannot serve, 2 for a configuration or a policy file that cannot be used.
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator_service import replay_command
+from coordinator_service import replay_command, telemetry_command
 from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.log.base import LogError
 from coordinator_service.policy_watch import PolicyFileUnusable
@@ -35,6 +36,8 @@ def main() -> None:
     """The command."""
     if sys.argv[1:2] == ["replay"]:
         sys.exit(replay_command.run(sys.argv[2:]))
+    if sys.argv[1:2] == ["telemetry"]:
+        sys.exit(telemetry_command.run(sys.argv[2:]))
     try:
         settings = load(sys.argv[1:])
     except ConfigError as fault:

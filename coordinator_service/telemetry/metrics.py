@@ -39,8 +39,6 @@ class NamespaceReading:
     subscriptions: int = 0
     subscription_lag_events: int = 0
     """Of the subscription that is furthest behind."""
-    span_lag_events: int | None = None
-    """None where no spans are exported from here."""
 
 
 class PolicyFile(Protocol):
@@ -64,6 +62,8 @@ class Reading:
     namespaces: tuple[NamespaceReading, ...] = ()
     namespaces_left_out: int = 0
     spans: SpanCounts | None = None
+    span_lags: Mapping[str, int] = field(default_factory=dict)
+    """Events whose spans are not exported yet, by namespace: of those that are exported from here."""
     timings: LogTimings | None = None
     policy_file: PolicyFile | None = None
 
@@ -83,7 +83,7 @@ class CoordinatorCollector(Collector):
         if self.reading.timings is not None:
             yield from _of_log(self.reading.timings)
         if self.reading.spans is not None:
-            yield from _of_spans(self.reading.spans, self.reading.namespaces)
+            yield from _of_spans(self.reading.spans, self.reading.span_lags)
 
 
 def _of_server(reading: Reading) -> Iterator[Metric]:
@@ -255,7 +255,7 @@ def _of_log(timings: LogTimings) -> Iterator[Metric]:
 # Spans.
 
 
-def _of_spans(counts: SpanCounts, readings: Iterable[NamespaceReading]) -> Iterator[Metric]:
+def _of_spans(counts: SpanCounts, lags: Mapping[str, int]) -> Iterator[Metric]:
     families = _Families()
     families.counter("concert_spans_exported", "Spans that the collector took.", {}, counts.exported)
     families.counter("concert_spans_unsampled", "Events whose trace is not sampled.", {}, counts.unsampled)
@@ -264,8 +264,7 @@ def _of_spans(counts: SpanCounts, readings: Iterable[NamespaceReading]) -> Itera
         dropped = counts.dropped[reason]
         families.counter("concert_spans_dropped", "Spans that are lost, by why.", {"reason": reason}, dropped)
     families.gauge("concert_span_collector_up", "Whether the collector takes spans.", {}, 0 if counts.failing else 1)
-    for each in readings:
-        if each.span_lag_events is not None:
-            labels = {"namespace": each.namespace}
-            families.gauge("concert_span_lag_events", "Events not exported yet.", labels, each.span_lag_events)
+    for namespace in sorted(sorted(lags, key=lambda each: -lags[each])[:NAMESPACES_SHOWN_MAX]):
+        labels = {"namespace": namespace}
+        families.gauge("concert_span_lag_events", "Events not exported yet.", labels, lags[namespace])
     yield from families.by_name.values()

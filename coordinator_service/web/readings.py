@@ -91,7 +91,6 @@ async def read_metrics(sources: Sources) -> Reading:
     lags: dict[str, list[int]] = {}
     for subscription in sources.subscriptions():
         lags.setdefault(subscription.namespace, []).append(subscription.lag_events)
-    span_lags = sources.span_lags()
     few = asyncio.Semaphore(_NAMESPACES_AT_ONCE)
 
     async def read(namespace: LocalNamespace) -> NamespaceReading:
@@ -107,7 +106,6 @@ async def read_metrics(sources: Sources) -> Reading:
             inbox_commands=namespace.sequencer.waiting_commands,
             subscriptions=len(behind),
             subscription_lag_events=max(behind, default=0),
-            span_lag_events=span_lags.get(namespace.namespace),
         )
 
     return Reading(
@@ -116,6 +114,7 @@ async def read_metrics(sources: Sources) -> Reading:
         namespaces=tuple(await asyncio.gather(*map(read, shown))),
         namespaces_left_out=len(owned) - len(shown),
         spans=sources.spans,
+        span_lags=sources.span_lags(),
         timings=sources.timings,
         policy_file=sources.policy_file(),
     )

@@ -75,6 +75,30 @@ async def test_the_exit_code_of_a_watch_says_how_the_run_ended(run: Concert, lab
     assert (await run("run", "cancel", "stopped", "--watch")).code == 12
 
 
+async def test_what_failed_is_tried_again_and_what_succeeded_is_not(
+    run: Concert, client: concert.Client, labourer: str, tmp_path: Path
+) -> None:
+    """A run that is over runs again as a new try of the same run; one that is not, or that succeeded, is refused."""
+    good = {"capability": "labour", "input": {"gives": "kept"}}
+    bad = {"capability": "labour", "input": {"fails": "out of ink"}}
+    file = run_file(tmp_path, run_id="again", tasks={"good": good, "bad": bad})
+    assert (await run("run", "submit", file, "--watch", "-q")).code == 10
+    retried = await run("run", "retry", "again", "--watch", "-o", "json")
+    assert retried.code == 10
+    assert json.loads(retried.out.splitlines()[-1])["run_completed"]["status"] == "PARTIAL_FAILURE"
+    assigned = [each.task_id for each in await client.events.list(types=["task_assigned"], run_ids=["again"])]
+    assert sorted(assigned) == ["bad", "bad", "good"]
+    third = await run("run", "retry", "again")
+    assert (third.code, third.out) == (0, "again runs again: try 3\n")
+    file = run_file(tmp_path, run_id="waits", tasks={"never": {"capability": "nobody has it"}})
+    await run("run", "submit", file, "-q")
+    refused = await run("run", "retry", "waits")
+    assert (refused.code, refused.out) == (5, "")
+    assert "waits" in refused.err
+    assert (await run("run", "retry", "nowhere")).code == 4
+    await client.run("waits").cancel()
+
+
 async def test_two_commands_lead_from_a_stuck_task_to_its_reason(run: Concert, tmp_path: Path) -> None:
     """Show names the reason beside the task; explain tells everything about it."""
     file = run_file(tmp_path, run_id="stuck", tasks={"poster": {"capability": "printing"}})

@@ -1,4 +1,4 @@
-"""`concert run`: plan, submit, watch, list, show, result, cancel."""
+"""`concert run`: plan, submit, watch, list, show, result, cancel, retry."""
 
 from __future__ import annotations
 
@@ -169,6 +169,24 @@ async def cancel_run(call: Call, run: RunArgument, watch: WatchFlag = False) -> 
         call.printer.line(f"{run} is being stopped, by event {sequence}")
     else:
         call.printer.value({"run_id": run, "sequence": sequence})
+    return exit_codes.OK
+
+
+@command(app, "retry")
+async def retry_run(call: Call, run: RunArgument, watch: WatchFlag = False) -> int:
+    """Runs everything again that did not succeed, as a new try of the same run; what succeeded keeps its result.
+
+    A run that is not over, or all of whose tasks succeeded, is refused: exit code 5.
+    """
+    async with call.connect() as client:
+        generation = await client.run(run).retry()
+        if watch:
+            return await _watched(call, client, run)
+    if call.printer.for_people:
+        call.printer.line(f"{run} runs again: try {generation}")
+        call.printer.remark(f"follow it with `concert run watch {run}`")
+    else:
+        call.printer.value({"run_id": run, "generation": generation})
     return exit_codes.OK
 
 
