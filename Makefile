@@ -10,7 +10,7 @@ N ?= 1000
 START ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check test sim bench bench-languages demo clean
+.PHONY: help setup protos check test sim bench bench-languages demo jaeger-demo clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ bench-languages: $(READY) ## Measure every client beside bare gRPC of its langua
 
 demo: $(READY) ## Deploy a blog with four agents; SERVE=1 leaves it up
 	@$(BIN)/python -m agent_service demo $(if $(SERVE),--serve)
+
+jaeger-demo: $(READY) ## The same, traced: reads the trace back from Jaeger and checks it
+	@$(BIN)/python -m agent_service jaeger-demo $(if $(PICTURE),--picture $(PICTURE))
 
 clean: ## Remove what can be made again
 	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,18 +11,25 @@ from typing import Annotated, Any, NoReturn
 import concert
 import msgspec
 import typer
+from rich.console import Console
 
 from agent_service.demo import DemoFailed, demonstrate
 from agent_service.deployment import NotDeployable, deploy
 from agent_service.faults import Permanent
-from agent_service.hosting import UnknownAgent, host
+from agent_service.hosting import UnknownAgent, host, service_name
 from agent_service.infrastructure.agent import local_provider
 from agent_service.infrastructure.zone import is_domain_name
 from agent_service.live_view import LiveView
 from agent_service.request import DeploymentRequest, deployment_request
+from agent_service.tracing.demo import demonstrate_traced
+from agent_service.tracing.exporting import spans_exported
+from agent_service.tracing.jaeger import URL_DEFAULT, URL_VARIABLE, JaegerSilent
+from agent_service.tracing.picture import as_svg, as_table
+from agent_service.tracing.trace import TraceUnreadable
 
 BLOG_INPUT = Path(__file__).parent / "blog" / "input.json"
 FAILED, MISUSED = 1, 2
+TABLE_COLUMNS = 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -48,7 +55,8 @@ def host_command(
     """Hosts agents until SIGTERM (running tasks finish) or SIGINT (they are cancelled)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(host(agents, coordinator, namespace, lease_seconds))
+        with spans_exported(service_name(agents)):
+            asyncio.run(host(agents, coordinator, namespace, lease_seconds))
     except (UnknownAgent, RuntimeError) as error:
         _misused(error)
 
@@ -103,6 +111,43 @@ def demo_command(
     if not serve:
         _tell(summary)
     _finish(summary)
+
+
+@app.command("jaeger-demo")
+def jaeger_demo_command(
+    query_url: Annotated[
+        str, typer.Option("--query-url", envvar=URL_VARIABLE, metavar="URL", help="Where Jaeger's query API is.")
+    ] = URL_DEFAULT,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE.svg", help="Draw the trace here.")] = None,
+    input_file: InputFile = BLOG_INPUT,
+    var: Annotated[Path, typer.Option("--var", help="Where logs, site and log of events go.")] = Path("var/demo"),
+) -> None:
+    """Deploys the blog as `demo` does, traced, then reads the trace back from Jaeger and checks its shape and its sums.
+
+    Spans go to OTEL_EXPORTER_OTLP_ENDPOINT, else to a Jaeger on this machine. Exits with 0 only when all is well.
+    """
+    request = _read_request(input_file)
+    view = LiveView()
+    try:
+        traced = asyncio.run(demonstrate_traced(request, var, view, query_url))
+    except asyncio.CancelledError:
+        _failed("stopped before it was done")
+    except (DemoFailed, NotDeployable, JaegerSilent, TraceUnreadable, concert.ConcertError) as error:
+        _failed(error)
+    trace = traced.trace
+    if trace.spans:
+        Console(width=TABLE_COLUMNS if not sys.stdout.isatty() else None).print(as_table(trace))
+        if picture is not None:
+            picture.write_text(as_svg(trace, f"The deployment of {request.domain}: trace {trace.trace_id}"))
+    if traced.sums is not None:
+        for part in traced.sums.parts:
+            typer.echo(f"{part.seconds:9.3f} s  {part.kind} of {part.task_id}")
+        typer.echo(f"{traced.sums.seconds:9.3f} s  together; the makespan is {traced.sums.makespan_seconds:.3f} s")
+    for fault in traced.faults:
+        typer.echo(f"fault: {fault}", err=True)
+    if traced.faults:
+        raise typer.Exit(FAILED)
+    typer.echo(f"{len(trace.spans)} spans: every event has its span, the shape is right, and the sums agree")
 
 
 def _read_request(path: Path) -> DeploymentRequest:

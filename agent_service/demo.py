@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ STOP_SECONDS_MAX = 15.0
 READY_POLL_SECONDS = 0.02
 RUNS_KEPT_MAX = 5
 LOG_LINES_TOLD_MAX = 20
+
+
+Afterwards = Callable[[concert.Client, dict[str, Any]], Awaitable[None]]
 
 
 class DemoFailed(Exception):  # noqa: N818
@@ -91,12 +94,16 @@ class Member:
 
 
 async def demonstrate(
-    request: DeploymentRequest, var: Path, view: LiveView, tell: Callable[[dict[str, Any]], None] | None = None
+    request: DeploymentRequest,
+    var: Path,
+    view: LiveView,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+    afterwards: Afterwards | None = None,
 ) -> dict[str, Any]:
     """Starts everything, deploys, stops everything, and returns the summary.
 
-    With `tell`, the summary is told as soon as it is there and the site stays up until SIGINT or SIGTERM. Raises
-    DemoFailed.
+    With `tell`, the summary is told as soon as it is there and the site stays up until SIGINT or SIGTERM. `afterwards`
+    is called with it while the coordinator is still there to be asked. Raises DemoFailed.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -108,7 +115,7 @@ async def demonstrate(
     async with _members(directory, provider) as (address, members):
         view.say(f"coordinator at {address}, agents: {', '.join(AGENTS)}")
         ends = [asyncio.create_task(member.ended()) for member in members]
-        deploying = asyncio.create_task(_deploy(address, request, view))
+        deploying = asyncio.create_task(_deploy(address, request, view, afterwards))
         try:
             done, _ = await asyncio.wait({deploying, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if deploying not in done:
@@ -125,10 +132,15 @@ async def demonstrate(
             await asyncio.gather(deploying, *ends, return_exceptions=True)
 
 
-async def _deploy(address: str, request: DeploymentRequest, view: LiveView) -> dict[str, Any]:
+async def _deploy(
+    address: str, request: DeploymentRequest, view: LiveView, afterwards: Afterwards | None
+) -> dict[str, Any]:
     async with concert.connect(address) as client:
         with view:
-            return await deploy(client, request, view.show)
+            summary = await deploy(client, request, view.show)
+        if afterwards is not None:
+            await afterwards(client, summary)
+        return summary
 
 
 @contextlib.asynccontextmanager

@@ -35,6 +35,11 @@ def load_agent(name: str) -> Agent:
     return found()
 
 
+def service_name(names: Sequence[str]) -> str:
+    """What a process that hosts these agents is called in traces: the one agent's name, or what it is."""
+    return names[0].rpartition(":")[2] if len(names) == 1 else "concert-agents"
+
+
 async def host(names: Sequence[str], address: str, namespace: str, lease_seconds: float) -> None:
     """Hosts agents until SIGTERM (running tasks finish) or SIGINT. An agent that is an async context manager is entered
     before it takes tasks and left after it has none."""

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
+from agent_service.tracing.exporting import step as traced_step
+
 T = TypeVar("T")
 
 
@@ -43,7 +45,8 @@ class Steps:
     async def run(self, name: str, step: Awaitable[T]) -> T:
         """Awaits `step` and counts it as done."""
         started = time.monotonic()
-        result = await step
+        with traced_step(name):
+            result = await step
         self.seconds[name] = round(time.monotonic() - started, 6)
         await self._attempt.progress(min(len(self.seconds) / self._count, 1.0), name)
         return result

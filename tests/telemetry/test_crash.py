@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import concert
+import pytest
 from concert.agent import Agent, AgentHost, TaskContext
 
-from tests.coordinator_process import coordinator_process
+from tests.coordinator_process import CoordinatorProcess, coordinator_process
 
 from .logs import events_of, platform_sequences
 from .receiver import Receiver
@@ -45,10 +50,39 @@ def tasks() -> list[Any]:
     ]
 
 
-async def test_log_and_spans_are_the_same_set_through_sigkill(receiver: Receiver, tmp_path: Path) -> None:
+@contextmanager
+def exporter(process: CoordinatorProcess, where: str) -> Iterator[Callable[[], None]]:
+    """The exporter of a coordinator that does not export itself; what kills it and starts it again."""
+    command = [sys.executable, "-m", "coordinator_service", "telemetry", "--coordinator", process.address]
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        if where == "elsewhere":
+            running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+
+    def kill() -> None:
+        for each in running:
+            each.kill()
+            each.wait()
+        running.clear()
+
+    def restart() -> None:
+        kill()
+        start()
+
+    start()
+    try:
+        yield restart
+    finally:
+        kill()
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_log_and_spans_are_the_same_set_through_sigkill(where: str, receiver: Receiver, tmp_path: Path) -> None:
     """T1: every platform event of the log has its decision span, no span is of anything else, and a span that came
-    twice came the same: whatever SIGKILL did between."""
-    with coordinator_process(tmp_path) as process:
+    twice came the same: whatever SIGKILL did between, to the coordinator and to an exporter that is a process of its
+    own."""
+    with coordinator_process(tmp_path, options=["--tracing", where]) as process, exporter(process, where) as restart:
         async with concert.connect(process.address) as client, AgentHost(Step(), address=process.address):
             for kill in range(KILLS + 1):
                 runs = [await client.submit_run(tasks=tasks(), request_id=f"{kill}-{each}") for each in range(RUNS)]
@@ -56,6 +90,7 @@ async def test_log_and_spans_are_the_same_set_through_sigkill(receiver: Receiver
                     seen = len(receiver.spans)
                     await receiver.until(lambda: len(receiver.spans) > seen)  # noqa: B023 (awaited here)
                     await asyncio.to_thread(process.restart)
+                    await asyncio.to_thread(restart)
                 finished = [await run.wait() for run in runs]
                 assert {run.status for run in finished} == {concert.RunStatus.RUN_STATUS_SUCCEEDED}
         async with concert.connect(process.address) as client:

@@ -39,7 +39,7 @@ from concert._payload import clip, clip_start, to_payload
 from concert._runs import dependencies
 from concert._session import SessionStream
 from concert._time import Seconds, seconds_of
-from concert._tracing import span
+from concert._tracing import current_traceparent, span
 from concert.agent._io_thread import BridgedCaller, IoThread, post_to
 from concert.agent._link import AgentLink
 from concert.agent.agent import Agent, NotRetryable, PreconditionFailed
@@ -82,6 +82,7 @@ class _Attempt:
         self._hosted = hosted
         self._agent = hosted.agent
         self._context = TaskContext(task, hosted.caller_for(session))
+        self._traceparent: str = task.traceparent
         self._stop_reason = ""
         self._body: asyncio.Task[Any] | None = None
         self._started: asyncio.Task[None] | None = None
@@ -130,6 +131,7 @@ class _Attempt:
         }
         name = self._context.capability or self._agent.role
         with span(f"execute {name}", self._context.traceparent, attributes):
+            self._traceparent = current_traceparent() or self._traceparent
             self._began = True
             if await self._agent.validate_preconditions(self._context) is False:
                 raise PreconditionFailed("the agent's preconditions do not hold")
@@ -211,7 +213,8 @@ class _Attempt:
 
     async def _send(self, method: Method, report: Any) -> None:
         async def send() -> None:
-            await self.session.call(method, report, retry_seconds=math.inf)
+            # What a report decides, its changes of state among it, lies under the span of the execution.
+            await self.session.call(method, report, retry_seconds=math.inf, traceparent=self._traceparent)
             if method in (TASK_COMPLETED, TASK_FAILED):  # over there, where the next Hello is written
                 self._hosted.settle(self.token)
 
