@@ -21,6 +21,7 @@ from benchmarks import (
     report,
     session_decisions,
     task_overhead,
+    telemetry,
     unary_decisions,
 )
 from benchmarks.figure import Figure
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Figure]]] = {
     "footprint": footprint.measure,
     "idle": idle_agents.measure,
     "page": page.measure,
+    "telemetry": telemetry.measure,
 }
 
 

@@ -77,6 +77,7 @@ def exporter(process: CoordinatorProcess, where: str) -> Iterator[Callable[[], N
         kill()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 async def test_log_and_spans_are_the_same_set_through_sigkill(where: str, receiver: Receiver, tmp_path: Path) -> None:
     """T1: every platform event of the log has its decision span, no span is of anything else, and a span that came
