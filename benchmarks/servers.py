@@ -17,6 +17,8 @@ from typing import Any
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
 READY_POLL_SECONDS = 0.02
+_CPUCLOCK_SCHED = 2
+"""Of clock_getcpuclockid(3), which Linux makes from a process id so: to the nanosecond, where /proc counts in ticks."""
 
 
 class ServerFailed(Exception):  # noqa: N818
@@ -35,10 +37,9 @@ class Server:
     def cpu_seconds(self) -> float:
         """CPU time it used so far, user and system; 0.0 where the system does not tell."""
         try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            return time.clock_gettime((~self.process.pid << 3) | _CPUCLOCK_SCHED)
         except OSError:
             return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from benchmarks.rounds import put_on
 from benchmarks.servers import Server
 from benchmarks.settings import Settings
 
-TASKS = 1_000
+TASKS = 150
 EVENTS = 60_000
 """Of the log that an exporter of its own is measured on."""
 SETTLE_SECONDS = 2.5

@@ -105,4 +105,4 @@ class CallSpans:
             scope_spans.scope.name = "concert.rpc"
             count = min(len(self._waiting), SPANS_PER_REQUEST)
             scope_spans.spans.extend(self._waiting.popleft() for _ in range(count))
-            await self._exporter.export(request, count)
+            await self._exporter.export(request.SerializeToString(), count)

@@ -11,6 +11,9 @@ TRIMMED = "trimmed"
 """The log had dropped the event before its span was exported."""
 OVERFLOWED = "overflowed"
 """More spans of calls were waiting than are kept."""
+UNWRITABLE = "unwritable"
+"""Its event could not be written as a span: a fault of this program, which holds up no other span."""
+DROPPED = (REFUSED, TRIMMED, OVERFLOWED, UNWRITABLE)
 
 
 @dataclass(slots=True)

@@ -15,10 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from coordinator_service.telemetry.collector import Collector
 from coordinator_service.telemetry.counts import REFUSED, SpanCounts
@@ -53,10 +50,9 @@ class Exporter:
         self._channel = collector.channel()
         self._export: Any = self._channel.unary_unary(METHOD)
 
-    async def export(self, request: ExportTraceServiceRequest, spans: int) -> None:
-        """Returns when they are taken, or refused for good and counted. Waits as long as the collector does not
-        answer."""
-        encoded = request.SerializeToString()
+    async def export(self, encoded: bytes, spans: int) -> None:
+        """An ExportTraceServiceRequest. Returns when its spans are taken, or refused for good and counted. Waits as
+        long as the collector does not answer."""
         wait_seconds = RETRY_SECONDS_MIN
         while True:
             try:

@@ -14,13 +14,12 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
-
+from coordinator_service.core.events import Event
 from coordinator_service.core.rejections import AlreadyExists, CursorCompacted, NotFound
 from coordinator_service.log.base import Cursor, LogEnds
 from coordinator_service.ports import Committed, Follower
-from coordinator_service.telemetry.counts import TRIMMED
+from coordinator_service.telemetry import otlp
+from coordinator_service.telemetry.counts import TRIMMED, UNWRITABLE
 from coordinator_service.telemetry.decision_spans import DecisionSpans
 from coordinator_service.telemetry.exporter import Exporter
 from coordinator_service.telemetry.resource import resource_of
@@ -92,10 +91,10 @@ class LogExport:
         self._exporter = exporter
         self._pace = pace
         self._spans = DecisionSpans(log.log_id, sampling, characters_max=characters_max)
-        self._resource = resource_of(namespace=log.namespace, log_id=log.log_id)
+        resource = resource_of(namespace=log.namespace, log_id=log.log_id)
+        self._scope = otlp.Scope(resource.SerializeToString(deterministic=True), SCOPE)
         self._counts = exporter.counts
-        self._request = ExportTraceServiceRequest()
-        self._scope_spans = self._fresh()
+        self._gathered: list[bytes] = []
         self._exported = 0
         """The sequence up to which everything is exported."""
         self._acknowledged = 0
@@ -162,39 +161,44 @@ class LogExport:
 
     async def _export(self, found: list[Committed]) -> float:
         """Sends what is sampled. Returns how long others had the loop meanwhile."""
-        spans, counts, slept = self._spans, self._counts, 0.0
+        spans, slept = self._spans, 0.0
         for number, each in enumerate(found, 1):
             event = each.event
             spans.note(event)
-            if spans.is_sampled(event):
-                spans.fill(event, self._scope_spans.spans.add())
-                if len(self._scope_spans.spans) >= SPANS_PER_REQUEST:
+            if self._write(event):
+                if len(self._gathered) >= SPANS_PER_REQUEST:
                     slept += await self._send(event.sequence)
-                elif len(self._scope_spans.spans) % _YIELD_SPANS == 0:
+                elif len(self._gathered) % _YIELD_SPANS == 0:
                     slept += await _give_way()
             else:
-                counts.unsampled += 1
                 if number % _YIELD_EVENTS == 0:
                     slept += await _give_way()
         return slept + await self._send(found[-1].sequence)
 
+    def _write(self, event: Event) -> bool:
+        """Writes the span of an event, where it has one; whether it has. One that cannot be written is counted: it
+        would hold up all that come after it."""
+        try:
+            if not self._spans.is_sampled(event):
+                self._counts.unsampled += 1
+                return False
+            self._gathered.append(self._spans.encode(event))
+        except Exception:
+            if not self._counts.dropped[UNWRITABLE]:
+                where = f"{self._log.namespace}/{event.sequence}"
+                _log.exception("event %s cannot be written as a span; it and others like it are counted", where)
+            self._counts.dropped[UNWRITABLE] += 1
+            return False
+        return True
+
     async def _send(self, sequence: int) -> float:
         """Sends what is gathered, up to a sequence."""
         began_at = time.perf_counter()
-        request, spans = self._request, len(self._scope_spans.spans)
-        if spans:
-            self._scope_spans = self._fresh()
-            await self._exporter.export(request, spans)
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            await self._exporter.export(self._scope.request(gathered), len(gathered))
         self._exported = sequence
         return time.perf_counter() - began_at
-
-    def _fresh(self) -> ScopeSpans:
-        self._request = ExportTraceServiceRequest()
-        resource_spans = self._request.resource_spans.add()
-        resource_spans.resource.CopyFrom(self._resource)
-        scope_spans = resource_spans.scope_spans.add()
-        scope_spans.scope.name = SCOPE
-        return scope_spans
 
     async def _acknowledge_while_quiet(self, follower: Follower) -> None:
         """The cursor does not stay behind for want of anything to read."""

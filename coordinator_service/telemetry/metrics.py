@@ -21,7 +21,7 @@ from coordinator_service.core.metrics import AgentCounts
 from coordinator_service.core.totals import Totals
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.log.timings import LogTimings
-from coordinator_service.telemetry.counts import SpanCounts
+from coordinator_service.telemetry.counts import DROPPED, SpanCounts
 
 AGENTS_SHOWN_MAX: Final = 100
 NAMESPACES_SHOWN_MAX: Final = 50
@@ -260,7 +260,7 @@ def _of_spans(counts: SpanCounts, lags: Mapping[str, int]) -> Iterator[Metric]:
     families.counter("concert_spans_exported", "Spans that the collector took.", {}, counts.exported)
     families.counter("concert_spans_unsampled", "Events whose trace is not sampled.", {}, counts.unsampled)
     families.counter("concert_span_export_retries", "Requests to the collector made again.", {}, counts.retries)
-    for reason in ("refused", "trimmed", "overflowed"):
+    for reason in DROPPED:
         dropped = counts.dropped[reason]
         families.counter("concert_spans_dropped", "Spans that are lost, by why.", {"reason": reason}, dropped)
     families.gauge("concert_span_collector_up", "Whether the collector takes spans.", {}, 0 if counts.failing else 1)

@@ -133,7 +133,7 @@ def changed(span_id: str, **changes: object) -> list[Span]:
         (changed("x", parent_id="nobody"), "the trace begins with"),
         (changed("5", parent_id="1"), "not right under the call of SubmitRun"),
         (changed("3", parent_id="c"), "not under its attempt"),
-        (without("x"), "0 spans of one's own"),
+        (without("x", "3"), "0 spans of one's own"),
         (changed("x", service="two"), "0 spans of one's own"),
         (changed("x", end_ns=5000 * MS), "longer than the execution"),
         (changed("4", start_ns=300 * MS), "does not begin where the wait ends"),

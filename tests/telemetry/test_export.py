@@ -191,6 +191,42 @@ async def test_switched_off_is_off(
     assert receiver.requests == 0
 
 
+async def test_an_event_that_cannot_be_written_is_counted_and_holds_up_no_other(
+    client: concert.Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T1: a fault in one span costs that span."""
+    from coordinator_service.core.events import StateUpdated
+    from coordinator_service.telemetry import decision_spans
+
+    describe = decision_spans._DESCRIBE[StateUpdated]
+
+    def describe_or_fail(payload: Any, attributes: Any, event: Any) -> float:
+        if payload.updates[0].key == "poison":
+            raise ValueError("no words for it")
+        return describe(payload, attributes, event)
+
+    monkeypatch.setitem(decision_spans._DESCRIBE, StateUpdated, describe_or_fail)
+    poisoned = await client.state.update({"poison": 1})
+    revision = await client.state.update({"other": 1})
+    await receiver.until(lambda: any(each.sequence == revision for each in receiver.decisions()))
+    assert poisoned not in {each.sequence for each in receiver.decisions()}
+
+
+@pytest.mark.parametrize("text", ['"\\', "a<script>", "ünï\u202e", "k" * 400], ids=["quotes", "script", "bidi", "long"])
+async def test_whatever_a_name_says_comes_back_as_it_is(client: concert.Client, receiver: Receiver, text: str) -> None:
+    """T1: keys, holders and resources are attributes, not format; large values are not in a span at all."""
+    revision = await client.state.update({text: "v" * 900_000})
+    async with client.lock(f"door {text}"[:400]):
+        pass
+    wanted = await platform_sequences(client)
+    await receiver.until(lambda: {each.sequence for each in receiver.decisions()} >= wanted)
+    [update] = [each for each in receiver.decisions() if each.sequence == revision]
+    assert update.attributes["concert.state.keys"] == text
+    held = [each for each in receiver.decisions() if each.attributes["concert.event"] == "RESOURCE_RELEASED"]
+    assert held[0].attributes["concert.resource"] == f"door {text}"[:400]
+    assert all(len(each.encoded) < 16_384 for each in receiver.decisions())
+
+
 async def test_what_was_cut_from_the_log_is_counted(receiver: Receiver, tmp_path: Path) -> None:
     """T1: an event that the log dropped before its span left is counted as dropped, and the export goes on behind."""
     from coordinator_service.telemetry.counts import TRIMMED
