@@ -14,7 +14,7 @@ from agent_service.tracing.trace import NS_PER_SECOND, Span, Trace
 _COLOURS = ("#2f6fb3", "#c2571a", "#2e8b57", "#7d4fb5", "#b5367a", "#6b7a1f", "#14808a", "#8a5a2b")
 _TERMINAL = ("blue", "dark_orange3", "green", "purple", "magenta", "yellow", "cyan", "red")
 _WAIT = "#d8a13a"
-_ROW, _LEFT, _RIGHT, _MARGIN, _HEAD = 20, 430, 720, 16, 64
+_ROW, _LEFT, _RIGHT, _MARGIN, _HEAD = 20, 430, 720, 16, 84
 _TICKS = 6
 NAME_CHARACTERS_MAX = 60
 
@@ -30,7 +30,9 @@ class Row:
     def label(self) -> str:
         """What it is called."""
         first = self.spans[0]
-        name = first.name if not first.task_id or first.task_id in first.name else f"{first.name} {first.task_id}"
+        subjects = {str(each.attributes.get("concert.resource", each.task_id)) for each in self.spans}
+        subject = subjects.pop() if len(subjects) == 1 else ""
+        name = first.name if subject in first.name else f"{first.name} {subject}"
         several = f" × {len(self.spans)}" if len(self.spans) > 1 else ""
         return f"{name[:NAME_CHARACTERS_MAX]}{several}"
 
@@ -42,7 +44,8 @@ class Row:
     @property
     def took(self) -> str:
         """How long, for people; empty for moments."""
-        return _duration(self.spans[0].end_ns - self.spans[0].start_ns) if len(self.spans) == 1 else ""
+        first = self.spans[0]
+        return "" if len(self.spans) > 1 or first.is_moment else _duration(first.end_ns - first.start_ns)
 
 
 def rows(trace: Trace) -> list[Row]:
@@ -55,7 +58,7 @@ def _rows(trace: Trace, spans: tuple[Span, ...], depth: int) -> Iterator[Row]:
     moments: dict[str, list[Span]] = {}
     for parent in spans:
         for child in trace.children(parent):
-            if child.end_ns == child.start_ns and not trace.children(child):
+            if child.is_moment and not trace.children(child):
                 moments.setdefault(child.name, []).append(child)
     told: set[str] = set()
     for parent in spans:
@@ -89,7 +92,7 @@ def _line(row: Row, begin: int, length: int, columns: int) -> str:
         first = min(columns - 1, (span.start_ns - begin) * columns // length)
         last = min(columns - 1, max(first, (span.end_ns - begin) * columns // length))
         for cell in range(first, last + 1):
-            cells[cell] = "·" if span.start_ns == span.end_ns else "░" if row.is_wait else "█"
+            cells[cell] = "·" if span.is_moment else "░" if row.is_wait else "█"
     return "".join(cells)
 
 
@@ -132,7 +135,7 @@ def _svg_row(row: Row, y: int, begin: int, length: int, colour: str) -> Iterator
     for span in row.spans:
         left = _LEFT + (span.start_ns - begin) / length * _RIGHT
         wide = (span.end_ns - span.start_ns) / length * _RIGHT
-        if span.start_ns == span.end_ns:
+        if span.is_moment:
             yield f'<path d="M{left:.1f} {y + 4}l4 6l-4 6l-4 -6z" fill="{colour}"/>'
         else:
             yield f'<rect x="{left:.1f}" y="{y + 4}" width="{max(wide, 1.5):.1f}" height="12" rx="2" fill="{colour}"/>'

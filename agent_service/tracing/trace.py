@@ -11,6 +11,8 @@ import msgspec
 COORDINATOR = "concert-coordinator"
 """The service name of a coordinator's spans, unless OTEL_SERVICE_NAME says another."""
 NS_PER_SECOND = 1_000_000_000
+MOMENT_NS = 2_000
+"""Jaeger keeps times in whole microseconds: what began and ended at once may be two apart when it comes back."""
 
 Attribute: TypeAlias = str | int | float | bool
 
@@ -46,6 +48,11 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     def task_id(self) -> str:
         """The task that it is about; empty for none."""
         return str(self.attributes.get("concert.task_id", ""))
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether it began and ended at once."""
+        return self.end_ns - self.start_ns < MOMENT_NS
 
     @property
     def seconds(self) -> float:

@@ -158,6 +158,8 @@ def test_a_picture_holds_names_as_text_whatever_they_are() -> None:
     assert "<script>" not in drawn
     assert "&lt;script&gt;" in drawn
     assert [(row.depth, len(row.spans)) for row in rows(trace)] == [(0, 1), (1, 2)]
+    rounded = [msgspec.structs.replace(each, end_ns=each.end_ns + 1_000) for each in trace.spans]
+    assert len(rows(Trace("t", rounded))) == 2  # as a store does that counts in microseconds
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"<html>", b'{"result": {"resourceSpans": [{"scopeSpans": 1}]}}'])

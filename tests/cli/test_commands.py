@@ -251,6 +251,38 @@ async def test_state_is_written_read_and_never_overwritten_unawares(run: Concert
     assert (missing.code, len(missing.out.splitlines())) == (4, 1)
 
 
+async def test_state_is_deleted_watched_and_its_past_is_read(run: Concert) -> None:
+    """Each change once, with who made it; what is gone can be read in the past."""
+    watch = await run.start("state", "watch", "--prefix", "site", "--limit", "4", "-o", "json")
+    await run("state", "set", "other", "0")
+    first = int((await run("state", "set", "site/a", json.dumps(HOSTILE), "-q")).out)
+    await run("state", "set", "site/b", "[1]", "-q")
+    gone = await run("state", "delete", "site/a")
+    assert (gone.code, gone.out.startswith("deleted site/a, by revision ")) == (0, True)
+    await run("state", "delete", "--prefix", "site", "-q")
+    out, _ = await watch.communicate()
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [(each["key"], each["kind"]) for each in told] == [
+        ("site/a", "set"),
+        ("site/b", "set"),
+        ("site/a", "deleted"),
+        ("site", "cleared"),
+    ]
+    assert told[0]["value"] == HOSTILE
+    past = await run("state", "history", "--prefix", "site", "-o", "json")
+    assert [each["revision"] for each in past.json] == sorted(each["revision"] for each in past.json)
+    assert past.json[0]["updates"] == {"site/a": HOSTILE}
+    table = await run("state", "history", "site/a")
+    assert [line.split()[0] for line in table.out.splitlines()[1:3]] == [str(first), str(told[2]["revision"])]
+    assert "(deleted)" in table.out
+    assert "\x1b" not in table.out
+    seen = await run("state", "watch", "site/a", "--after", str(first), "--limit", "1")
+    assert "site/a is gone" in seen.out
+    assert (await run("state", "delete", "site/a")).code == 4
+    assert (await run("state", "delete")).code == 2
+    assert (await run("state", "watch", "a", "--prefix", "b")).code == 2
+
+
 async def test_options_are_taken_before_a_command_and_after_it(run: Concert) -> None:
     """The one after it wins, and either wins over the environment."""
     nowhere = "127.0.0.1:1"
