@@ -1,7 +1,7 @@
 """`python -m coordinator_service telemetry`: exports decision spans from a process of its own.
 
-For coordinators whose rate of decisions asks for it: they run with --tracing elsewhere, and this process follows their
-logs as any subscriber does. It may be stopped, killed and started at any time: its cursors are kept beside the logs.
+For coordinators whose rate of decisions asks for it: they run with --tracing elsewhere, and this process reads their
+history as anybody may. It may be stopped, killed and started at any time: its cursors are kept beside the logs.
 Run one for each coordinator; two export the same spans twice. Exit codes: 0 after a stop, 1 when it cannot listen, 2
 for arguments or OTEL_* variables that cannot be used.
 """

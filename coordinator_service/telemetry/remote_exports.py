@@ -14,7 +14,7 @@ from coordinator_service.telemetry.remote_log import Coordinator, RemoteLog
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Exports
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 """Between two looks at which namespaces there are, and how long their logs."""
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class RemoteExports:
                 continue
             log = self._logs.get(each.namespace)
             if log is not None and log.log_id == each.log_id and each.namespace in running:
-                log.last_sequence = max(log.last_sequence, each.last_sequence)
+                log.heard(each.last_sequence)
                 continue
             log = RemoteLog(self._coordinator, each.namespace, each.log_id, each.last_sequence)
             self._logs[each.namespace] = log

@@ -1,13 +1,14 @@
 """A log that another process keeps, read by the same calls as everybody's: what an exporter of its own follows.
 
-Nothing here tries again: a stream that breaks ends the export of its log, which begins anew behind what it had
+It is read in pages of its history, when it is known to have grown, not as a subscription: spans may come a second later
+than their events, and so the coordinator pays for a page of a thousand events rather than for a message with each
+commit. Nothing here tries again: a call that fails ends the export of its log, which begins anew behind what it had
 acknowledged. Spans of what comes twice are the same spans.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -29,26 +30,27 @@ from coordinator_service.log.codec import decode_event, frame
 from coordinator_service.ports import Committed, Stretch
 
 CALL_SECONDS_MAX: Final = 10.0
-READ_AHEAD_EVENTS: Final = 4_000
-"""Received and not read yet, before the coordinator has to wait."""
+IDLE_SECONDS_MAX: Final = 15.0
+"""A log that nothing is heard of is looked at again after this."""
 _PAGE_SIZE: Final = 1_000
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_reconnect_backoff_ms", 2_000))
 
 
-def _delivery_class() -> Any:
-    """SubscribeResponse with its events left as bytes: on the wire a message and bytes are the same."""
-    file = descriptor_pb2.FileDescriptorProto(name="concert/telemetry/delivery.proto", package="concert.telemetry")
-    message = file.message_type.add(name="Delivery")
+def _page_class() -> Any:
+    """ListEventsResponse with its events left as bytes: on the wire a message and bytes are the same."""
+    file = descriptor_pb2.FileDescriptorProto(name="concert/telemetry/page.proto", package="concert.telemetry")
+    message = file.message_type.add(name="Page")
     kind = descriptor_pb2.FieldDescriptorProto
     message.field.add(name="events", number=1, label=kind.LABEL_REPEATED, type=kind.TYPE_BYTES)
-    message.field.add(name="bookmark", number=2, label=kind.LABEL_OPTIONAL, type=kind.TYPE_BYTES)
+    message.field.add(name="sequence", number=3, label=kind.LABEL_OPTIONAL, type=kind.TYPE_UINT64)
+    message.field.add(name="log_id", number=4, label=kind.LABEL_OPTIONAL, type=kind.TYPE_STRING)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("concert.telemetry.Delivery"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("concert.telemetry.Page"))
 
 
-_Delivery: Final = _delivery_class()
+_Page: Final = _page_class()
 
 
 class Coordinator:
@@ -61,18 +63,14 @@ class Coordinator:
         self.create_subscription = self._unary("EventService", "CreateSubscription", event_service_pb2)
         self.list_subscriptions = self._unary("EventService", "ListSubscriptions", event_service_pb2)
         self.acknowledge = self._unary("EventService", "Acknowledge", event_service_pb2)
-        self._subscribe: Any = self._channel.unary_stream(
-            "/concert.v1.EventService/Subscribe",
-            request_serializer=event_service_pb2.SubscribeRequest.SerializeToString,
-            response_deserializer=_Delivery.FromString,
-        )
+        self.list_events = self._unary("EventService", "ListEvents", event_service_pb2, _Page)
 
-    def _unary(self, service: str, method: str, messages: Any) -> Any:
+    def _unary(self, service: str, method: str, messages: Any, response: Any = None) -> Any:
         """An rpc that raises Rejection."""
         call: Any = self._channel.unary_unary(
             f"/concert.v1.{service}/{method}",
             request_serializer=getattr(messages, f"{method}Request").SerializeToString,
-            response_deserializer=getattr(messages, f"{method}Response").FromString,
+            response_deserializer=(response or getattr(messages, f"{method}Response")).FromString,
         )
 
         async def called(request: Any) -> Any:
@@ -95,12 +93,6 @@ class Coordinator:
             if not token:
                 return
 
-    def subscribe(self, namespace: str, after: int, log_id: str) -> Any:
-        """The stream of what comes after a sequence."""
-        request = event_service_pb2.SubscribeRequest(namespace=namespace)
-        request.after.log_id, request.after.sequence = log_id, after
-        return self._subscribe(request)
-
     async def close(self) -> None:
         """Lets go of the connection."""
         await self._channel.close()
@@ -113,8 +105,8 @@ class RemoteLog:
         self._coordinator = coordinator
         self._namespace = namespace
         self._log_id = log_id
-        self.last_sequence = last_sequence
-        """As far as it was heard of: from what was read, and from whoever lists namespaces."""
+        self._last_sequence = last_sequence
+        self._grown = asyncio.Event()
 
     @property
     def namespace(self) -> str:
@@ -126,14 +118,45 @@ class RemoteLog:
         """Its log."""
         return self._log_id
 
+    @property
+    def last_sequence(self) -> int:
+        """As far as it was heard of."""
+        return self._last_sequence
+
+    def heard(self, last_sequence: int) -> None:
+        """It is so long at least: whoever lists namespaces, or reads it, says so."""
+        if last_sequence > self._last_sequence:
+            self._last_sequence = last_sequence
+            self._grown.set()
+
+    async def longer_than(self, sequence: int) -> None:
+        """Waits until it is heard to be longer, but not for ever."""
+        try:
+            async with asyncio.timeout(IDLE_SECONDS_MAX):
+                while self._last_sequence <= sequence:
+                    self._grown.clear()
+                    await self._grown.wait()
+        except TimeoutError:
+            pass
+
     async def follow(self, after: int, log_id: str = "") -> RemoteFollower:
         """A cursor that reads what comes after a sequence; what is wrong with it the first read says."""
-        return RemoteFollower(self, self._coordinator.subscribe(self.namespace, after, log_id or self.log_id), after)
+        return RemoteFollower(self, after, log_id or self.log_id)
+
+    async def page(self, after: int, events_max: int) -> Any:
+        """Events after a sequence, encoded, if there are any."""
+        page = await self._coordinator.list_events(
+            event_service_pb2.ListEventsRequest(
+                namespace=self.namespace, after_sequence=after, page_size=min(events_max, _PAGE_SIZE)
+            )
+        )
+        self.heard(page.sequence)
+        return page
 
     async def ends(self) -> LogEnds:
         """Where the committed log begins and ends; its hashes are not told."""
         page = await self._listed("")
-        self.last_sequence = max(self.last_sequence, page.sequence)
+        self.heard(page.sequence)
         return LogEnds(
             log_id=page.log_id,
             oldest_sequence=page.oldest_sequence,
@@ -177,17 +200,12 @@ class RemoteLog:
 
 
 class RemoteFollower:
-    """A cursor over a stream (Follower). What is received ahead is bounded; beyond that the stream is not read, and the
-    coordinator keeps what it would send in its log."""
+    """A cursor over it (Follower)."""
 
-    def __init__(self, log: RemoteLog, stream: Any, after: int) -> None:
+    def __init__(self, log: RemoteLog, after: int, log_id: str) -> None:
         self._log = log
-        self._stream = stream
+        self._log_id = log_id
         self._position = after
-        self._ahead: deque[bytes] = deque()
-        self._changed = asyncio.Event()
-        self._failure: Rejection | None = None
-        self._receiving = asyncio.create_task(self._receive())
 
     @property
     def position(self) -> int:
@@ -195,44 +213,31 @@ class RemoteFollower:
         return self._position
 
     async def read(self, *, events_max: int = 1000) -> Stretch:
-        """The next events, in order, at least one. Raises Rejection when the stream is over."""
-        while not self._ahead:
-            if self._failure is not None:
-                raise self._failure
-            self._changed.clear()
-            await self._changed.wait()
-        found = Stretch()
-        while self._ahead and len(found) < events_max:
-            encoded = self._ahead.popleft()
-            event = decode_event(encoded)
-            found.append(Committed(event.sequence, frame(encoded), event))
-        self._position = found[-1].sequence
-        self._log.last_sequence = max(self._log.last_sequence, self._position)
-        self._changed.set()
-        return found
+        """The next events, in order, at least one. Raises Rejection."""
+        while True:
+            page = await self._log.page(self._position, events_max)
+            if page.log_id != self._log_id:
+                raise LogMismatch(page.log_id, self._log_id)
+            if page.events:
+                return self._read(page)
+            await self._log.longer_than(self._position)
 
     def ready(self) -> bool:
-        """Whether read would return at once."""
-        return bool(self._ahead) or self._failure is not None
+        """Whether read would return at once, as far as it is known here."""
+        return self._log.last_sequence > self._position
 
     def close(self) -> None:
-        """Ends the stream."""
-        self._receiving.cancel()
-        self._stream.cancel()
+        """Nothing to let go of: a cursor is a number."""
 
-    async def _receive(self) -> None:
-        try:
-            async for delivery in self._stream:
-                self._ahead.extend(delivery.events)
-                self._changed.set()
-                while len(self._ahead) > READ_AHEAD_EVENTS:
-                    self._changed.clear()
-                    await self._changed.wait()
-            self._failure = Unavailable("the stream of events ended")
-        except grpc.aio.AioRpcError as error:
-            self._failure = rejection_of(error)
-        finally:
-            self._changed.set()
+    def _read(self, page: Any) -> Stretch:
+        found = Stretch()
+        for encoded in page.events:
+            event = decode_event(encoded)
+            found.append(Committed(event.sequence, frame(encoded), event))
+        if found[0].sequence != self._position + 1:  # never a silent gap (E4)
+            raise CursorCompacted(page.log_id, found[0].sequence, page.sequence)
+        self._position = found[-1].sequence
+        return found
 
 
 def rejection_of(error: grpc.aio.AioRpcError) -> Rejection:

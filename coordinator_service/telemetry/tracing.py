@@ -2,8 +2,8 @@
 attempts.
 
 mode `here` exports decision spans from this process. In mode `elsewhere` a process of its own does (`python -m
-coordinator_service telemetry`), which costs this one no more than another subscriber; spans of calls are still
-sent.
+coordinator_service telemetry`), which costs this one no more than somebody who reads its history; spans of calls are
+still sent.
 """
 
 from __future__ import annotations
