@@ -255,7 +255,7 @@ func kindOf(err error) string {
 		switch name {
 		case "errors.errorString", "errors.joinError", "fmt.wrapError", "fmt.wrapErrors", "agent.notRetryable":
 		default:
-			return name
+			return strings.TrimPrefix(name, "main.")
 		}
 	}
 	return "Error"
