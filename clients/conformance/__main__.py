@@ -7,8 +7,9 @@ import asyncio
 import sys
 
 from clients.conformance.driver import DriverFailed, languages
-from clients.conformance.scenario import load
+from clients.conformance.scenario import load, scenarios_for
 from clients.conformance.suite import Verdict, run_suite
+from clients.conformance.table import PAGE, page, passed, read
 
 
 def main() -> int:
@@ -16,10 +17,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help="all that have a driver when none is named")
     parser.add_argument("--only", default="", metavar="WORD", help="scenarios whose name or topic has it")
+    parser.add_argument("--table", action="store_true", help="write docs/conformance.md from what passed")
     parser.add_argument("--at-once", type=int, default=12, metavar="COUNT", help="how many are played at a time")
     given = parser.parse_args()
-    scenarios = [each for each in load() if given.only in each.name or given.only in each.topic]
     known = {language.key: language for language in languages()}
+    cells = read()
     code = 0
     for key in given.languages or known:
         if key not in known:
@@ -34,10 +36,16 @@ def main() -> int:
             print(f"{language.name}: {error}")
             code = 1
             continue
+        scenarios = [
+            each for each in scenarios_for(basic=language.basic) if given.only in each.name or given.only in each.topic
+        ]
         verdicts = asyncio.run(run_suite(language, scenarios, at_once=given.at_once, tell=_tell))
+        cells |= passed(verdicts, language)
         failed = sum(bool(each.failure) for each in verdicts)
         print(f"{language.name}: {len(verdicts) - failed} of {len(verdicts)} passed")
         code = code or int(failed > 0)
+    if given.table:
+        PAGE.write_text(page(load(), languages(), cells))
     return code
 
 

@@ -50,6 +50,8 @@ class Language:
     examples: tuple[str, ...]
     load: tuple[str, ...] = ()
     """What benchmarks/languages puts loads with."""
+    basic: bool = False
+    """Whether it is no whole client, and plays the basic scenarios only."""
 
     def example(self, name: str) -> list[str]:
         """How one of its examples is started; arguments follow."""
@@ -85,6 +87,7 @@ def _language(file: Path) -> Language:
         command=_command(said["command"]),
         examples=_command(said.get("examples", ())),
         load=_command(said.get("load", ())),
+        basic=said.get("basic", False),
     )
 
 

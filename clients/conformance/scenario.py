@@ -130,6 +130,11 @@ def load(directory: Path = SCENARIOS) -> list[Scenario]:
     return scenarios
 
 
+def scenarios_for(*, basic: bool) -> list[Scenario]:
+    """Those that a client has to pass: all of them, or the basic ones for what is no whole client."""
+    return [each for each in load() if each.basic or not basic]
+
+
 def scenario(entry: dict[str, Any]) -> Scenario:
     """A scenario from its YAML. Raises Malformed."""
     parts = dict(entry)

@@ -38,7 +38,7 @@ def coordinator(tmp_path: Path) -> Iterator[CoordinatorProcess]:
         yield process
 
 
-@pytest.fixture(params=languages(), ids=lambda language: language.key)
+@pytest.fixture(params=[each for each in languages() if each.examples], ids=lambda language: language.key)
 def language(request: pytest.FixtureRequest) -> Language:
     return made(request.param)
 
