@@ -1,4 +1,4 @@
-"""docs/conformance.md: which client passes which scenario. Written from what passed, and read back for those not run."""
+"""docs/conformance.md: which client passes which scenario. Written from what passed; read back for those not run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ PASSED, FAILED, NOT_ASKED, NOT_RUN = "✔", "✘", "–", " "
 _HEAD = """\
 # Conformance
 
-What the contract promises a client, and that every client keeps it. Each row is a [scenario](../clients/conformance/scenarios): data that
-knows no language, played against a real coordinator and judged by its event log and its answers, never by the client's own word
-([how](../clients/conformance/README.md)). This page is written by
+What the contract promises a client, and that every client keeps it. Each row is a
+[scenario](../clients/conformance/scenarios): data that knows no language, played against a real coordinator and judged
+by its event log and its answers, never by the client's own word ([how](../clients/conformance/README.md)). This page is
+written by
 
 ```console
 $ python -m clients.conformance --table
 ```
 
-and a test fails when it is not what the scenarios and the clients are now. ✔ passes; – is not asked of what is no whole client
-([the plain agent](../clients/plain) is the proof of [protocol.md](protocol.md) and plays the basic scenarios).
+and a test fails when it is not what the scenarios and the clients are now. ✔ passes; – is not asked of what is no whole
+client ([the plain agent](../clients/plain) is the proof of [protocol.md](protocol.md) and plays the basic scenarios).
 
 """
 
