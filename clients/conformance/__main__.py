@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Iterable
 
-from clients.conformance.driver import DriverFailed, languages
+from clients.conformance.driver import DriverFailed, Language, languages
 from clients.conformance.scenario import load, scenarios_for
 from clients.conformance.suite import Verdict, run_suite
 from clients.conformance.table import PAGE, page, passed, read
@@ -18,9 +19,12 @@ def main() -> int:
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help="all that have a driver when none is named")
     parser.add_argument("--only", default="", metavar="WORD", help="scenarios whose name or topic has it")
     parser.add_argument("--table", action="store_true", help="write docs/conformance.md from what passed")
+    parser.add_argument("--toolchains", action="store_true", help="only say which languages can be tested here")
     parser.add_argument("--at-once", type=int, default=12, metavar="COUNT", help="how many are played at a time")
     given = parser.parse_args()
     known = {language.key: language for language in languages()}
+    if given.toolchains:
+        return _say_toolchains(known.values())
     cells = read()
     code = 0
     for key in given.languages or known:
@@ -47,6 +51,13 @@ def main() -> int:
     if given.table:
         PAGE.write_text(page(load(), languages(), cells))
     return code
+
+
+def _say_toolchains(found: Iterable[Language]) -> int:
+    for language in found:
+        missing = " and ".join(language.missing())
+        print(f"{language.name}: {f'left out of the tests, {missing} is not here' if missing else 'tested'}")
+    return 0
 
 
 def _tell(verdict: Verdict) -> None:
