@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 120.0
 EXIT_SECONDS_MAX = 30.0
 _POLL_SECONDS = 0.02
 _LOG_TAIL_BYTES = 4000

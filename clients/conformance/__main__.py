@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="scenarios whose name or topic has it")
     parser.add_argument("--table", action="store_true", help="write docs/conformance.md from what passed")
     parser.add_argument("--toolchains", action="store_true", help="only say which languages can be tested here")
-    parser.add_argument("--at-once", type=int, default=12, metavar="COUNT", help="how many are played at a time")
+    parser.add_argument("--at-once", type=int, default=8, metavar="COUNT", help="how many are played at a time")
     given = parser.parse_args()
     known = {language.key: language for language in languages()}
     if given.toolchains:

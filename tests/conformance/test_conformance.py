@@ -9,7 +9,7 @@ from clients.conformance.scenario import scenarios_for
 from clients.conformance.suite import run_suite
 from tests.conformance.toolchains import made
 
-AT_ONCE = 12
+AT_ONCE = 8
 
 
 @pytest.mark.timeout(900)

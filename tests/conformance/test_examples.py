@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clients.conformance.driver import Language, languages
+from clients.conformance.driver import ROOT, Language, languages
 from clients.conformance.wire import Wire
 from tests.conformance.toolchains import made
 from tests.coordinator_process import CoordinatorProcess, coordinator_process
@@ -96,3 +98,16 @@ async def publish(wire: Wire, first: int, end: int) -> None:
         {"custom": {"name": "order", "data": {"json": {"number": number}}}} for number in range(first, end)
     ]
     await wire.call("EventService/Publish", {"events": events})
+
+
+@pytest.mark.parametrize("name", ["basic", "resume", "fencing"])
+def test_the_readme_of_python_shows_their_heart(name: str) -> None:
+    """Shown and run are the same text."""
+    directory = ROOT / "clients/python"
+    shown = re.search(
+        rf"<!-- examples/{name}.py -->\n```python\n(.*?)```", (directory / "README.md").read_text(), re.DOTALL
+    )
+    assert shown is not None
+    program = (directory / f"examples/{name}.py").read_text()
+    depths = [textwrap.indent(shown[1].rstrip(), " " * depth) for depth in (0, 4, 8)]
+    assert any(part in program for part in depths)
