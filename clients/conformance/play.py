@@ -16,7 +16,7 @@ from clients.conformance.stage import Stage
 from clients.conformance.wire import RpcRefused, Wire
 from tests.coordinator_process import CoordinatorProcess
 
-AWAIT_SECONDS_MAX = 60.0
+AWAIT_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.05
 
 

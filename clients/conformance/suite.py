@@ -14,7 +14,7 @@ from clients.conformance.play import Failed, Play
 from clients.conformance.scenario import Scenario
 from clients.conformance.stage import Stage
 
-SCENARIO_SECONDS_MAX = 150.0
+SCENARIO_SECONDS_MAX = 400.0
 
 
 @dataclass(frozen=True, slots=True)

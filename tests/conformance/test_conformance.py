@@ -12,7 +12,7 @@ from tests.conformance.toolchains import made
 AT_ONCE = 8
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("language", languages(), ids=lambda language: language.key)
 async def test_the_client_passes_every_scenario(language: Language) -> None:
     """Judged by the event log and the answers."""
