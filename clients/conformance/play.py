@@ -18,6 +18,8 @@ from tests.coordinator_process import CoordinatorProcess
 
 AWAIT_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.05
+_PATIENCE = {"call_seconds": 240, "retry_seconds": 200}
+"""Of the client that every scenario has: a coordinator that starts on a loaded machine is waited for."""
 
 
 class Failed(Exception):  # noqa: N818 - it says what happened
@@ -63,7 +65,7 @@ class Play:
     async def _play(self) -> None:
         step: Step | str = "connecting"
         try:
-            await self._request("connect", "", {"as": "client"})
+            await self._request("connect", "", {"as": "client", **_PATIENCE})
             for step in self._scenario.steps:
                 await self._step(step)
             step = "what went on beside"
@@ -229,7 +231,7 @@ class Play:
         else:
             await self._driver.start()
             self._take_driver()
-            await self._request("connect", "", {"as": "client"})
+            await self._request("connect", "", {"as": "client", **_PATIENCE})
 
     async def _do_join(self, step: Step, _variables: dict[str, Any]) -> Any:
         async with asyncio.timeout(AWAIT_SECONDS_MAX):
