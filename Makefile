@@ -10,7 +10,7 @@ N ?= 1000
 START ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check test sim bench bench-languages demo jaeger-demo clean
+.PHONY: help setup protos check test sim bench bench-languages demo demo-polyglot jaeger-demo clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ demo: $(READY) ## Deploy a blog with four agents; SERVE=1 leaves it up
 
 jaeger-demo: $(READY) ## The same, traced: reads the trace back from Jaeger and checks it
 	@$(BIN)/python -m agent_service jaeger-demo $(if $(PICTURE),--picture $(PICTURE))
+
+demo-polyglot: $(READY) ## The same, some of the agents in other languages
+	@$(BIN)/python -m agent_service demo --polyglot $(if $(SERVE),--serve)
 
 clean: ## Remove what can be made again
 	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

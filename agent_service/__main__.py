@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from agent_service.hosting import UnknownAgent, host, service_name
 from agent_service.infrastructure.agent import local_provider
 from agent_service.infrastructure.zone import is_domain_name
 from agent_service.live_view import LiveView
+from agent_service.polyglot import ForeignAgentFailed, foreign_agents, one_trace
 from agent_service.request import DeploymentRequest, deployment_request
 from agent_service.tracing.demo import demonstrate_traced
 from agent_service.tracing.exporting import spans_exported
@@ -97,16 +99,23 @@ def claim_command(domain: Annotated[str, typer.Argument(help="The domain to prov
 @app.command("demo")
 def demo_command(
     serve: Annotated[bool, typer.Option("--serve", help="Leave the site up until Ctrl-C.")] = False,
+    polyglot: Annotated[
+        bool, typer.Option("--polyglot", help="Agents in other languages where there are some.")
+    ] = False,
     input_file: InputFile = BLOG_INPUT,
     var: Annotated[Path, typer.Option("--var", help="Where logs, site and log of events go.")] = Path("var/demo"),
 ) -> None:
     """Starts a coordinator and the four agents as five processes, deploys the blog, and stops everything."""
     request = _read_request(input_file)
     try:
-        summary = asyncio.run(demonstrate(request, var, LiveView(), _tell if serve else None))
+        foreign = foreign_agents() if polyglot else {}
+        for each in foreign.values():
+            each.make()
+        with one_trace(f"deploy {request.domain}") if polyglot else contextlib.nullcontext():
+            summary = asyncio.run(demonstrate(request, var, LiveView(), _tell if serve else None, foreign=foreign))
     except asyncio.CancelledError:
         _failed("stopped before it was done")
-    except (DemoFailed, NotDeployable, concert.ConcertError) as error:
+    except (DemoFailed, ForeignAgentFailed, NotDeployable, concert.ConcertError) as error:
         _failed(error)
     if not serve:
         _tell(summary)

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import msgspec
 from agent_service.deployment import AGENTS, deploy
 from agent_service.infrastructure.local import LocalProvider
 from agent_service.live_view import LiveView
+from agent_service.polyglot import ForeignAgent
 from agent_service.request import DeploymentRequest
 
 START_SECONDS_MAX = 30.0
@@ -44,10 +45,19 @@ class Ready(msgspec.Struct, frozen=True):
 class Member:
     """One of the five processes."""
 
-    def __init__(self, name: str, arguments: Sequence[str], log_file: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log_file: Path,
+        environment: dict[str, str],
+        foreign: ForeignAgent | None = None,
+    ) -> None:
+        """`arguments` of Python's -m, or of the `foreign` program."""
         self.name = name
         self.log_file = log_file
-        self._arguments = arguments
+        self._command = [*foreign.command, *arguments] if foreign else [sys.executable, "-m", *arguments]
+        self._directory = foreign.place if foreign else None
         self._environment = environment
         self._started: asyncio.subprocess.Process | None = None
 
@@ -55,9 +65,8 @@ class Member:
         """Starts it, in a process group of its own so that Ctrl-C reaches it through us, in order."""
         with self.log_file.open("ab") as log:
             self._started = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                *self._arguments,
+                *self._command,
+                cwd=self._directory,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -99,11 +108,13 @@ async def demonstrate(
     view: LiveView,
     tell: Callable[[dict[str, Any]], None] | None = None,
     afterwards: Afterwards | None = None,
+    foreign: Mapping[str, ForeignAgent] | None = None,
 ) -> dict[str, Any]:
     """Starts everything, deploys, stops everything, and returns the summary.
 
     With `tell`, the summary is told as soon as it is there and the site stays up until SIGINT or SIGTERM. `afterwards`
-    is called with it while the coordinator is still there to be asked. Raises DemoFailed.
+    is called with it while the coordinator is still there to be asked. `foreign` are agents, by name, that are hosted
+    by programs in other languages. Raises DemoFailed.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -112,8 +123,10 @@ async def demonstrate(
     provider = directory / "provider"
     _open_account(provider, request.domain)
     view.say(f"logs and everything made: {directory}")
-    async with _members(directory, provider) as (address, members):
-        view.say(f"coordinator at {address}, agents: {', '.join(AGENTS)}")
+    foreign = foreign or {}
+    async with _members(directory, provider, foreign) as (address, members):
+        told = (f"{name} ({foreign[name].language})" if name in foreign else name for name in AGENTS)
+        view.say(f"coordinator at {address}, agents: {', '.join(told)}")
         ends = [asyncio.create_task(member.ended()) for member in members]
         deploying = asyncio.create_task(_deploy(address, request, view, afterwards))
         try:
@@ -144,7 +157,9 @@ async def _deploy(
 
 
 @contextlib.asynccontextmanager
-async def _members(directory: Path, provider: Path) -> AsyncIterator[tuple[str, list[Member]]]:
+async def _members(
+    directory: Path, provider: Path, foreign: Mapping[str, ForeignAgent]
+) -> AsyncIterator[tuple[str, list[Member]]]:
     logs = directory / "logs"
     ready_file = directory / "ready.json"
     coordinator = Member(
@@ -163,9 +178,9 @@ async def _members(directory: Path, provider: Path) -> AsyncIterator[tuple[str, 
         await coordinator.start()
         address = await ready(coordinator, ready_file)
         for name in AGENTS:
-            arguments = ["agent_service", "host", name, "--coordinator", address]
+            arguments = [address] if name in foreign else ["agent_service", "host", name, "--coordinator", address]
             environment = {"CONCERT_PROVIDER_ROOT": str(provider)} if name == "infrastructure" else {}
-            members.append(Member(name, arguments, logs / f"{name}.log", environment))
+            members.append(Member(name, arguments, logs / f"{name}.log", environment, foreign.get(name)))
         await asyncio.gather(*(member.start() for member in members[1:]))
         yield address, members
     finally:

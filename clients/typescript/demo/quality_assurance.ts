@@ -26,6 +26,7 @@ const agent: Agent = {
   capabilities: ["endpoint_testing", "content_validation", "security_scanning", "performance_testing"],
   dependsOn: [onAgent("infrastructure"), onAgent("content")],
   after: [onAgent("security")],
+  labels: { language: "TypeScript" },
 
   validatePreconditions(context) {
     requested(context.runContext, context.input);
@@ -43,6 +44,7 @@ const agent: Agent = {
     };
     let done = 0;
     const quality = await assure(subject, context.signal, (step) => context.progress(++done / STEPS, step));
+    await context.publish("site_checked", { score: quality.quality_score, passed: quality.passed });
     const report = { [stateKey(request.domain, NAME)]: json({ ...quality, deployment_id: context.runId }) };
     if (!quality.passed) {
       await context.state.update(report, { strategy: "replace" });
