@@ -67,8 +67,8 @@ def foreign_agents() -> dict[str, ForeignAgent]:
 
 @contextmanager
 def one_trace(name: str) -> Iterator[None]:
-    """Runs its body in a span that the trace of its run begins with. Where no collector is named nobody sees the span, and
-    it only carries the trace from process to process.
+    """Runs its body in a span that the trace of its run begins with. Where no collector is named nobody sees the span,
+    and it only carries the trace from process to process.
     """
     with spans_exported("deployment"):
         if not is_wanted():
