@@ -157,6 +157,12 @@ class Settings(BaseSettings):
     cluster_name: Annotated[str, AfterValidator(_replica_id)] = _setting(
         "concert", "name of the cluster; replicas of two clusters are kept from sharing a redis_prefix", group="redis"
     )
+    cluster_advertise: Annotated[str, AfterValidator(_address)] | None = _setting(
+        None, "HOST:PORT at which the others find cluster_listen, where that is not how they reach it", group="redis"
+    )
+    owner_lease_ms: Annotated[int, Field(ge=300, le=60_000)] = _limit(
+        3_000, "how long a replica that is not heard of keeps its namespaces", group="redis"
+    )
     replica_id: Annotated[str, AfterValidator(_replica_id)] = _setting(socket.gethostname(), "name of this replica")
     policy_file: Path | None = _setting(
         None, "YAML file of policies, looked at again and again; none: the built-in ones"
@@ -429,6 +435,7 @@ def _metavar(name: str) -> str:
             return ending.upper()
     special = {
         "listen": "HOST:PORT",
+        "cluster_advertise": "HOST:PORT",
         "data_dir": "DIRECTORY",
         "ready_file": "FILE",
         "policy_file": "FILE",

@@ -269,6 +269,9 @@ class LocalNamespace:
 
     async def close(self, why: Rejection | None = None) -> None:
         """Finishes what was submitted, takes no more, and lets go: the next owner may begin at once."""
+        if self._leaving is not None:
+            await self.wait_dropped()
+            return
         self._leaving = why or Unavailable("the coordinator is shutting down")
         await self.sequencer.drain()
         if not self.dropped and not self._log.exclusive:

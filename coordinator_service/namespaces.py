@@ -10,7 +10,8 @@ from typing import TypeAlias
 from coordinator_service.clock import Clock
 from coordinator_service.core.commands import COORDINATOR, StartOwner
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.rejections import LimitReached, Unavailable
+from coordinator_service.core.rejections import LimitReached, Rejection, Unavailable
+from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.base import EventLog, Fenced, LogCorrupt, LogError, LogStore, LogTooNew
 from coordinator_service.ownership import Ownership, Replica, SoleOwner
@@ -20,6 +21,11 @@ from coordinator_service.snapshots import recover
 
 _log = logging.getLogger(__name__)
 
+OPENED_AT_ONCE = 32
+LOOK_SECONDS = 5.0
+"""How often is looked for namespaces that are to be owned and are not, beside whenever the owners change."""
+HAND_OVER_SECONDS_MAX = 10.0
+"""A replica that lives and does not let go of what it is not to own any more is fenced after this."""
 MOVE_RETRY_MS = 100
 """When to try again while a namespace moves from one replica to another."""
 
@@ -56,6 +62,7 @@ class Namespaces:
         self._opening: dict[str, asyncio.Task[LocalNamespace]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._closing = False
+        self._looking: asyncio.Future[None] | None = None
         self._ownership.on_change(self._owners_changed)
 
     async def get(self, name: str) -> NamespacePort:
@@ -112,8 +119,58 @@ class Namespaces:
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
         await asyncio.gather(*self._leaving.values(), *(each.close() for each in self.owned()))
 
+    def owner_of(self, name: str) -> Replica | None:
+        """The other replica that owns a namespace; None when this one does. Raises Unavailable."""
+        return None if name in self._owned and self._owned[name].serves else self._ownership.owner_of(name)
+
+    async def own_all(self) -> None:
+        """Owns every namespace that there is and that this replica is to own; says in the log which it cannot. Raises
+        Unavailable."""
+        few = asyncio.Semaphore(OPENED_AT_ONCE)
+        here = [name for name in await self.names() if self._is_missing(name)]
+        await asyncio.gather(*(self._own_one(name, few) for name in here))
+
+    async def keep_owning(self) -> None:
+        """Until cancelled: owns every namespace that there is and that this replica is to own, so that leases and
+        deadlines go on whether or not somebody calls."""
+        while True:
+            self._looking = asyncio.get_running_loop().create_future()
+            try:
+                await self.own_all()
+            except Unavailable as fault:
+                _log.warning("the namespaces are not known: %s", fault.message)
+            timer = self._clock.call_later(LOOK_SECONDS, self._look)
+            try:
+                await self._looking
+            finally:
+                timer.cancel()
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether this replica is to own a namespace and does not."""
+        owned = self._owned.get(name)
+        if owned is not None and owned.serves:
+            return False
+        try:
+            return self._ownership.owner_of(name) is None
+        except Unavailable:
+            return False
+
+    async def _own_one(self, name: str, few: asyncio.Semaphore) -> None:
+        async with few:
+            try:
+                await self.own(name)
+            except Unavailable as fault:
+                _log.warning("namespace %s is not owned yet: %s", name, fault.message)
+            except Rejection as fault:
+                _log.error("namespace %s is not served: %s", name, fault.message)
+
+    def _look(self) -> None:
+        if self._looking is not None and not self._looking.done():
+            self._looking.set_result(None)
+
     def _owners_changed(self) -> None:
         """Lets go of what another replica is to own now, each as soon as what was submitted is done."""
+        self._look()
         for name, owned in list(self._owned.items()):
             if not owned.serves:
                 continue
@@ -173,6 +230,7 @@ class Namespaces:
     async def _claim(self, log: EventLog) -> int:
         """Claims a log once nobody else holds it. Raises Unavailable when another replica is to own it, LogError."""
         ownership = self._ownership
+        began_ns = self._clock.monotonic_ns()
         while True:
             owner = ownership.owner_of(log.namespace)
             if owner is not None:
@@ -180,7 +238,8 @@ class Namespaces:
             change = asyncio.ensure_future(ownership.change())
             try:
                 holder = await log.holder()
-                if ownership.lives(holder.name):
+                waited_seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_SECOND
+                if ownership.lives(holder.name) and waited_seconds < HAND_OVER_SECONDS_MAX:
                     await change
                     continue
                 return await log.claim(ownership.here.holder, after=holder.epoch)

@@ -29,6 +29,8 @@ from grpc_reflection.v1alpha import reflection
 
 from coordinator_service.clock import Clock, SystemClock
 from coordinator_service.cluster.member import Join, Member
+from coordinator_service.cluster.ownership import ClusterOwnership
+from coordinator_service.cluster.redis_members import RedisMembers
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.local_namespace import LocalNamespace
@@ -82,7 +84,6 @@ PING_INTERVAL_MS_MIN = 5_000
 """Clients may ping this often, calls or none."""
 PEER_PING_MS = 30_000
 PEER_PING_TIMEOUT_MS = 10_000
-STORE_RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """What is left after the grace is cut off after this."""
 
@@ -129,6 +130,7 @@ class CoordinatorServer:
         self._http: list[HttpServer] = []
         self._lines = DecisionLines()
         self._serving = False
+        self._cluster: ClusterOwnership | None = None
         self._policies: PolicyWatch | None = None
         if settings.policy_file is not None:
             self._policies = PolicyWatch(settings.policy_file, self._clock, settings.policy_poll_seconds)
@@ -165,18 +167,20 @@ class CoordinatorServer:
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self.address = self._bind()
         await self._start_http()
-        await self._open(NAMESPACE_DEFAULT)
+        if self._member is None:
+            await self._open(NAMESPACE_DEFAULT)
         await self._server.start()
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._serving = True
-        self._opening = asyncio.create_task(self._open_all())
+        self._owning = asyncio.create_task(self._own_all() if self._cluster is None else self._namespaces.keep_owning())
         if self._policies is not None:
             self._policies.begin(self._namespaces.owned)
 
     async def _join_cluster(self) -> Ownership | None:
         """Serves other replicas, if there may be any, and says that this one is there."""
-        if self._join is None:
+        join = self._join_over_redis if self._join is None and isinstance(self._store, RedisStore) else self._join
+        if join is None:
             return None
         assert self._store is not None
         listen, tail_bytes_max = self.settings.cluster_listen, self.settings.tail_bytes_max
@@ -190,7 +194,16 @@ class CoordinatorServer:
             )
         except OSError as fault:
             raise CannotListen(str(fault)) from None
-        return await self._member.join(self._join)
+        return await self._member.join(join)
+
+    async def _join_over_redis(self, address: str) -> Ownership:
+        assert isinstance(self._store, RedisStore)
+        settings = self.settings
+        self._cluster = ClusterOwnership(
+            RedisMembers(self._store), self._clock, replica_id=settings.replica_id, lease_ms=settings.owner_lease_ms
+        )
+        await self._cluster.begin(settings.cluster_advertise or address)
+        return self._cluster
 
     @property
     def tracing(self) -> Tracing | None:
@@ -208,6 +221,8 @@ class CoordinatorServer:
         await self._health.enter_graceful_shutdown()
         self._calls.stop()
         self._sessions.drain()
+        if self._cluster is not None:
+            await self._cluster.drain()
         if notice_seconds:
             await asyncio.sleep(notice_seconds)
         going = asyncio.create_task(self._server.stop(grace_seconds + CLOSE_SECONDS))
@@ -312,17 +327,12 @@ class CoordinatorServer:
             raise CannotListen(f"cannot listen on {listen}: is it taken, or not an address of this machine?")
         return f"{listen.rpartition(':')[0]}:{port}"
 
-    async def _open_all(self) -> None:
+    async def _own_all(self) -> None:
         """Owns every namespace there is, so that leases and deadlines go on whether or not somebody calls."""
-        names: list[str] | None = None
-        while names is None:
-            try:
-                names = await self._namespaces.names()
-            except Unavailable as fault:
-                _log.warning("the namespaces are not known yet: %s", fault.message)
-                await asyncio.sleep(STORE_RETRY_SECONDS)
-        for name in names:
-            await self._open(name)
+        try:
+            await self._namespaces.own_all()
+        except Unavailable as fault:
+            _log.error("the namespaces are not known: %s", fault.message)
 
     async def _check_store(self) -> None:
         """A store that must not be used is refused before anything is served; one that is out of reach is waited
@@ -339,7 +349,7 @@ class CoordinatorServer:
 
     async def _open(self, name: str) -> None:
         try:
-            await self._namespaces.get(name)
+            await self._namespaces.own(name)
         except Rejection as fault:
             _log.error("namespace %s is not served: %s", name, fault.message)
 
@@ -347,8 +357,8 @@ class CoordinatorServer:
         assert self._store is not None
         if self._policies is not None:
             await self._policies.close()
-        self._opening.cancel()
-        await asyncio.gather(self._opening, return_exceptions=True)
+        self._owning.cancel()
+        await asyncio.gather(self._owning, return_exceptions=True)
         if self._tracing is not None:
             await self._tracing.close()
         await self._lines.close()
@@ -357,6 +367,8 @@ class CoordinatorServer:
         await self._namespaces.close()
         if self._member is not None:
             await self._member.stop()
+        if self._cluster is not None:
+            await self._cluster.close()
         await self._store.close()
         for server in self._http:
             await server.stop()

@@ -13,7 +13,6 @@ from coordinator_service.core.rejections import Rejection
 from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.timings import LogTimings
 from coordinator_service.namespaces import Namespaces
-from coordinator_service.ports import NamespacePort
 from coordinator_service.telemetry.counts import SpanCounts
 from coordinator_service.telemetry.metrics import (
     AGENTS_SHOWN_MAX,
@@ -61,16 +60,17 @@ async def read_health(sources: Sources) -> Health:
     faults: dict[str, str] = {}
     statuses = [HealthStatus.IDLE]
     served = sources.serving()
-    default: NamespacePort | None = None
+    ready = False
     if served:
         try:
-            default = await sources.namespaces.get(sources.namespace_default)
-            _, window = await default.health()
-            statuses.append(health_status(window))
+            if sources.namespaces.owner_of(sources.namespace_default) is None:
+                default = await sources.namespaces.get(sources.namespace_default)
+                _, window = await default.health()
+                statuses.append(health_status(window))
+            ready = True
         except Rejection as refusal:
             faults["log"] = refusal.message
             statuses.append(HealthStatus.CRITICAL)
-            default = None
     file = sources.policy_file()
     if file is not None and file.fault:
         faults["policy_file"] = file.fault
@@ -78,7 +78,7 @@ async def read_health(sources: Sources) -> Health:
     return Health(
         version=sources.version,
         replica_id=sources.replica_id,
-        ready=default is not None,
+        ready=ready,
         status=max(statuses),
         faults=faults,
     )

@@ -112,7 +112,7 @@ async def test_every_namespace_there_is_goes_on_after_a_restart(tmp_path: Path) 
     async with serving(tmp_path, event_store="sqlite") as server, grpc.aio.insecure_channel(server.address) as channel:
         await Peer(channel).publish("a", namespace="blog")
     async with serving(tmp_path, event_store="sqlite") as server, asyncio.timeout(20):
-        await server._opening
+        await server._owning
         assert {each.namespace for each in server._namespaces.owned()} == {"blog", "default"}
 
 

@@ -1,0 +1,215 @@
+"""Several replicas over one place, under virtual time: who owns what, what moves, and who may speak."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from coordinator_service.cluster.placement import ranked
+from coordinator_service.core.commands import Caller
+from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.ownership import Replica
+from coordinator_service.ports import Outcome
+from tests.cluster.bench import LEASE_MS, BenchReplica, ClusterBench, read, revision, update, update_of
+from tests.simulation.loop import VirtualLoop
+
+NAME = "blog"
+LEASE_SECONDS = LEASE_MS / 1000
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], VirtualLoop]]:
+    """Time passes when nobody has anything to do."""
+    return {"virtual": VirtualLoop}
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[ClusterBench]:
+    """Replicas over one place."""
+    made = ClusterBench()
+    yield made
+    await made.end()
+
+
+def replicas(count: int) -> list[Replica]:
+    """Some that live."""
+    return [Replica(replica_id=f"r{number}", incarnation=f"{number}", address="") for number in range(count)]
+
+
+# Placement.
+
+
+def test_namespaces_are_spread_and_few_move_when_a_replica_joins() -> None:
+    """Each replica owns about as many as the others; a fourth takes a quarter, and nothing moves between the rest."""
+    names = [f"n{number}" for number in range(2000)]
+    before = {name: ranked(name, replicas(3))[0] for name in names}
+    after = {name: ranked(name, reversed(replicas(4)))[0] for name in names}
+    assert all(500 < count < 850 for count in Counter(before.values()).values())
+    moved = {name for name in names if before[name] != after[name]}
+    assert {after[name].replica_id for name in moved} == {"r3"}
+    assert 350 < len(moved) < 650
+
+
+def test_a_replica_that_was_restarted_keeps_its_rank() -> None:
+    """What is left of its earlier process does not come before it."""
+    ghost, again = (Replica(replica_id="r1", incarnation=incarnation, address="") for incarnation in ("a", "b"))
+    for name in ("x", "y", "z"):
+        order = ranked(name, [ghost, *replicas(1), again])
+        assert order.index(again) + 1 == order.index(ghost)
+
+
+# Owning.
+
+
+async def test_a_namespace_has_one_owner_and_the_others_know_it(bench: ClusterBench) -> None:
+    """Every replica names the same owner, and only that one serves the namespace."""
+    joined = await bench.join("a", "b", "c")
+    await asyncio.sleep(LEASE_SECONDS)
+    owner = next(each for each in joined if each.ownership.owner_of(NAME) is None)
+    await update(await owner.own(NAME), "k", 1)
+    for other in joined:
+        if other is not owner:
+            assert other.ownership.owner_of(NAME) == owner.ownership.here
+            with pytest.raises(Unavailable, match="owned by"):
+                await other.own(NAME)
+    assert await bench.epochs(NAME) == [1]
+
+
+async def test_what_a_new_replica_is_to_own_moves_to_it_and_loses_nothing(bench: ClusterBench) -> None:
+    """D6: graceful: the old owner finishes what was submitted and lets go, the new one goes on at once."""
+    (first,) = await bench.join("a")
+    names = [f"n{number}" for number in range(12)]
+    for name in names:
+        await update(await first.own(name), "k", 1)
+    await bench.join("b", "c")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for name in names:
+        owner = await bench.settled(name)
+        assert await read(await owner.own(name), "k") == 1
+        await bench.epochs(name)
+    assert loop.time() - began < LEASE_SECONDS
+    assert len({bench.owner(name) for name in names}) == 3  # type: ignore[type-var]
+
+
+async def test_who_leaves_hands_over_at_once(bench: ClusterBench) -> None:
+    """A replica that is told to stop lets go before its lease ends, and what it answered stands."""
+    await bench.join("a", "b")
+    await asyncio.sleep(LEASE_SECONDS)
+    owner = await _owner_of(bench)
+    written = await revision(await owner.own(NAME), "k", 7)
+    began = asyncio.get_running_loop().time()
+    leaving = asyncio.create_task(owner.leave())
+    successor = await bench.owned(NAME, other_than=owner)
+    assert asyncio.get_running_loop().time() - began < LEASE_SECONDS / 4
+    assert await read(await successor.own(NAME), "k") == 7
+    assert await revision(await successor.own(NAME), "k", 8) > written
+    await leaving
+
+
+async def test_who_dies_is_succeeded_when_its_lease_is_over(bench: ClusterBench) -> None:
+    """Not before: it might only be slow. Not much later either."""
+    await bench.join("a", "b", "c")
+    await asyncio.sleep(LEASE_SECONDS)
+    owner = await _owner_of(bench)
+    await update(await owner.own(NAME), "k", 7)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await owner.die()
+    successor = await bench.owned(NAME)
+    assert LEASE_SECONDS / 2 < loop.time() - began < 2 * LEASE_SECONDS
+    assert await read(await successor.own(NAME), "k") == 7
+
+
+async def test_a_paused_owner_that_wakes_serves_nothing_old_and_appends_nothing(bench: ClusterBench) -> None:
+    """D4, invariant 12: its first word after the pause is UNAVAILABLE, whoever asks and whatever they ask."""
+    await bench.join("a", "b")
+    await asyncio.sleep(LEASE_SECONDS)
+    owner = await _owner_of(bench)
+    port = await owner.own(NAME)
+    await update(port, "k", "old")
+    owner.clock.stall(10 * LEASE_SECONDS)  # SIGSTOP, and now SIGCONT: nothing has run yet
+    asked: list[Outcome] = []
+    port.submit(*_command("k", "late"), asked.append)
+    assert [type(each) for each in asked] == [Unavailable]
+    assert await port.keep_alive((1,)) == [0]
+    assert not port.renew_session(1)
+    with pytest.raises(Unavailable):
+        await read(port, "k")
+    assert port.dropped
+
+
+async def test_an_owner_that_was_fenced_serves_no_read(bench: ClusterBench) -> None:
+    """D4: also while it believes in its lease, a read is released only when the store has said who owns the log."""
+    (owner,) = await bench.join("a")
+    port = await owner.own(NAME)
+    await update(port, "k", "old")
+    log = await owner.store.open(NAME)
+    await log.claim("somebody/else")
+    with pytest.raises(Unavailable):
+        await read(port, "k")
+    assert port.dropped
+
+
+async def test_a_replica_that_is_cut_off_lets_its_namespaces_go_when_its_lease_is_over(bench: ClusterBench) -> None:
+    """Whoever listens to it is told without asking; when it is back it owns again what it is to own."""
+    (owner,) = await bench.join("a")
+    port = await owner.own(NAME)
+    owner.members.cut_off = True
+    failure = await port.wait_dropped()
+    assert isinstance(failure, Unavailable)
+    with pytest.raises(Unavailable, match="no lease"):
+        await owner.namespaces.get(NAME)
+    owner.members.cut_off = False
+    await bench.owned(NAME)
+    await update(await owner.own(NAME), "k", 1)
+
+
+async def test_two_that_both_want_a_namespace_fence_each_other_and_one_stays(bench: ClusterBench) -> None:
+    """Invariant 12: replicas that saw different members claim one after another, never side by side."""
+    one, other = await bench.join("a", "b")
+    await asyncio.sleep(LEASE_SECONDS)
+    await update(await (await _owner_of(bench)).own(NAME), "k", 0)
+    other.members.cut_off = one.members.cut_off = True
+    await asyncio.sleep(2 * LEASE_SECONDS)
+    one.members.cut_off = other.members.cut_off = False
+    owner = await bench.owned(NAME)
+    await update(await owner.own(NAME), "k", 1)
+    await asyncio.sleep(LEASE_SECONDS)
+    assert [each.owns(NAME) for each in (one, other)].count(True) == 1
+    await bench.epochs(NAME)
+
+
+async def test_whoever_waits_at_a_hand_over_is_told_where_to_go(bench: ClusterBench) -> None:
+    """Invariant 8: calls under way are answered; those that come too late are UNAVAILABLE with a hint when to retry."""
+    await bench.join("a")
+    names = [f"n{number}" for number in range(6)]
+    ports = {name: await bench.replicas["a"].own(name) for name in names}
+    outcomes: list[Outcome] = []
+    for port in ports.values():
+        port.submit(*_command("k", 1), outcomes.append)
+    await bench.join("b")
+    await asyncio.sleep(LEASE_SECONDS)
+    for port in ports.values():
+        port.submit(*_command("k", 2), outcomes.append)
+    await asyncio.sleep(LEASE_SECONDS)
+    assert len(outcomes) == 2 * len(names)
+    moved = [name for name in names if bench.replicas["b"].owns(name)]
+    refused = [each for each in outcomes if isinstance(each, Rejection)]
+    assert 0 < len(refused) == len(moved) < len(names)
+    assert all(isinstance(each, Unavailable) and each.retry_after_ms for each in refused)
+    for name in moved:
+        assert await read(await bench.replicas["b"].own(name), "k") == 1
+
+
+async def _owner_of(bench: ClusterBench) -> BenchReplica:
+    """The replica that is to own the namespace, and does."""
+    owner = next(each for each in bench.replicas.values() if each.ownership.owner_of(NAME) is None)
+    await owner.own(NAME)
+    return owner
+
+
+def _command(key: str, value: object) -> tuple[object, Caller]:
+    return update_of(key, value), Caller()
