@@ -10,10 +10,10 @@ from typing import TypeAlias
 from coordinator_service.clock import Clock
 from coordinator_service.core.commands import COORDINATOR, StartOwner
 from coordinator_service.core.limits import Limits
-from coordinator_service.core.rejections import LimitReached, Rejection, Unavailable
+from coordinator_service.core.rejections import LimitReached, LogTailLost, Rejection, Unavailable
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.local_namespace import LocalNamespace, ShellLimits
-from coordinator_service.log.base import EventLog, Fenced, LogCorrupt, LogError, LogStore, LogTooNew
+from coordinator_service.log.base import EventLog, Fenced, LogCorrupt, LogError, LogStore, LogTooNew, TailLost
 from coordinator_service.ownership import Ownership, Replica, SoleOwner
 from coordinator_service.ports import NamespacePort
 from coordinator_service.sequencer import OnDecided
@@ -211,6 +211,9 @@ class Namespaces:
         except LogCorrupt as damage:
             _log.error("namespace %s cannot be opened: %s", name, damage)
             raise Unavailable(f"the log of namespace {name} is damaged: {damage}", retry_after_ms=5000) from None
+        except TailLost as loss:
+            _log.error("namespace %s is not served until an operator accepts the loss: %s", name, loss)
+            raise LogTailLost(loss.log_id, loss.last_sequence, str(loss)) from None
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
         owned = LocalNamespace(

@@ -24,6 +24,7 @@
     ├── LimitReached         RESOURCE_EXHAUSTED   LIMIT_REACHED
     ├── CursorCompacted      OUT_OF_RANGE         CURSOR_COMPACTED
     ├── LogMismatch          DATA_LOSS            LOG_MISMATCH
+    ├── LogTailLost          DATA_LOSS            LOG_TAIL_LOST
     ├── Unavailable          UNAVAILABLE          UNAVAILABLE
     ├── PermissionDenied     PERMISSION_DENIED    PERMISSION_DENIED
     └── Fault                INTERNAL             INTERNAL
@@ -312,6 +313,18 @@ class LogMismatch(Rejection):
         super().__init__(f"the log is {log_id}, not {requested_log_id}")
         self.log_id = log_id
         self.requested_log_id = requested_log_id
+
+
+class LogTailLost(Rejection):
+    """The store lost what was acknowledged: last_sequence is where the log ends now."""
+
+    code = "DATA_LOSS"
+    reason = "LOG_TAIL_LOST"
+
+    def __init__(self, log_id: str, last_sequence: int, message: str) -> None:
+        super().__init__(message)
+        self.log_id = log_id
+        self.last_sequence = last_sequence
 
 
 class Unavailable(Rejection):

@@ -228,6 +228,17 @@ class RedisLog:
         if self._evidence[1]:
             self._check(await self._place.run(REPORT, (self._meta, self._stream), self._evidence))
 
+    async def loss(self) -> TailLost | None:
+        """What the log was marked with, if anything is lost. Raises LogError."""
+
+        async def read(client: Client) -> list[bytes | None]:
+            return list(await client.hmget(self._meta, "log_id", "last", "acknowledged"))
+
+        log_id, last, acknowledged = await self._place.using(self._meta, read, again=True)
+        if not log_id or not last or not acknowledged:
+            return None
+        return TailLost(log_id=log_id.decode(), last_sequence=int(last), acknowledged=int(acknowledged))
+
     # Appending.
 
     async def append(self, batch: Batch, epoch: int) -> None:

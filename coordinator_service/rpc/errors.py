@@ -233,6 +233,10 @@ def _other_log(rejection: core.LogMismatch, _left: int) -> Iterable[Message]:
     yield error_pb2.LogPosition(log_id=rejection.log_id, requested_log_id=asked)
 
 
+def _tail_lost(rejection: core.LogTailLost, _left: int) -> Iterable[Message]:
+    yield error_pb2.LogPosition(log_id=rejection.log_id, last_sequence=rejection.last_sequence)
+
+
 _DETAILS: dict[type, Callable[[Any, int], Iterable[Message]]] = {
     core.InvalidField: _bad_request,
     core.DependencyCycle: _cycle,
@@ -253,6 +257,7 @@ _DETAILS: dict[type, Callable[[Any, int], Iterable[Message]]] = {
     core.LimitReached: _limit,
     core.CursorCompacted: _compacted,
     core.LogMismatch: _other_log,
+    core.LogTailLost: _tail_lost,
     core.Unavailable: _unavailable,
 }
 

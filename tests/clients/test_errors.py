@@ -159,6 +159,7 @@ DETAILED = [
         concert.LogMismatch,
         {"log_id": "new", "requested_log_id": "old"},
     ),
+    (15, "LOG_TAIL_LOST", error_pb2.LogPosition(log_id="l"), concert.LogTailLost, {"log_id": "l"}),
 ]
 
 

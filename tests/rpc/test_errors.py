@@ -67,6 +67,7 @@ REJECTIONS = [
     core.LimitReached("agents_max", 10),
     core.CursorCompacted("log-1", 500, 900),
     core.LogMismatch("log-1", LONG * 100),
+    core.LogTailLost("log-1", 90, LONG),
     core.Unavailable("the coordinator is shutting down"),
     core.PermissionDenied("agent a belongs to another principal"),
     core.Fault("a fault"),

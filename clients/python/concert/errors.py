@@ -28,6 +28,7 @@ ConcertError                        .code .reason .message .details
 ├── LimitReached                    a queue, quota or rate limit           .retry_after .violations
 ├── CursorCompacted                 the cursor lies below what is kept     .oldest_sequence .log_id
 ├── LogMismatch                     a cursor or token of another log       .log_id .requested_log_id
+├── LogTailLost                     acknowledged events are gone           .log_id
 ├── FeatureMissing                  the coordinator is too old for this    .feature_level
 ├── Unavailable                     failing over, shutting down, no route  .retry_after
 ├── PermissionDenied
@@ -429,6 +430,13 @@ class FeatureMissing(ConcertError):
         self.feature_level = feature_level
 
 
+class LogTailLost(_LogPosition):
+    """The store lost events that were acknowledged: nothing is served until an operator accepts that."""
+
+    code = "DATA_LOSS"
+    reason = "LOG_TAIL_LOST"
+
+
 class Unavailable(_RetryLater):
     """No coordinator answered: it is failing over, shutting down, or out of reach. Safe to try again."""
 
@@ -489,6 +497,7 @@ _BY_REASON: Mapping[str, type[ConcertError]] = {
         LimitReached,
         CursorCompacted,
         LogMismatch,
+        LogTailLost,
         Unavailable,
         PermissionDenied,
         Unauthenticated,

@@ -42,6 +42,7 @@ _BY_KIND: tuple[tuple[type[errors.ConcertError], int], ...] = (
     (errors.Aborted, CONFLICT),
     (errors.FailedPrecondition, CONFLICT),
     (errors.LogMismatch, CONFLICT),
+    (errors.LogTailLost, FAULT),
     (errors.DeadlineExceeded, NOT_IN_TIME),
     (errors.PermissionDenied, NOT_ALLOWED),
     (errors.Unauthenticated, NOT_ALLOWED),

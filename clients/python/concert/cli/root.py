@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from concert.cli import agents, dev, events, explaining, locks, monitor, replaying, runs, state
+from concert.cli import agents, dev, events, explaining, locks, logs, monitor, replaying, runs, state
 from concert.cli.command import ADDRESS_HELP, NAMESPACE_HELP, OUTPUT_HELP, TIMEOUT_HELP, Defaults
 from concert.cli.place import Place
 from concert.cli.printing import Output
 from concert.cli.words import duration
 
-_ORDER = ("run", "events", "agents", "lock", "state", "explain", "monitor", "replay", "dev")
+_ORDER = ("run", "events", "agents", "lock", "state", "explain", "monitor", "log", "replay", "dev")
 
 
 class _Commands(TyperGroup):
@@ -72,6 +72,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(agents.app, name="agents")
 app.add_typer(locks.app, name="lock")
 app.add_typer(state.app, name="state")
+app.add_typer(logs.app, name="log")
 explaining.register(app)
 monitor.register(app)
 replaying.register(app)

@@ -39,6 +39,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_CURSOR_BEHIND: _ClassVar[ErrorReason]
     ERROR_REASON_DEADLOCK: _ClassVar[ErrorReason]
     ERROR_REASON_RUN_NOT_RETRYABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_LOG_TAIL_LOST: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_DEPENDENCY_CYCLE: ErrorReason
@@ -67,6 +68,7 @@ ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_CURSOR_BEHIND: ErrorReason
 ERROR_REASON_DEADLOCK: ErrorReason
 ERROR_REASON_RUN_NOT_RETRYABLE: ErrorReason
+ERROR_REASON_LOG_TAIL_LOST: ErrorReason
 
 class DependencyCycle(_message.Message):
     __slots__ = ("task_ids",)
