@@ -11,7 +11,8 @@ Aborted AlreadyExists Cancelled Client ConcertError Cursor CursorBehind CursorCo
 DeadlineExceeded Deadlock DependencyCycleError DependencyUnknown Event EventType Events Explanation FailedPrecondition
 FeatureMissing InternalError InvalidArgument InvalidPayload KeyChange LimitReached Lock LockLost LockScope LockTimeout
 LockUpgrade
-Locks LogMismatch LogTailLost Modified NamedSubscription NoSession NotFound NotHolder Payload PermissionDenied RequestIdReused Run
+Locks LogMismatch LogTailLost Modified NamedSubscription NoSession NotFound NotHolder Payload PermissionDenied
+RequestIdReused Run
 RunHandle RunNotRetryable RunOver RunPlan RunStatus RunUpdate Runs Session SessionOver StaleAttempt StaleFence State
 StateConflictError StateEntry StateRevision StateWatch Subscription Subscriptions Task TaskStatus Unauthenticated
 Unavailable connect draft from_payload on_agent on_capability on_task retry task task_lock to_payload

@@ -46,6 +46,7 @@ const (
 	ErrLimitReached      Reason = "LIMIT_REACHED"      // LimitError: a queue, quota or rate limit
 	ErrCursorCompacted   Reason = "CURSOR_COMPACTED"   // LogPositionError: the cursor lies below what is kept
 	ErrLogMismatch       Reason = "LOG_MISMATCH"       // LogPositionError: a cursor or token of another log
+	ErrLogTailLost       Reason = "LOG_TAIL_LOST"      // LogPositionError: acknowledged events are gone
 	ErrUnavailable       Reason = "UNAVAILABLE"        // UnavailableError: failing over, shutting down, no route
 	ErrPermissionDenied  Reason = "PERMISSION_DENIED"  // the caller may not do this
 	ErrUnauthenticated   Reason = "UNAUTHENTICATED"    // the caller is not known
@@ -206,7 +207,7 @@ type LimitError struct {
 }
 
 // LogPositionError says that a cursor lies below the oldest event kept (ErrCursorCompacted), or is of another log
-// (ErrLogMismatch).
+// (ErrLogMismatch), or that acknowledged events are gone (ErrLogTailLost).
 type LogPositionError struct {
 	*refusal
 	// LogID is the log there is, RequestedLogID the one asked for.

@@ -82,6 +82,9 @@ const (
 	ErrorReason_ERROR_REASON_DEADLOCK ErrorReason = 26
 	// FAILED_PRECONDITION: the run cannot be tried again: it is not over, or every task of it succeeded.
 	ErrorReason_ERROR_REASON_RUN_NOT_RETRYABLE ErrorReason = 27
+	// DATA_LOSS with LogPosition: the store lost events that were acknowledged; the namespace is not served until an
+	// operator accepts that.
+	ErrorReason_ERROR_REASON_LOG_TAIL_LOST ErrorReason = 28
 )
 
 // Enum value maps for ErrorReason.
@@ -115,6 +118,7 @@ var (
 		25: "ERROR_REASON_CURSOR_BEHIND",
 		26: "ERROR_REASON_DEADLOCK",
 		27: "ERROR_REASON_RUN_NOT_RETRYABLE",
+		28: "ERROR_REASON_LOG_TAIL_LOST",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -145,6 +149,7 @@ var (
 		"ERROR_REASON_CURSOR_BEHIND":      25,
 		"ERROR_REASON_DEADLOCK":           26,
 		"ERROR_REASON_RUN_NOT_RETRYABLE":  27,
+		"ERROR_REASON_LOG_TAIL_LOST":      28,
 	}
 )
 
@@ -591,7 +596,7 @@ const file_concert_v1_error_proto_rawDesc = "" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12(\n" +
 	"\x10requested_log_id\x18\x02 \x01(\tR\x0erequestedLogId\x12'\n" +
 	"\x0foldest_sequence\x18\x03 \x01(\x04R\x0eoldestSequence\x12#\n" +
-	"\rlast_sequence\x18\x04 \x01(\x04R\flastSequence*\x84\a\n" +
+	"\rlast_sequence\x18\x04 \x01(\x04R\flastSequence*\xa4\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12!\n" +
@@ -621,7 +626,8 @@ const file_concert_v1_error_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10\x18\x12\x1e\n" +
 	"\x1aERROR_REASON_CURSOR_BEHIND\x10\x19\x12\x19\n" +
 	"\x15ERROR_REASON_DEADLOCK\x10\x1a\x12\"\n" +
-	"\x1eERROR_REASON_RUN_NOT_RETRYABLE\x10\x1bB>\n" +
+	"\x1eERROR_REASON_RUN_NOT_RETRYABLE\x10\x1b\x12\x1e\n" +
+	"\x1aERROR_REASON_LOG_TAIL_LOST\x10\x1cB>\n" +
 	"\x0edev.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3"
 
 var (

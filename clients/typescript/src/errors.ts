@@ -29,6 +29,7 @@
  *     ├── LimitReached                    a queue, quota or rate limit           .retryAfterMs .violations
  *     ├── CursorCompacted                 the cursor lies below what is kept     .oldestSequence .logId
  *     ├── LogMismatch                     a cursor or token of another log       .logId .requestedLogId
+ *     ├── LogTailLost                     acknowledged events are gone           .logId
  *     ├── FeatureMissing                  the coordinator is too old for this    .featureLevel
  *     ├── Unavailable                     failing over, shutting down, no route  .retryAfterMs
  *     ├── PermissionDenied
@@ -331,6 +332,12 @@ export class LogMismatch extends LogPositionError {
   get requestedLogId(): string {
     return this.detail("concert.v1.LogPosition")?.requestedLogId ?? "";
   }
+}
+
+/** The store lost events that were acknowledged: nothing is served until an operator accepts that. */
+export class LogTailLost extends LogPositionError {
+  static override readonly code = "DATA_LOSS";
+  static override readonly reason = "LOG_TAIL_LOST";
 }
 
 /** No coordinator answered: it is failing over, shutting down, or out of reach. Safe to try again. */

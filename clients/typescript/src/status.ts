@@ -42,6 +42,7 @@ const CLASSES: readonly ErrorClass[] = [
   errors.LimitReached,
   errors.CursorCompacted,
   errors.LogMismatch,
+  errors.LogTailLost,
   errors.Unavailable,
   errors.PermissionDenied,
   errors.Unauthenticated,

@@ -19,8 +19,8 @@ async def accept_loss(
 ) -> int:
     """Has a namespace go on whose store lost acknowledged events: what is left becomes the beginning of a new log.
 
-    For a namespace that is answered DATA_LOSS (LOG_TAIL_LOST). The store is that of REDIS_URL and the coordinator's other
-    settings in the environment. What is lost stays lost; cursors of the old log are refused until they are reset.
+    For a namespace that is answered DATA_LOSS (LOG_TAIL_LOST). The store is that of REDIS_URL and the coordinator's
+    other settings in the environment. What is lost stays lost; cursors of the old log are refused until they are reset.
     """
     try:
         from coordinator_service.accept_loss import accept_loss as accept

@@ -70,6 +70,11 @@ export enum ErrorReason {
   DEADLOCK = 26,
   /** RUN_NOT_RETRYABLE - FAILED_PRECONDITION: the run cannot be tried again: it is not over, or every task of it succeeded. */
   RUN_NOT_RETRYABLE = 27,
+  /**
+   * LOG_TAIL_LOST - DATA_LOSS with LogPosition: the store lost events that were acknowledged; the namespace is not served until an
+   * operator accepts that.
+   */
+  LOG_TAIL_LOST = 28,
   UNRECOGNIZED = -1,
 }
 
