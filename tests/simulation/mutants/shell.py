@@ -37,7 +37,7 @@ def answers_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sequencer.Sequencer, "_answer", answer)
 
 
-@mutant("a read is released before the commit of what it saw", "D4", "6")
+@mutant("a read is released before the commit of what it saw", "D4", "6", "S1")
 def reads_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     answer = sequencer.Sequencer._answer
 
