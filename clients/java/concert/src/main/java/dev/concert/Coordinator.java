@@ -1,0 +1,121 @@
+package dev.concert;
+
+import dev.concert.internal.Connection;
+import dev.concert.internal.Limits;
+import io.grpc.ChannelCredentials;
+import io.grpc.InsecureChannelCredentials;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * Where a coordinator is and how it is talked to. Immutable: each method returns a changed copy.
+ *
+ * <pre>{@code
+ * Client client = Coordinator.at("one:7420", "two:7420").namespace("blog").connect();
+ * }</pre>
+ */
+public final class Coordinator {
+    /** Where a coordinator listens unless it is told otherwise. */
+    public static final String ADDRESS_DEFAULT = "127.0.0.1:7420";
+
+    private final List<String> addresses;
+    private final String namespace;
+    private final String writer;
+    private final Map<String, String> metadata;
+    private final ChannelCredentials credentials;
+    private final String authority;
+    private final Duration callFor;
+    private final Duration retryFor;
+
+    private Coordinator(
+            List<String> addresses,
+            String namespace,
+            String writer,
+            Map<String, String> metadata,
+            ChannelCredentials credentials,
+            String authority,
+            Duration callFor,
+            Duration retryFor) {
+        this.addresses = addresses;
+        this.namespace = namespace;
+        this.writer = writer;
+        this.metadata = metadata;
+        this.credentials = credentials;
+        this.authority = authority;
+        this.callFor = callFor;
+        this.retryFor = retryFor;
+    }
+
+    /**
+     * At one of these addresses, {@code host:port}, the replicas of one coordinator: one is used until it fails, then the
+     * next. Without any: {@link #ADDRESS_DEFAULT}.
+     */
+    public static Coordinator at(String... addresses) {
+        return new Coordinator(
+                addresses.length == 0 ? List.of(ADDRESS_DEFAULT) : List.of(addresses),
+                "",
+                "",
+                Map.of(),
+                InsecureChannelCredentials.create(),
+                "",
+                Limits.CALL_DEFAULT,
+                Limits.RETRY_DEFAULT);
+    }
+
+    /** The namespace of every call; "default" unless said. */
+    public Coordinator namespace(String named) {
+        return new Coordinator(addresses, named, writer, metadata, credentials, authority, callFor, retryFor);
+    }
+
+    /**
+     * Who writes shared state outside of sessions and attempts, at most 128 bytes. A random name unless said, so that a
+     * client's own writes are not taken for somebody else's.
+     */
+    public Coordinator writer(String named) {
+        return new Coordinator(addresses, namespace, named, metadata, credentials, authority, callFor, retryFor);
+    }
+
+    /** What goes with every call. */
+    public Coordinator metadata(Map<String, String> entries) {
+        return new Coordinator(
+                addresses, namespace, writer, Map.copyOf(entries), credentials, authority, callFor, retryFor);
+    }
+
+    /** TLS with the authorities that this machine trusts; see {@link #credentials} for others and for client keys. */
+    public Coordinator tls() {
+        return credentials(io.grpc.TlsChannelCredentials.create());
+    }
+
+    /** How the channel is secured, as {@link io.grpc.TlsChannelCredentials#newBuilder} makes it; not at all unless said. */
+    public Coordinator credentials(ChannelCredentials secured) {
+        return new Coordinator(
+                addresses, namespace, writer, metadata, Objects.requireNonNull(secured), authority, callFor, retryFor);
+    }
+
+    /** The name that the server's certificate is for, where that is not the one in the address. */
+    public Coordinator authority(String name) {
+        return new Coordinator(addresses, namespace, writer, metadata, credentials, name, callFor, retryFor);
+    }
+
+    /** How long a call may take that does not say otherwise; 60 s unless said. */
+    public Coordinator callFor(Duration atMost) {
+        return new Coordinator(addresses, namespace, writer, metadata, credentials, authority, atMost, retryFor);
+    }
+
+    /** How long a call that is UNAVAILABLE is tried again, under one request id; 30 s unless said. */
+    public Coordinator retryFor(Duration atMost) {
+        return new Coordinator(addresses, namespace, writer, metadata, credentials, authority, callFor, atMost);
+    }
+
+    /** A client. It connects with its first call. */
+    public Client connect() {
+        return new Client(connection(), writer);
+    }
+
+    /** For the rest of this library: the connection that this describes. */
+    public Connection connection() {
+        return new Connection(addresses, namespace, credentials, authority, metadata, callFor, retryFor);
+    }
+}

@@ -1,0 +1,14 @@
+package dev.concert.errors;
+
+import com.google.protobuf.Message;
+import java.util.List;
+
+/** The holder has the lock in a weaker mode; release it first. */
+public class LockUpgradeException extends FailedPreconditionException {
+    private static final long serialVersionUID = 1L;
+
+    /** What was said, with the gRPC status code, the contract's reason and the detail messages that came with it. */
+    public LockUpgradeException(String message, String code, String reason, List<Message> details) {
+        super(message, code, reason, details);
+    }
+}

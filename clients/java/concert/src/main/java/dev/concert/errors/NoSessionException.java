@@ -1,0 +1,14 @@
+package dev.concert.errors;
+
+import com.google.protobuf.Message;
+import java.util.List;
+
+/** The call needs a session or an attempt. */
+public class NoSessionException extends FailedPreconditionException {
+    private static final long serialVersionUID = 1L;
+
+    /** What was said, with the gRPC status code, the contract's reason and the detail messages that came with it. */
+    public NoSessionException(String message, String code, String reason, List<Message> details) {
+        super(message, code, reason, details);
+    }
+}

@@ -1,0 +1,22 @@
+package dev.concert.errors;
+
+import com.google.protobuf.Message;
+import com.google.rpc.ResourceInfo;
+import java.util.List;
+
+/** No such run, task, lock, agent, event or key. */
+public class NotFoundException extends ConcertException {
+    private static final long serialVersionUID = 1L;
+
+    /** What was said, with the gRPC status code, the contract's reason and the detail messages that came with it. */
+    public NotFoundException(String message, String code, String reason, List<Message> details) {
+        super(message, code, reason, details);
+    }
+
+    /** {@code type/name} of what this is about; empty when it was not said. */
+    public String resource() {
+        return detail(ResourceInfo.class)
+                .map(found -> found.getResourceType() + "/" + found.getResourceName())
+                .orElse("");
+    }
+}

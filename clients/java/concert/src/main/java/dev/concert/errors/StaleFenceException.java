@@ -1,0 +1,30 @@
+package dev.concert.errors;
+
+import com.google.protobuf.Message;
+import dev.concert.v1.StaleToken;
+import java.util.List;
+
+/** A lock that the command relies on is gone: nothing was done. */
+public class StaleFenceException extends AbortedException {
+    private static final long serialVersionUID = 1L;
+
+    /** What was said, with the gRPC status code, the contract's reason and the detail messages that came with it. */
+    public StaleFenceException(String message, String code, String reason, List<Message> details) {
+        super(message, code, reason, details);
+    }
+
+    /** The token that was sent. */
+    public long token() {
+        return detail(StaleToken.class).map(StaleToken::getToken).orElse(0L);
+    }
+
+    /** The token that counts now; 0 when there is none. */
+    public long currentToken() {
+        return detail(StaleToken.class).map(StaleToken::getCurrent).orElse(0L);
+    }
+
+    /** What was locked. */
+    public String resource() {
+        return detail(StaleToken.class).map(StaleToken::getResource).orElse("");
+    }
+}

@@ -1,0 +1,104 @@
+package dev.concert.internal;
+
+import com.google.protobuf.Message;
+import dev.concert.errors.InvalidArgumentException;
+import io.grpc.ChannelCredentials;
+import io.grpc.Metadata;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+
+/** The way to a coordinator: unary calls with retry, server streams, and the event loop of them all. */
+public final class Connection implements Caller {
+    private static final Metadata.Key<String> TRACEPARENT =
+            Metadata.Key.of(Tracing.TRACEPARENT, Metadata.ASCII_STRING_MARSHALLER);
+
+    final Route route;
+    private final String namespace;
+    private final Map<Metadata.Key<String>, String> metadata;
+    private final Duration callFor;
+    private final Duration retryFor;
+    private final RequestIds requestIds = new RequestIds();
+    private final EventLoop loop = new EventLoop("concert-io");
+
+    /** {@code metadata} goes with every call. */
+    public Connection(
+            List<String> addresses,
+            String namespace,
+            ChannelCredentials credentials,
+            String authority,
+            Map<String, String> metadata,
+            Duration callFor,
+            Duration retryFor) {
+        if (addresses.isEmpty()) {
+            throw new InvalidArgumentException("there is no address to connect to");
+        }
+        this.route = new Route(List.copyOf(addresses), credentials, authority);
+        this.namespace = namespace;
+        this.callFor = callFor;
+        this.retryFor = retryFor;
+        this.metadata = keyed(metadata);
+    }
+
+    private static Map<Metadata.Key<String>, String> keyed(Map<String, String> metadata) {
+        Map<Metadata.Key<String>, String> keyed = new java.util.LinkedHashMap<>();
+        metadata.forEach((name, value) -> keyed.put(Metadata.Key.of(name, Metadata.ASCII_STRING_MARSHALLER), value));
+        return keyed;
+    }
+
+    /** The namespace of its calls; empty for "default". */
+    public String namespace() {
+        return namespace;
+    }
+
+    @Override
+    public String lockIdentity() {
+        return "";
+    }
+
+    @Override
+    public Duration retryFor() {
+        return retryFor;
+    }
+
+    @Override
+    public EventLoop loop() {
+        return loop;
+    }
+
+    @Override
+    public <Q extends Message, R extends Message> CompletableFuture<R> call(
+            Method<Q, R> method, Q request, Duration within) {
+        Q completed = method.complete(request, namespace, requestIds);
+        Metadata headers = headers();
+        return new UnaryCall<>(this, method, completed, headers, within == null ? callFor : within).begin();
+    }
+
+    @Override
+    public <Q extends Message, R extends Message> ResponseStream<R> stream(Method<Q, R> method, Q request) {
+        return new ResponseStream<>(route, method, method.complete(request, namespace, requestIds), headers());
+    }
+
+    @Override
+    public Runnable onLost(Runnable lost) {
+        return () -> {};
+    }
+
+    /** What goes with a call. */
+    Metadata headers() {
+        Metadata headers = new Metadata();
+        metadata.forEach(headers::put);
+        String traceparent = Tracing.currentTraceparent();
+        if (!traceparent.isEmpty()) {
+            headers.put(TRACEPARENT, traceparent);
+        }
+        return headers;
+    }
+
+    /** Closes the channels; calls still open are cancelled. */
+    public void close() {
+        route.close();
+        loop.stop();
+    }
+}

@@ -1,0 +1,2 @@
+/** How it works inside. Private: may change at any time. */
+package dev.concert.internal;
