@@ -242,7 +242,7 @@ class AgainstCoordinatorTest {
                 Client other = killed.connect()) {
             LockLostException lost = assertThrows(
                     LockLostException.class,
-                    () -> other.lock("door").lease(Duration.ofSeconds(1)).call(lock -> {
+                    () -> other.lock("door").lease(Duration.ofSeconds(4)).call(lock -> {
                         killed.kill();
                         Thread.sleep(100_000);
                         return null;
@@ -256,7 +256,7 @@ class AgainstCoordinatorTest {
     void aCallInAScopeWhoseSessionIsOverThrowsLockLost(@TempDir Path own) throws Exception {
         try (CoordinatorProcess killed = CoordinatorProcess.start(own);
                 Client other = killed.connect()) {
-            Session session = other.session().lease(Duration.ofSeconds(2)).open();
+            Session session = other.session().lease(Duration.ofSeconds(5)).open();
             try (LockScope lock = session.lock("door").acquire()) {
                 assertFalse(lock.isLost());
                 killed.kill();

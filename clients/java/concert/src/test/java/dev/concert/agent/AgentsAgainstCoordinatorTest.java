@@ -197,9 +197,9 @@ class AgentsAgainstCoordinatorTest {
 
     @Test
     void aBusyHandlerStarvesNoHeartbeat() {
-        Duration lease = Duration.ofSeconds(2);
+        Duration lease = Duration.ofSeconds(4);
         Agent busy = Agent.named("busy").on("compute", context -> {
-            long until = System.nanoTime() + Duration.ofSeconds(5).toNanos();
+            long until = System.nanoTime() + lease.multipliedBy(2).toNanos();
             while (System.nanoTime() < until) {
                 Thread.onSpinWait();
             }
