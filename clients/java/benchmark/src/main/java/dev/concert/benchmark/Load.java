@@ -5,6 +5,7 @@ import dev.concert.Coordinator;
 import dev.concert.Events;
 import dev.concert.Json;
 import dev.concert.NewTask;
+import dev.concert.Payloads;
 import dev.concert.RunHandle;
 import dev.concert.Session;
 import dev.concert.Subscription;
@@ -17,6 +18,7 @@ import dev.concert.v1.ConnectResponse;
 import dev.concert.v1.CustomEvent;
 import dev.concert.v1.Event;
 import dev.concert.v1.EventDraft;
+import dev.concert.v1.Payload;
 import dev.concert.v1.PublishRequest;
 import dev.concert.v1.SessionServiceGrpc;
 import io.grpc.Grpc;
@@ -43,6 +45,7 @@ public final class Load {
     private static final int IN_FLIGHT = 32;
     private static final int BATCH = 100;
     private static final int CHAIN = 100;
+    private static final Payload DATA = Payloads.of(new byte[64]);
 
     private final String address;
     private final String namespace;
@@ -140,7 +143,7 @@ public final class Load {
                 PublishRequest publish = PublishRequest.newBuilder()
                         .setRequestId(namespace + "-" + ++correlationId)
                         .addEvents(EventDraft.newBuilder()
-                                .setCustom(CustomEvent.newBuilder().setName("counted")))
+                                .setCustom(CustomEvent.newBuilder().setName("counted").setData(DATA)))
                         .build();
                 frame.addMessages(ClientMessage.newBuilder()
                         .setCommand(Command.newBuilder()
@@ -158,9 +161,10 @@ public final class Load {
                 Session session = open(client)) {
             Rate rate = new Rate();
             for (int index = 0; index < IN_FLIGHT; index++) {
-                again(rate, () -> session.publishAsync("counted", null));
+                again(rate, () -> session.publishAsync("counted", DATA));
             }
-            return Map.of("rate", measure(rate));
+            double commands = measure(rate);
+            return Map.of("rate", commands, "p50_seconds", rate.quantile(0.5), "p99_seconds", rate.quantile(0.99));
         }
     }
 

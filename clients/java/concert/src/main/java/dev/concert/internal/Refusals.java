@@ -22,6 +22,7 @@ import io.grpc.Status;
 import io.grpc.protobuf.StatusProto;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
+import java.security.cert.CertificateException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -125,7 +126,8 @@ public final class Refusals {
     private static ConcertException unreachable(Status status, String said, String address) {
         SSLException distrust = causeOf(status.getCause(), SSLException.class);
         if (distrust != null) {
-            return withCause(new UntrustedException(cureOf(distrust, address)), distrust);
+            boolean isDistrusted = causeOf(distrust, CertificateException.class) != null;
+            return withCause(new UntrustedException(cureOf(saidBy(distrust), isDistrusted, address)), distrust);
         }
         if (said.contains("HTTP/2") || said.contains("SETTINGS")) {
             String cure = "what listens at " + address
@@ -143,21 +145,29 @@ public final class Refusals {
         return withCause(new UnavailableException(said + " (" + address + ")"), status.getCause());
     }
 
-    private static String cureOf(SSLException distrust, String address) {
-        String said = String.valueOf(distrust.getMessage());
+    /** The last word of a chain of causes: the one that knows. */
+    private static String saidBy(Throwable error) {
+        Throwable last = error;
+        while (last.getCause() != null) {
+            last = last.getCause();
+        }
+        return String.valueOf(last.getMessage());
+    }
+
+    private static String cureOf(String said, boolean isDistrusted, String address) {
         if (said.contains("not an SSL/TLS record")) {
             return "what listens at " + address
                     + " does not speak TLS: leave the credentials out, or check the address";
-        }
-        if (said.contains("PKIX") || said.contains("certificate_unknown") || said.contains("unable to find valid")) {
-            return "the certificate of " + address
-                    + " is signed by nobody trusted here: give its authority's certificate"
-                    + " as trustManager of the credentials (" + said + ")";
         }
         if (said.contains("No name matching") || said.contains("No subject alternative")) {
             return "the certificate of " + address
                     + " is for another name: use that name in the address, or say it with" + " authority(...) (" + said
                     + ")";
+        }
+        if (isDistrusted) {
+            return "the certificate of " + address
+                    + " is signed by nobody trusted here: give its authority's certificate"
+                    + " as trustManager of the credentials (" + said + ")";
         }
         return "no TLS with " + address + ": " + said;
     }
