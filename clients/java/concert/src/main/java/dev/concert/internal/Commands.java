@@ -82,10 +82,14 @@ final class Commands {
                 .build()
                 .toByteString();
         Pending<Q, R> command = new Pending<>(method, correlationId, encoded, method.attemptToken(request), outcome);
-        admit(command.sizeBytes());
+        boolean isAlone = admit(command.sizeBytes());
         added.add(command);
         if (isWaking.compareAndSet(false, true)) {
-            loop.execute(this::take);
+            if (isAlone) {
+                loop.execute(this::take);
+            } else { // others are under way: what follows at once goes into the same frame
+                loop.schedule(Limits.FRAME_LINGER, this::take);
+            }
         }
     }
 
@@ -164,8 +168,8 @@ final class Commands {
         return Optional.ofNullable(command);
     }
 
-    /** One command always has room; more while both limits are kept. */
-    private void admit(int sizeBytes) {
+    /** One command always has room; more while both limits are kept. Whether it is the only one. */
+    private boolean admit(int sizeBytes) {
         synchronized (room) {
             while (!loop.isHere() && !isClosed && admitted > 0 && isFull(sizeBytes)) {
                 try {
@@ -176,6 +180,7 @@ final class Commands {
             }
             admitted++;
             admittedBytes += sizeBytes;
+            return admitted == 1;
         }
     }
 

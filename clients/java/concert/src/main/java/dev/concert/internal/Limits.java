@@ -36,6 +36,7 @@ public final class Limits {
     public static final Duration CLOSE_MAX = Duration.ofSeconds(5);
     public static final int COMMANDS_PENDING_MAX = 2048;
     public static final int COMMANDS_PENDING_BYTES_MAX = 32 * 1024 * 1024;
+    public static final Duration FRAME_LINGER = Duration.ofNanos(100_000);
     public static final int RESPONSES_AHEAD_MAX = 4;
     public static final Duration SESSION_LEASE_DEFAULT = Duration.ofSeconds(15);
     public static final Duration LOCK_LEASE_DEFAULT = Duration.ofSeconds(30);
