@@ -143,7 +143,9 @@ public final class Load {
                 PublishRequest publish = PublishRequest.newBuilder()
                         .setRequestId(namespace + "-" + ++correlationId)
                         .addEvents(EventDraft.newBuilder()
-                                .setCustom(CustomEvent.newBuilder().setName("counted").setData(DATA)))
+                                .setCustom(CustomEvent.newBuilder()
+                                        .setName("counted")
+                                        .setData(DATA)))
                         .build();
                 frame.addMessages(ClientMessage.newBuilder()
                         .setCommand(Command.newBuilder()
