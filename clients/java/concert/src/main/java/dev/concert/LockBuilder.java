@@ -111,7 +111,8 @@ public final class LockBuilder {
      */
     public LockScope acquire() {
         String holder = holderHere();
-        Turns turns = new Turns(holder, resources, request.getMode() == LockMode.LOCK_MODE_SHARED);
+        Turns turns =
+                new Turns(origin.caller().holders(), holder, resources, request.getMode() == LockMode.LOCK_MODE_SHARED);
         long begun = System.nanoTime();
         enter(turns);
         LockScope scope = null;

@@ -9,6 +9,9 @@ public interface Caller {
     /** Names whoever holds the locks taken through this caller; empty when each request is a holder of its own. */
     String lockIdentity();
 
+    /** What a holder's name is unique within: scopes of one holder line up there. */
+    Object holders();
+
     /** How long something that is UNAVAILABLE is tried again. */
     Duration retryFor();
 

@@ -58,6 +58,11 @@ public final class Connection implements Caller {
     }
 
     @Override
+    public Object holders() {
+        return List.of(route.addresses(), namespace);
+    }
+
+    @Override
     public Duration retryFor() {
         return retryFor;
     }

@@ -20,6 +20,7 @@ import dev.concert.v1.StateConflict;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.protobuf.StatusProto;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.net.UnknownHostException;
 import java.security.cert.CertificateException;
@@ -113,7 +114,10 @@ public final class Refusals {
             return fromStatus(rich);
         }
         String said = status.getDescription() == null ? "" : status.getDescription();
-        if (status.getCode() == Status.Code.UNAVAILABLE) {
+        boolean isBroken =
+                status.getCode() == Status.Code.UNKNOWN && causeOf(status.getCause(), IOException.class) != null;
+        if (status.getCode() == Status.Code.UNAVAILABLE
+                || isBroken) { // grpc-java calls a channel that was reset UNKNOWN
             return unreachable(status, said, address);
         }
         if (status.getCode() == Status.Code.UNIMPLEMENTED) {

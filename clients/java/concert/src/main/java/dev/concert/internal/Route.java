@@ -52,6 +52,10 @@ final class Route {
         return new Way(current, build(addresses.get(current)));
     }
 
+    List<String> addresses() {
+        return addresses;
+    }
+
     synchronized String address(int index) {
         return addresses.get(index);
     }

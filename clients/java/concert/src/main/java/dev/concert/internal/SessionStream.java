@@ -187,6 +187,11 @@ public final class SessionStream implements Caller, FrameStream.Listener {
     }
 
     @Override
+    public Object holders() {
+        return this;
+    }
+
+    @Override
     public Duration retryFor() {
         return connection.retryFor();
     }

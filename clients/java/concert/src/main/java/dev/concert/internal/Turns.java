@@ -23,7 +23,7 @@ import java.util.concurrent.TimeoutException;
  * together.
  */
 public final class Turns {
-    private record Key(String holder, String resource) {}
+    private record Key(Object holders, String holder, String resource) {}
 
     private record Entry(Thread thread, boolean isShared, CompletableFuture<Void> turn) {}
 
@@ -49,12 +49,12 @@ public final class Turns {
     private final Thread thread = Thread.currentThread();
     private final Deque<Map.Entry<Key, Entry>> entered = new ArrayDeque<>();
 
-    /** Without a holder name every request is a holder of its own, and there is nothing to line up for. */
-    public Turns(String holder, Collection<String> resources, boolean isShared) {
+    /** {@code holders} is what the holder's name is unique within. Without a holder name every request is a holder of its own, and there is nothing to line up for. */
+    public Turns(Object holders, String holder, Collection<String> resources, boolean isShared) {
         this.keys = holder.isEmpty()
                 ? List.of()
                 : new TreeSet<>(resources)
-                        .stream().map(each -> new Key(holder, each)).toList();
+                        .stream().map(each -> new Key(holders, holder, each)).toList();
         this.isShared = isShared;
     }
 
