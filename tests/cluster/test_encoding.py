@@ -51,6 +51,7 @@ def rejections_of_every_kind() -> list[Rejection]:
         rejections.LimitReached("namespaces_max", 5),
         rejections.CursorCompacted("log", 5, 9),
         rejections.LogMismatch("log", "other"),
+        rejections.LogTailLost("log", 9, "it ends at 9"),
         rejections.Unavailable("gone", 70),
         rejections.PermissionDenied("no"),
         rejections.Fault("broken"),

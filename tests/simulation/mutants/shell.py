@@ -11,8 +11,8 @@ import pytest
 
 from coordinator_service import (
     clock,
+    followed_log,
     leases,
-    local_namespace,
     named_subscriptions,
     sequencer,
     sessions,
@@ -110,7 +110,7 @@ def a_resume_skips_one_event(patch: pytest.MonkeyPatch) -> None:
     "a cursor below the oldest event goes on from there, without a word", "11", "E2", "E4", "E5", "S1", "X1", "KeyError"
 )
 def a_gap_is_passed_over_in_silence(patch: pytest.MonkeyPatch) -> None:
-    async def kept(_self: local_namespace.LocalNamespace, _after: int) -> None:
+    async def kept(_self: followed_log.FollowedLog, _after: int) -> None:
         return
 
     async def read(self: tail.TailFollower, *, events_max: int = 1000) -> Any:
@@ -118,7 +118,7 @@ def a_gap_is_passed_over_in_silence(patch: pytest.MonkeyPatch) -> None:
         self._position = found[-1].sequence
         return found
 
-    patch.setattr(local_namespace.LocalNamespace, "_check_kept", kept)
+    patch.setattr(followed_log.FollowedLog, "check_kept", kept)
     patch.setattr(tail.TailFollower, "read", read)
 
 
