@@ -301,7 +301,10 @@ class Snapshotter:
 
     async def _fold_to(self, fold: Fold, sequence: int) -> None:
         while fold.state.sequence < sequence:
-            await fold.through(await self._log.read(fold.state.sequence))
+            batches = await self._log.read(fold.state.sequence)
+            if not batches:
+                raise LogCorrupt("the log ends before what was committed", sequence=fold.state.sequence + 1)
+            await fold.through(batches)
 
     async def _save(self, fold: Fold) -> int:
         """Saves a snapshot; how many bytes it has."""
