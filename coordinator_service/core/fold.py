@@ -45,7 +45,7 @@ def _restore_runs(state: NamespaceState) -> None:
             finished.append((run.finished_at_ns, run.completed_sequence, run.run_id))
             continue
         for task in run.tasks.values():
-            for each in (*task.depends_on, *task.after):
+            for each in () if task.status.over else (*task.depends_on, *task.after):
                 state.index.dependents.setdefault((run.run_id, each), []).append(task.spec.task_id)
             if task.status is TaskStatus.READY:
                 capacity.offer(state, run.run_id, task)

@@ -8,14 +8,16 @@ import pytest
 
 from coordinator_service.core import commands
 from coordinator_service.core.answers import FromLog, RunAgain
+from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import RetryRun
 from coordinator_service.core.events import EventType, RunRetried
 from coordinator_service.core.evicted_runs import EvictedRun
+from coordinator_service.core.fold import restored
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LimitReached, NotFound, RunNotRetryable
 from coordinator_service.core.specs import RetryPolicy, RunView
 from tests.core.conftest import OpenNamespace
-from tests.core.driver import Namespace, caller, seconds, task
+from tests.core.driver import Namespace, caller, copied, encoded, seconds, task
 
 ONCE = RetryPolicy(attempts_max=1)
 RETRY = RetryRun(run_id="run")
@@ -229,3 +231,17 @@ def test_a_repetition_does_not_begin_another_generation(namespace: Namespace) ->
     assert namespace.run().generation == 2
     first = namespace.events[recall.first_sequence - 1]
     assert isinstance(first.payload, RunRetried)
+
+
+def test_a_copy_taken_while_a_run_is_tried_again_goes_on_as_the_run_does(namespace: Namespace) -> None:
+    """Invariant 7: what succeeded before waits for nothing, though what it came after is to be done again."""
+    failed(namespace)
+    namespace.do(RETRY)
+    halfway = copied(namespace.state.tables())
+    from_copy = restored("test", halfway)
+    namespace.complete("bad")
+    namespace.complete("end")
+    for event in namespace.events:
+        if event.sequence > halfway.sequence:
+            apply(from_copy, event)
+    assert encoded(from_copy.tables()) == encoded(namespace.state.tables())
