@@ -362,6 +362,8 @@ def finish_task(state: NamespaceState, run: RunRow, task: TaskRow, status: TaskS
     task.over_sequence = event.sequence
     for dependent_id in state.index.dependents.get((run.run_id, task.spec.task_id), ()):
         dependent = run.tasks[dependent_id]
+        if dependent.status.over:  # cancelled, or skipped because of another
+            continue
         dependent.waiting_for -= 1
         if dependent.waiting_for or dependent.status is not TaskStatus.PENDING or run.cancel_reason:
             continue

@@ -245,3 +245,17 @@ def test_a_copy_taken_while_a_run_is_tried_again_goes_on_as_the_run_does(namespa
         if event.sequence > halfway.sequence:
             apply(from_copy, event)
     assert encoded(from_copy.tables()) == encoded(namespace.state.tables())
+
+
+def test_a_copy_taken_while_a_run_is_being_stopped_goes_on_as_the_run_does(namespace: Namespace) -> None:
+    """Invariant 7: what is cancelled waits for nothing, though what it came after is still to stop."""
+    namespace.open("a", "work")
+    namespace.submit(task("first"), task("second", after=("first",)))
+    namespace.do(commands.CancelRun(run_id="run"))
+    halfway = copied(namespace.state.tables())
+    from_copy = restored("test", halfway)
+    namespace.complete("first")
+    for event in namespace.events:
+        if event.sequence > halfway.sequence:
+            apply(from_copy, event)
+    assert encoded(from_copy.tables()) == encoded(namespace.state.tables())
