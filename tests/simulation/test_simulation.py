@@ -12,7 +12,7 @@ from tests.simulation.runner import cores, run
 from tests.simulation.simulation import simulate
 from tests.simulation.swarm import FEATURES, SIZES, TROUBLES
 
-SEEDS = int(os.environ.get("SIMULATED_SEEDS", "2000"))
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "400"))
 
 
 @pytest.mark.timeout(3000)
@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_log_in_another_process() -> None:
 
 def test_worlds_differ_enough_to_be_worth_it() -> None:
     """Between them the first seeds know everything there is to know, and see whatever can befall a coordinator."""
-    outcomes = [simulate(seed) for seed in range(60)]
+    outcomes = [simulate(seed) for seed in range(200)]
     said = "\n".join(note for outcome in outcomes for note in outcome.notes)
     worlds = "\n".join(outcome.notes[0] for outcome in outcomes)
     assert [feature for feature in FEATURES if feature not in worlds] == []
