@@ -7,6 +7,7 @@ when it is over; then everything it had ends with it, in one decision (A4).
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -249,7 +250,7 @@ def apply_disconnected(state: NamespaceState, event: Event, payload: AgentDiscon
     agent.attempts.clear()
     agent.grants.clear()
     agent.waiters.clear()
-    state.index.disconnected.append((event.time_ns, event.agent_id))
+    heapq.heappush(state.index.disconnected, (event.time_ns, event.agent_id))
     state.forget_at(event.time_ns + state.limits.agent_retention_ms * NS_PER_MS)
 
 
@@ -264,13 +265,16 @@ def forget_old(state: NamespaceState) -> None:
     """D8: agents that disconnected long ago go, by event time. Their role's latest description stays (R2)."""
     retention_ns = state.limits.agent_retention_ms * NS_PER_MS
     ages = state.index.disconnected
-    for since_ns, agent_id in take_due(ages, state.time_ns - retention_ns):
-        agent = state.agents.get(agent_id)
-        if agent is not None and not agent.session_id and agent.disconnected_at_ns == since_ns:
-            del state.agents[agent_id]
-            _forget_role(state, agent.spec.agent_name)
+    until_ns = state.time_ns - retention_ns
+    for _, agent_id in take_due(ages, until_ns, lambda aged: _is_gone(state, *aged), heapq.heappop):
+        _forget_role(state, state.agents.pop(agent_id).spec.agent_name)
     if ages:
         state.forget_at(ages[0][0] + retention_ns)
+
+
+def _is_gone(state: NamespaceState, since_ns: int, agent_id: str) -> bool:
+    agent = state.agents.get(agent_id)
+    return agent is not None and not agent.session_id and agent.disconnected_at_ns == since_ns
 
 
 def _remember_role(state: NamespaceState, spec: AgentSpec) -> None:

@@ -18,7 +18,7 @@ def restored(namespace: str, tables: Tables) -> NamespaceState:
             state.index.sessions[agent.session_id] = agent.spec.agent_id
             capacity.join_pools(state, agent)
     gone = [(each.disconnected_at_ns, each.spec.agent_id) for each in state.agents.values() if not each.session_id]
-    state.index.disconnected.extend(sorted(gone))
+    state.index.disconnected.extend(sorted(gone))  # a heap
     _restore_runs(state)
     claims.note_all(state)
     lock_queues.restore(state)

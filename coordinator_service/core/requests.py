@@ -70,7 +70,8 @@ def apply_published(state: NamespaceState, event: Event) -> None:
         state.index.published_ages.append((event.time_ns, event.event_id, event.sequence))
         while len(state.published) > state.limits.requests_max:
             _, event_id, sequence = state.index.published_ages.popleft()
-            _forget_published(state, event_id, sequence)
+            if _is_published(state, event_id, sequence):
+                del state.published[event_id]
         state.forget_at(event.time_ns + state.limits.request_window_ms * NS_PER_MS)
 
 
@@ -79,13 +80,13 @@ def forget_old(state: NamespaceState) -> None:
     window_ns = state.limits.request_window_ms * NS_PER_MS
     until_ns = state.time_ns - window_ns
     ages = state.index.request_ages
-    for _, key, sequence in take_due(ages, until_ns):
-        _forget_request(state, key, sequence)
+    for _, key, _ in take_due(ages, until_ns, lambda aged: _is_request(state, *aged[1:])):
+        forget(state, key)
     if ages:
         state.forget_at(ages[0][0] + window_ns)
     ages = state.index.published_ages
-    for _, event_id, sequence in take_due(ages, until_ns):
-        _forget_published(state, event_id, sequence)
+    for _, event_id, _ in take_due(ages, until_ns, lambda aged: _is_published(state, *aged[1:])):
+        del state.published[event_id]
     if ages:
         state.forget_at(ages[0][0] + window_ns)
 
@@ -94,19 +95,18 @@ def _forget_oldest(state: NamespaceState) -> None:
     """There are more than may be: the oldest go (the limit may have been lowered by a new owner)."""
     while len(state.requests) > state.limits.requests_max:
         _, key, sequence = state.index.request_ages.popleft()
-        _forget_request(state, key, sequence)
+        if _is_request(state, key, sequence):
+            forget(state, key)
 
 
-def _forget_request(state: NamespaceState, key: str, sequence: int) -> None:
+def _is_request(state: NamespaceState, key: str, sequence: int) -> bool:
     row = state.requests.get(key)
-    if row is not None and row.first_sequence == sequence:
-        forget(state, key)
+    return row is not None and row.first_sequence == sequence
 
 
-def _forget_published(state: NamespaceState, event_id: str, sequence: int) -> None:
+def _is_published(state: NamespaceState, event_id: str, sequence: int) -> bool:
     row = state.published.get(event_id)
-    if row is not None and row.sequence == sequence:
-        del state.published[event_id]
+    return row is not None and row.sequence == sequence
 
 
 def forget(state: NamespaceState, key: str) -> None:

@@ -375,28 +375,30 @@ def forget_old(state: NamespaceState) -> None:
     """D8: runs that ended long ago go, by event time. The log still has them, and where is known for a while."""
     retention_ns = state.limits.run_retention_ms * NS_PER_MS
     finished = state.index.finished_runs
-    for finished_at_ns, run_id in take_due(finished, state.time_ns - retention_ns):
-        run = state.runs.get(run_id)
-        if run is not None and run.status.over and run.finished_at_ns == finished_at_ns:
-            del state.runs[run_id]
-            _remember_evicted(state, run)
+    for _, run_id in take_due(finished, state.time_ns - retention_ns, lambda aged: _is_finished(state, *aged)):
+        _remember_evicted(state, state.runs.pop(run_id))
     if finished:
         state.forget_at(finished[0][0] + retention_ns)
     retention_ns = state.limits.evicted_retention_ms * NS_PER_MS
     ages = state.index.evicted_ages
-    for finished_at_ns, run_id in take_due(ages, state.time_ns - retention_ns):
-        _forget_evicted(state, run_id, finished_at_ns)
+    for _, run_id in take_due(ages, state.time_ns - retention_ns, lambda aged: _is_evicted(state, *aged)):
+        del state.evicted[run_id]
     while len(state.evicted) > state.limits.evicted_runs_max:
         finished_at_ns, run_id = ages.popleft()
-        _forget_evicted(state, run_id, finished_at_ns)
+        if _is_evicted(state, finished_at_ns, run_id):
+            del state.evicted[run_id]
     if ages:
         state.forget_at(ages[0][0] + retention_ns)
 
 
-def _forget_evicted(state: NamespaceState, run_id: str, finished_at_ns: int) -> None:
+def _is_finished(state: NamespaceState, finished_at_ns: int, run_id: str) -> bool:
+    run = state.runs.get(run_id)
+    return run is not None and run.status.over and run.finished_at_ns == finished_at_ns
+
+
+def _is_evicted(state: NamespaceState, finished_at_ns: int, run_id: str) -> bool:
     row = state.evicted.get(run_id)
-    if row is not None and row.finished_at_ns == finished_at_ns:
-        del state.evicted[run_id]
+    return row is not None and row.finished_at_ns == finished_at_ns
 
 
 def _remember_evicted(state: NamespaceState, run: RunRow) -> None:

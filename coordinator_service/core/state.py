@@ -509,7 +509,8 @@ class Index:
     published_ages: deque[tuple[int, str, int]] = field(default_factory=deque)
     finished_runs: deque[tuple[int, str]] = field(default_factory=deque)
     evicted_ages: deque[tuple[int, str]] = field(default_factory=deque)
-    disconnected: deque[tuple[int, str]] = field(default_factory=deque)
+    disconnected: list[tuple[int, str]] = field(default_factory=list)
+    """A heap, so that those of one time have one order."""
     forget_at_ns: int = 0
     """When the oldest of those five, or of what shared state remembers, has to go (D8)."""
 

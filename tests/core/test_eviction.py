@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from coordinator_service.core import commands
+from coordinator_service.core.ages import FORGOTTEN_AT_ONCE
 from coordinator_service.core.answers import FromLog, Recall
 from coordinator_service.core.apply import apply
+from coordinator_service.core.commands import Caller
 from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.fold import restored
 from coordinator_service.core.limits import Limits
@@ -15,7 +17,7 @@ from coordinator_service.core.rejections import AlreadyExists, NotFound, RunOver
 from coordinator_service.core.specs import RunSpec
 from coordinator_service.core.state import NamespaceState
 from tests.core.conftest import OpenNamespace
-from tests.core.driver import Namespace, caller, copied, encoded, task, updating
+from tests.core.driver import Namespace, asking, caller, copied, encoded, task, updating
 
 LIMITS = Limits(run_retention_ms=1000, agent_retention_ms=2000, request_window_ms=500)
 
@@ -113,6 +115,44 @@ def test_eviction_is_part_of_the_fold(open_namespace: OpenNamespace) -> None:
     live = encoded(namespace.state.tables())
     assert encoded(from_start.tables()) == encoded(from_copy.tables()) == live
     assert len(namespace.state.runs) < 6
+
+
+def forgets_alike(namespace: Namespace, copy: NamespaceState) -> None:
+    """After a pause, event by event: the live state and a copy that was restored before forget the same."""
+    namespace.advance(5)
+    for _ in range(3):
+        before = namespace.state.sequence
+        namespace.do(commands.Publish(drafts=(commands.EventDraft(name="later"),)))
+        for event in namespace.events[before:]:
+            apply(copy, event)
+        assert encoded(copy.tables()) == encoded(namespace.state.tables())
+
+
+def test_what_was_forgotten_early_is_not_forgotten_again(open_namespace: OpenNamespace) -> None:
+    """D8, D1: requests that were withdrawn delay the end of no other, in the live state as in a restored one."""
+    namespace = open_namespace(LIMITS)
+    for number in range(2 * FORGOTTEN_AT_ONCE):
+        who = Caller(request_id=f"r{number}", digest=b"1", method="M")
+        if number < FORGOTTEN_AT_ONCE // 2:
+            token = namespace.hold(Caller(), "a", holder="x")
+            waiting = namespace.do(asking("a", holder="me"), who)
+            namespace.do(commands.WithdrawRequest(request_sequence=waiting.request_sequence))
+            namespace.release(Caller(), token)
+        else:
+            namespace.do(commands.Publish(drafts=(commands.EventDraft(name="built"),)), who)
+    forgets_alike(namespace, restored("test", copied(namespace.state.tables())))
+
+
+@pytest.mark.parametrize("returned", [0, FORGOTTEN_AT_ONCE // 2])
+def test_agents_that_came_back_delay_the_end_of_no_other(open_namespace: OpenNamespace, returned: int) -> None:
+    """D8, D1: nor does it matter in which order they left when they left at one time."""
+    namespace = open_namespace(LIMITS)
+    for number in range(returned):
+        namespace.end(namespace.open(f"returns-{number}"))
+        namespace.open(f"returns-{number}")
+    for session in [namespace.open(f"a-{number}") for number in reversed(range(2 * FORGOTTEN_AT_ONCE))]:
+        namespace.end(session)
+    forgets_alike(namespace, restored("test", copied(namespace.state.tables())))
 
 
 def test_apply_takes_the_next_event_and_no_other(namespace: Namespace) -> None:
