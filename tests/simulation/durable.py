@@ -12,7 +12,7 @@ from coordinator_service.core.state import NamespaceState
 from coordinator_service.log.base import Batch
 from coordinator_service.log.codec import decode_event, split
 from coordinator_service.snapshots import decode_tables, encode_tables
-from tests.simulation.compare import require_same
+from tests.judging.compare import require_same
 
 
 class Durable:

@@ -18,10 +18,10 @@ from coordinator_service.core.values import NS_PER_SECOND, CircuitStatus
 from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.verify import verify
 from coordinator_service.snapshots import decode_folds, recover
-from tests.simulation.compare import require_same
+from tests.judging.compare import require_same
+from tests.judging.history import check_history
 from tests.simulation.consumers import Consumer
 from tests.simulation.coordinator import NAMESPACE
-from tests.simulation.history import check_history
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.told import check_told
 from tests.simulation.watchers import Watcher

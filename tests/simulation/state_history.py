@@ -14,9 +14,9 @@ from coordinator_service.core.events import Event
 from coordinator_service.core.rejections import StateConflict
 from coordinator_service.core.specs import StateChange
 from coordinator_service.core.values import MergeStrategy, path_covers
-from tests.simulation.grants import Grant, GrantHistory
+from tests.judging.grants import Grant, GrantHistory
+from tests.judging.lock_history import require
 from tests.simulation.ledger import Told
-from tests.simulation.lock_history import require
 
 
 @dataclass(frozen=True, slots=True)

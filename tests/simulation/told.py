@@ -7,10 +7,10 @@ from coordinator_service.core.answers import Acquired, Done, Published, RunAccep
 from coordinator_service.core.commands import CompleteTask, DeleteState, FailTask, Publish, SubmitRun, UpdateState
 from coordinator_service.core.events import Event
 from coordinator_service.core.rejections import StaleFence
-from tests.simulation.grants import GrantHistory
-from tests.simulation.history import History
+from tests.judging.grants import GrantHistory
+from tests.judging.history import History
+from tests.judging.lock_history import require
 from tests.simulation.ledger import Ledger, Told
-from tests.simulation.lock_history import require
 from tests.simulation.state_history import StateHistory
 
 _REQUESTS = (UpdateState, DeleteState, SubmitRun, CompleteTask)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from coordinator_service.core import events as e
 from coordinator_service.core.events import Event
 from coordinator_service.core.values import RunStatus
-from tests.simulation.lock_history import LockHistory, require
+from tests.judging.lock_history import LockHistory, require
 
 _OPEN = -1
 
