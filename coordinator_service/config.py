@@ -8,6 +8,7 @@ are understood too.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import socket
 from collections.abc import Sequence
@@ -46,6 +47,8 @@ from coordinator_service.web.live.watch import LiveLimits
 ENVIRONMENT_PREFIX = "CONCERT_"
 PROGRAM = "python -m coordinator_service"
 SQLITE_FILE = "events.sqlite"
+SECRET_CHARACTERS_MIN = 16
+SECRETS_MAX = 8
 
 _CORE = Limits()
 _SHELL = ShellLimits()
@@ -88,6 +91,42 @@ def _redis_durability(text: str) -> str:
     return text
 
 
+def _secret_file(path: Path) -> Path:
+    _secrets_of(_text_of(path))
+    return path
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ValueError(f"cannot be read: {getattr(fault, 'strerror', None) or 'it is no text'}") from None
+
+
+def _secret(text: SecretStr) -> SecretStr:
+    if text.get_secret_value():
+        _secrets_of(text.get_secret_value())
+    return text
+
+
+def _secrets_of(text: str) -> list[str]:
+    secrets = text.split()
+    if not secrets or min(map(len, secrets)) < SECRET_CHARACTERS_MIN or len(secrets) > SECRETS_MAX:
+        raise ValueError(
+            f"must hold a secret of at least {SECRET_CHARACTERS_MIN} characters, or up to {SECRETS_MAX} of them, with"
+            " space between"
+        )
+    return secrets
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _trace_url(text: str) -> str:
     if urlsplit(text).scheme not in ("http", "https") or "{trace_id}" not in text:
         raise ValueError("must be an http or https address with {trace_id} in place of the id")
@@ -102,8 +141,10 @@ def _covers_requests(retention_ms: int, given: ValidationInfo) -> int:
     return retention_ms
 
 
-def _setting(default: Any, description: str, *, also: str = "", group: str = "", **bounds: Any) -> Any:
-    extra: dict[str, Any] = {"group": group, "also": also}
+def _setting(
+    default: Any, description: str, *, also: str = "", group: str = "", flag: bool = True, **bounds: Any
+) -> Any:
+    extra: dict[str, Any] = {"group": group, "also": also, "flag": flag}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
@@ -159,6 +200,15 @@ class Settings(BaseSettings):
     )
     cluster_advertise: Annotated[str, AfterValidator(_address)] | None = _setting(
         None, "HOST:PORT at which the others find cluster_listen, where that is not how they reach it", group="redis"
+    )
+    cluster_secret: Annotated[SecretStr, AfterValidator(_secret)] = _setting(
+        SecretStr(""), "what only the replicas of this cluster know", group="redis", flag=False
+    )
+    cluster_secret_file: Annotated[Path, AfterValidator(_secret_file)] | None = _setting(
+        None,
+        "file of what only the replicas of this cluster know and prove to each other: one secret, or several while one"
+        " replaces another; or $CONCERT_CLUSTER_SECRET. Needed where cluster_listen is not on loopback",
+        group="redis",
     )
     owner_lease_ms: Annotated[int, Field(ge=300, le=60_000)] = _limit(
         3_000, "how long a replica that is not heard of keeps its namespaces", group="redis"
@@ -307,10 +357,25 @@ class Settings(BaseSettings):
             raise ValueError("require_durable is set, and the memory store keeps nothing")
         return self
 
+    @model_validator(mode="after")
+    def _keeps_strangers_out(self) -> Settings:
+        if self.event_store == "redis" and not _is_loopback(self.cluster_listen) and not self.cluster_secrets():
+            raise ValueError(
+                f"cluster_listen is {self.cluster_listen}, which others reach: set cluster_secret_file, or"
+                " CONCERT_CLUSTER_SECRET"
+            )
+        return self
+
     @property
     def sqlite_path(self) -> Path:
         """The file of the sqlite store."""
         return self.data_dir / SQLITE_FILE
+
+    def cluster_secrets(self) -> list[str]:
+        """What the replicas of this cluster know."""
+        alone = self.cluster_secret.get_secret_value()
+        filed = "" if self.cluster_secret_file is None else _text_of(self.cluster_secret_file)
+        return [*alone.split(), *filed.split()]
 
     def redis_options(self) -> RedisOptions:
         """The redis store."""
@@ -419,6 +484,8 @@ def _parser() -> argparse.ArgumentParser:
     groups: dict[str, Any] = {"": parser}
     for name, field in Settings.model_fields.items():
         extra = _extra(field)
+        if not extra["flag"]:
+            continue  # others would see it among the processes
         group = groups.get(extra["group"])
         if group is None:
             group = groups[extra["group"]] = parser.add_argument_group(extra["group"])
@@ -444,6 +511,7 @@ def _metavar(name: str) -> str:
         "web_listen": "HOST:PORT",
         "trace_url": "URL",
         "cluster_listen": "HOST:PORT",
+        "cluster_secret_file": "FILE",
         "metrics_listen": "HOST:PORT",
         "log_format": "FORMAT",
     }

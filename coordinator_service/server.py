@@ -28,6 +28,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from coordinator_service.clock import Clock, SystemClock
+from coordinator_service.cluster.handshake import ClusterSecret
 from coordinator_service.cluster.member import Join, Member
 from coordinator_service.cluster.ownership import ClusterOwnership
 from coordinator_service.cluster.redis_members import RedisMembers
@@ -155,6 +156,8 @@ class CoordinatorServer:
             elsewhere=None if self._member is None else self._member.port_of,
             on_owned=self._on_owned,
         )
+        if self._member is not None:
+            self._member.serve()
         spans = None if self._tracing is None else self._tracing.calls
         attempt_context = None if self._tracing is None else self._tracing.attempt_context
         self._calls = Calls(self._namespaces, spans)
@@ -178,7 +181,7 @@ class CoordinatorServer:
             self._policies.begin(self._namespaces.owned)
 
     async def _join_cluster(self) -> Ownership | None:
-        """Serves other replicas, if there may be any, and says that this one is there."""
+        """Says that this replica is there, if there may be others."""
         join = self._join_over_redis if self._join is None and isinstance(self._store, RedisStore) else self._join
         if join is None:
             return None
@@ -191,6 +194,7 @@ class CoordinatorServer:
                 self._store,
                 self._clock,
                 tail_bytes_max=tail_bytes_max,
+                secret=ClusterSecret(self.settings.cluster_secrets()),
             )
         except OSError as fault:
             raise CannotListen(str(fault)) from None

@@ -6,16 +6,24 @@ It is no part of the contract: clients never see it, and its port is not theirs.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any, Final
 
 import grpc
 
-from coordinator_service.cluster.messages import Hello
+from coordinator_service.cluster.handshake import Identity, Stranger
 from coordinator_service.cluster.relay import Own, Relay
 from coordinator_service.cluster.wire import WireLost
 
+_log = logging.getLogger(__name__)
+
 SERVICE: Final = "concert.cluster.v1.ReplicaService"
 _METHOD: Final = "Link"
+REFUSED_SECONDS: Final = 60.0
+"""A link that is refused again is named again after this."""
+REFUSED_MAX: Final = 1_000
+"""Ends whose links were refused that are remembered for that."""
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -55,7 +63,9 @@ class ClientWire:
         """Sends a frame. Raises WireLost."""
         try:
             await self._call.write(frame)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        except grpc.aio.AioRpcError as error:
+            raise WireLost(error.details() or error.code().name) from None
+        except asyncio.InvalidStateError as error:
             raise WireLost(str(error)) from None
 
     def close(self) -> None:
@@ -90,7 +100,8 @@ class ReplicaServer:
     def __init__(self, listen: str, own: Own, credentials: grpc.ServerCredentials | None = None) -> None:
         """Listens. Raises OSError."""
         self._own = own
-        self._hello: Hello | None = None
+        self._here: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
+        self._refused: dict[tuple[str, str], float] = {}
         self._server = grpc.aio.server(options=_OPTIONS)
         link: Any = grpc.stream_stream_rpc_method_handler(self._serve)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {_METHOD: link}),))
@@ -107,16 +118,38 @@ class ReplicaServer:
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         """HOST:PORT at which it listens."""
 
-    async def start(self, hello: Hello) -> None:
-        """Serves, and says that to every replica that comes."""
-        self._hello = hello
+    async def start(self) -> None:
+        """Lets other replicas come; they wait until this one answers."""
         await self._server.start()
+
+    def answer(self, here: Identity) -> None:
+        """From here on every replica is answered that proves to be of this cluster."""
+        self._here.set_result(here)
 
     async def stop(self) -> None:
         """Ends every link."""
         await self._server.stop(None)
 
     async def _serve(self, _frames: Any, context: Any) -> None:
-        assert self._hello is not None
-        why = await Relay(_ServerWire(context), self._hello, self._own).run()
-        await context.abort(grpc.StatusCode.UNAVAILABLE, why)
+        here = await asyncio.shield(self._here)
+        code = grpc.StatusCode.UNAVAILABLE
+        try:
+            why = await Relay(_ServerWire(context), here, self._own).run()
+        except Stranger as stranger:
+            self._note(context.peer(), stranger)
+            code, why = grpc.StatusCode.UNAUTHENTICATED, str(stranger)
+        except WireLost as lost:
+            why = str(lost)
+        await context.abort(code, why)
+
+    def _note(self, peer: str, stranger: Stranger) -> None:
+        """Names a link that was refused; one that comes again and again, once in a while."""
+        who = peer.rpartition(":")[0], stranger.replica_id
+        now = time.monotonic()
+        if now - self._refused.get(who, -REFUSED_SECONDS) < REFUSED_SECONDS:
+            return
+        if len(self._refused) >= REFUSED_MAX:
+            self._refused.clear()
+        self._refused[who] = now
+        named = stranger.replica_id[:128] or "nobody"
+        _log.warning("a link from %s, which calls itself %r, was refused: %s", peer, named, stranger)

@@ -19,12 +19,11 @@ from coordinator_service.cluster.encoding import (
     command_to_bytes,
     rejection_from_bytes,
 )
+from coordinator_service.cluster.handshake import Identity, greet
 from coordinator_service.cluster.messages import (
-    VERSION,
     Alive,
     Ask,
     Garbled,
-    Hello,
     Message,
     Question,
     Refused,
@@ -49,9 +48,11 @@ UNANSWERED_MAX = 65_536
 class Link:
     """Asks one owner. `lost` is called once, when the wire is."""
 
-    def __init__(self, wire: Wire, hello: Hello, peer_id: str, clock: Clock, lost: Callable[[Rejection], None]) -> None:
+    def __init__(
+        self, wire: Wire, here: Identity, peer_id: str, clock: Clock, lost: Callable[[Rejection], None]
+    ) -> None:
         self._wire = wire
-        self._hello = hello
+        self._here = here
         self._peer_id = peer_id
         self._clock = clock
         self._lost = lost
@@ -62,21 +63,23 @@ class Link:
         self._gathering = False
         self._outbox = Outbox(2 * UNANSWERED_MAX)
         self._failure: Rejection | None = None
-        self._outbox.put(hello)
 
     async def run(self) -> None:
         """Until the wire is lost, or this is cancelled."""
-        writer = asyncio.ensure_future(self._outbox.write_to(self._wire))
-        reader = asyncio.ensure_future(self._read())
+        running: list[asyncio.Future[None]] = []
         why = "the link was closed"
         try:
-            done, _ = await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+            await greet(self._wire, self._here, self._peer_id)
+            running = [asyncio.ensure_future(self._outbox.write_to(self._wire)), asyncio.ensure_future(self._read())]
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             why = next((str(each.exception()) for each in done if not each.cancelled() and each.exception()), why)
+        except WireLost as lost:
+            why = str(lost)
         finally:
-            for task in (writer, reader):
+            for task in running:
                 task.cancel()
             self._wire.close()
-            await asyncio.gather(writer, reader, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
             self._fail(Unavailable(f"the replica that owns the namespace, {self._peer_id}, is out of reach: {why}"))
 
     def ask(self, namespace: str, command: Command, caller: Caller, respond: Respond) -> None:
@@ -130,7 +133,6 @@ class Link:
         return None
 
     async def _read(self) -> None:
-        greeted = False
         while True:
             frame = await self._wire.read()
             try:
@@ -138,18 +140,7 @@ class Link:
             except Garbled as fault:
                 raise WireLost(f"it says what is not understood: {fault}") from None
             for message in messages:
-                if not greeted:
-                    greeted = self._greet(message)
-                else:
-                    self._take(message)
-
-    def _greet(self, message: Message) -> bool:
-        """The owner says who it is first. Raises WireLost where another answers at its address, or in other words."""
-        if not isinstance(message, Hello) or message.version != VERSION:
-            raise WireLost("it speaks another version")
-        if message.replica_id != self._peer_id:
-            raise WireLost(f"{message.replica_id} answers at its address")
-        return True
+                self._take(message)
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Told):

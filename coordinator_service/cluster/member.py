@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from coordinator_service.clock import Clock
 from coordinator_service.cluster.grpc_wire import ClientWire, ReplicaServer
-from coordinator_service.cluster.messages import VERSION, Hello
+from coordinator_service.cluster.handshake import ClusterSecret, Identity
 from coordinator_service.cluster.neighbours import Neighbours
 from coordinator_service.cluster.relay import Own
 from coordinator_service.cluster.remote_namespace import RemoteNamespace
@@ -22,27 +22,43 @@ Join: TypeAlias = Callable[[str], Awaitable[Ownership]]
 class Member:
     """Serves the other replicas and asks them. Raises OSError when it cannot listen."""
 
-    def __init__(self, listen: str, own: Own, store: LogStore, clock: Clock, *, tail_bytes_max: int) -> None:
+    def __init__(
+        self,
+        listen: str,
+        own: Own,
+        store: LogStore,
+        clock: Clock,
+        *,
+        tail_bytes_max: int,
+        secret: ClusterSecret | None = None,
+    ) -> None:
         self._server = ReplicaServer(listen, own)
         self._store = store
         self._clock = clock
         self._tail_bytes_max = tail_bytes_max
+        self._secret = secret or ClusterSecret()
+        self._here: Replica | None = None
         self._neighbours: Neighbours | None = None
 
-    async def join(self, join: Join, secret: str = "") -> Ownership:
-        """From here on others may ask. `secret` is what only replicas of this cluster know."""
+    async def join(self, join: Join) -> Ownership:
+        """From here on others know of this replica. What they ask waits until it serves."""
+        await self._server.start()
         ownership = await join(self._server.address)
-        here = ownership.here
-        await self._server.start(Hello(VERSION, here.replica_id, here.holder, secret))
+        self._here = ownership.here
         self._neighbours = Neighbours(
             self._store,
             self._clock,
             ownership,
             connect=ClientWire,
             tail_bytes_max=self._tail_bytes_max,
-            secret=secret,
+            secret=self._secret,
         )
         return ownership
+
+    def serve(self) -> None:
+        """Answers the others."""
+        assert self._here is not None
+        self._server.answer(Identity(self._here.replica_id, self._here.holder, self._secret))
 
     async def port_of(self, namespace: str, owner: Replica) -> RemoteNamespace:
         """The port of a namespace that another replica owns. Raises Unavailable, LogError."""

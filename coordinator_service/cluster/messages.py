@@ -12,7 +12,7 @@ import msgspec
 
 from coordinator_service.core.commands import Caller
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the messages. A replica that speaks another is told so, and not asked."""
 
 
@@ -23,8 +23,10 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
     replica_id: str
     holder: str
     """Replica.holder: it changes when the process does."""
-    secret: str = ""
-    """What only replicas of one cluster know."""
+    challenge: bytes = b""
+    """What the other side has to include in its proof (handshake.py)."""
+    proofs: tuple[bytes, ...] = ()
+    """That the side that answers knows the secret of the cluster."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -69,7 +71,13 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=5):
     body: bytes
 
 
-Message: TypeAlias = Hello | Ask | Question | Alive | Told | Refused
+class Proof(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """That the side that asks knows the secret of the cluster: the second message of that side."""
+
+    proofs: tuple[bytes, ...]
+
+
+Message: TypeAlias = Hello | Ask | Question | Alive | Told | Refused | Proof
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(list[Message])

@@ -7,16 +7,19 @@ is dropped: whoever asks next gets the port of the new owner.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from coordinator_service.clock import Clock
+from coordinator_service.cluster.handshake import ClusterSecret, Identity
 from coordinator_service.cluster.link import Link
-from coordinator_service.cluster.messages import VERSION, Hello
 from coordinator_service.cluster.remote_namespace import RemoteNamespace
 from coordinator_service.cluster.wire import Wire
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.log.base import LogStore
 from coordinator_service.ownership import Ownership, Replica
+
+_log = logging.getLogger(__name__)
 
 MOVE_RETRY_MS = 100
 """When to try again while a namespace moves from one replica to another."""
@@ -33,7 +36,7 @@ class Neighbours:
         *,
         connect: Callable[[str], Wire],
         tail_bytes_max: int,
-        secret: str = "",
+        secret: ClusterSecret,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -45,6 +48,7 @@ class Neighbours:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ports: dict[str, tuple[Replica, RemoteNamespace]] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._complaints: dict[str, str] = {}
         ownership.on_change(self._owners_changed)
 
     async def port_of(self, namespace: str, owner: Replica) -> RemoteNamespace:
@@ -74,10 +78,9 @@ class Neighbours:
         link = self._links.get(owner.holder)
         if link is None:
             here = self._ownership.here
-            hello = Hello(VERSION, here.replica_id, here.holder, self._secret)
             link = self._links[owner.holder] = Link(
                 self._connect(owner.address),
-                hello,
+                Identity(here.replica_id, here.holder, self._secret),
                 owner.replica_id,
                 self._clock,
                 lambda failure: self._lost(owner, failure),
@@ -88,6 +91,9 @@ class Neighbours:
 
     def _lost(self, owner: Replica, failure: Rejection) -> None:
         self._links.pop(owner.holder, None)
+        if self._complaints.get(owner.replica_id) != failure.message:  # not once for every call that finds it so
+            self._complaints[owner.replica_id] = failure.message
+            _log.warning("%s", failure.message)
         for known, port in self._ports.values():
             if known == owner:
                 port.drop(failure)

@@ -8,7 +8,6 @@ streams of sessions are at the replica that asks: when the wire is lost so are t
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -21,12 +20,11 @@ from coordinator_service.cluster.encoding import (
     command_from_bytes,
     rejection_to_bytes,
 )
+from coordinator_service.cluster.handshake import Identity, receive
 from coordinator_service.cluster.messages import (
-    VERSION,
     Alive,
     Ask,
     Garbled,
-    Hello,
     Message,
     Question,
     Refused,
@@ -56,7 +54,7 @@ FLUSH_SECONDS_MAX = 1.0
 class Relay:
     """Serves one replica that asks."""
 
-    def __init__(self, wire: Wire, here: Hello, own: Own) -> None:
+    def __init__(self, wire: Wire, here: Identity, own: Own) -> None:
         self._wire = wire
         self._here = here
         self._own = own
@@ -68,7 +66,8 @@ class Relay:
         self._reader: asyncio.Future[None] | None = None
 
     async def run(self) -> str:
-        """Until the wire is lost; says why it is."""
+        """Until the wire is lost; says why it is. Raises Stranger, WireLost where the other end may not ask."""
+        await receive(self._wire, self._here)
         writer = asyncio.ensure_future(self._outbox.write_to(self._wire))
         reader = self._reader = asyncio.ensure_future(self._read())
         try:
@@ -86,7 +85,6 @@ class Relay:
         return why
 
     async def _read(self) -> None:
-        greeted = False
         while True:
             frame = await self._wire.read()
             try:
@@ -94,20 +92,7 @@ class Relay:
             except Garbled as fault:
                 raise WireLost(f"it says what is not understood: {fault}") from None
             for message in messages:
-                if not greeted:
-                    greeted = self._greet(message)
-                else:
-                    self._take(message)
-
-    def _greet(self, message: Message) -> bool:
-        if not isinstance(message, Hello):
-            raise WireLost("it does not say who it is")
-        if not hmac.compare_digest(message.secret.encode(), self._here.secret.encode()):
-            raise WireLost("it is of another cluster")
-        self._put(Hello(VERSION, self._here.replica_id, self._here.holder))
-        if message.version != VERSION:
-            raise WireLost(f"it speaks version {message.version}")
-        return True
+                self._take(message)
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Ask):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from concert._poller import quiet_poller
 from concert.v1 import agent_service_pb2, lock_service_pb2
+from pydantic import SecretStr
 
+from coordinator_service.cluster.member import Join
 from coordinator_service.core.rejections import Unavailable
 from coordinator_service.log.memory import MemoryPlace, MemoryStore
 from coordinator_service.ownership import Replica
@@ -95,17 +97,19 @@ class Resident:
 
 
 @asynccontextmanager
-async def replica(town: Town, directory: Path, replica_id: str) -> AsyncIterator[CoordinatorServer]:
+async def replica(
+    town: Town, directory: Path, replica_id: str, secret: str = "", *, join: Join | None = None
+) -> AsyncIterator[CoordinatorServer]:
     """One more replica of the town."""
     quiet_poller(asyncio.get_running_loop())
 
-    async def join(address: str) -> Resident:
+    async def enter(address: str) -> Resident:
         return town.join(replica_id, address)
 
     server = CoordinatorServer(
-        settings(directory, replica_id=replica_id, cluster_listen="127.0.0.1:0"),
+        settings(directory, replica_id=replica_id, cluster_listen="127.0.0.1:0", cluster_secret=SecretStr(secret)),
         store=MemoryStore(town.place),
-        join=join,
+        join=join or enter,
     )
     async with server:
         yield server

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from concert.agent import AgentHost
 from concert.v1 import agent_pb2, agent_service_pb2, lock_service_pb2
 
 from coordinator_service.cluster.grpc_wire import ClientWire
+from coordinator_service.cluster.handshake import ClusterSecret
+from coordinator_service.cluster.messages import VERSION, Alive, Hello, Proof, frame_of, messages_of
 from tests.cli.concert_command import until
 from tests.rpc.peer import Peer, refused
 
-from .replicas import Town, connected, queue_length, replica
+from .replicas import Resident, Town, connected, queue_length, replica
 from .test_forwarding import SECONDS_MAX, Worker
+
+SECRET, SECRET_NEXT = "a-secret-for-tests-alone", "the-next-secret-for-tests"
+HELLO = Hello(VERSION, "b", "b/1", b"c" * 32)
+ALIVE = Alive("default", (1,))
 
 
 class Gate:
@@ -121,21 +128,107 @@ async def test_whoever_waits_for_an_owner_that_is_gone_is_told(tmp_path: Path) -
         assert [each.fencing_token for each in lock.holders] == [held.grants[0].fencing_token]
 
 
-async def test_a_stranger_is_not_answered(tmp_path: Path) -> None:
-    """Whoever does not know the cluster's secret, speaks another version, or speaks no frames at all, is cut off."""
+async def test_whoever_does_not_speak_as_a_replica_is_cut_off(tmp_path: Path) -> None:
+    """Another version, a question before anything was proven, or no frames at all."""
     town = Town()
     async with replica(town, tmp_path / "a", "a"), asyncio.timeout(SECONDS_MAX):
-        address = town.replicas["a"].address
-        async with grpc.aio.insecure_channel(address) as channel:
-            connect: Any = channel.stream_stream("/concert.cluster.v1.ReplicaService/Link")
-            for first in (b"", b"garbage", b"\x91\x95\x00\x01\xa1x\xa1x\xa5wrong", b"\x91\x95\x00\x63\xa1x\xa1x\xa0"):
-                call = connect()
-                await call.write(first)
-                with pytest.raises(grpc.aio.AioRpcError) as cut:  # noqa: PT012
-                    while await call.read() is not grpc.aio.EOF:
-                        pass
-                    await call.code()
-                assert cut.value.code() is grpc.StatusCode.UNAVAILABLE
+        for first in (b"", b"garbage", frame_of([Hello(99, "x", "x/1")]), frame_of([ALIVE]), frame_of([HELLO, ALIVE])):
+            assert await _refusal(town, first) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
+
+
+async def test_replicas_with_a_secret_in_common_are_one_cluster(tmp_path: Path) -> None:
+    """So a secret is replaced one replica after another: old, both, new."""
+    town = Town()
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        await stack.enter_async_context(replica(town, tmp_path / "a", "a", f"{SECRET} {SECRET_NEXT}"))
+        for name, secret in (("b", SECRET), ("c", SECRET_NEXT)):
+            other = await stack.enter_async_context(replica(town, tmp_path / name, name, secret))
+            peer = Peer(await stack.enter_async_context(grpc.aio.insecure_channel(other.address)))
+            assert await peer.publish(name)
+
+
+@pytest.mark.parametrize("secret", ["", SECRET_NEXT])
+async def test_a_replica_of_another_secret_is_refused_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, secret: str
+) -> None:
+    """Neither end says the secret, neither asks the other anything, and both say in their logs whom they met."""
+    town = Town()
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        owner = await stack.enter_async_context(replica(town, tmp_path / "a", "a", SECRET))
+        other = await stack.enter_async_context(replica(town, tmp_path / "b", "b", secret))
+        peer = Peer(await stack.enter_async_context(grpc.aio.insecure_channel(other.address)))
+        for _ in range(3):
+            assert (await refused(peer.publish("x"))).code == "UNAVAILABLE"
+        own = Peer(await stack.enter_async_context(grpc.aio.insecure_channel(owner.address)))
+        assert "x" not in [event.custom.name for event in await own.events_after(0)]
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len([line for line in lines if "a does not" in line or "it does not know the secret" in line]) == 1
+    assert SECRET not in caplog.text
+
+
+async def test_an_owner_refuses_who_does_not_prove_that_it_may_ask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that repeats what it overheard: a proof is for one link and one side."""
+    town = Town()
+    async with replica(town, tmp_path / "a", "a", SECRET), asyncio.timeout(SECONDS_MAX):
+        async with _link(town) as call:
+            await call.write(frame_of([HELLO]))
+            (answered,) = messages_of(await call.read())
+            assert isinstance(answered, Hello)
+            await call.write(frame_of([Proof(answered.proofs)]))
+            assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+        asked = Hello(VERSION, "b", "b/1", b"n" * 32)
+        overheard = Proof(ClusterSecret([SECRET]).prove("asks", asked, answered))
+        async with _link(town) as call:
+            await call.write(frame_of([asked]))
+            await call.read()
+            await call.write(frame_of([overheard]))
+            assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+    refusals = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
+    assert [line.count("'b'") for line in refusals] == [1], "once for both: they are of one host under one name"
+
+
+async def test_nobody_is_answered_before_the_namespaces_are_there(tmp_path: Path) -> None:
+    """A replica that is known already, and still begins, keeps whoever asks waiting; then it answers."""
+    town = Town()
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        first = await stack.enter_async_context(replica(town, tmp_path / "a", "a"))
+        peer = Peer(await stack.enter_async_context(grpc.aio.insecure_channel(first.address)))
+        asked: list[asyncio.Task[object]] = []
+
+        async def join(address: str) -> Resident:
+            joined = town.join("b", address)
+            town.move("default", "b")
+            asked.append(asyncio.create_task(peer.publish("early")))
+            async with _link(town, "b") as call:
+                await call.write(frame_of([HELLO]))
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(call.read(), 0.2)
+            return joined
+
+        await stack.enter_async_context(replica(town, tmp_path / "b", "b", join=join))
+        assert await asked[0]
+
+
+@asynccontextmanager
+async def _link(town: Town, replica_id: str = "a") -> AsyncIterator[Any]:
+    """A link by hand."""
+    async with grpc.aio.insecure_channel(town.replicas[replica_id].address) as channel:
+        connect: Any = channel.stream_stream("/concert.cluster.v1.ReplicaService/Link")
+        yield connect()
+
+
+async def _refusal(town: Town, first: bytes) -> grpc.StatusCode:
+    """How a link ends that begins with a frame."""
+    async with _link(town) as call:
+        await call.write(first)
+        try:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        except grpc.aio.AioRpcError:
+            pass
+        return await call.code()
 
 
 async def _attached(peer: Peer, agent_id: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from coordinator_service.config import Settings
 from coordinator_service.policy_file import parse
@@ -105,6 +106,7 @@ def test_the_coordinator_is_deployed_as_the_mission_says(objects: list[dict[str,
     }
     environment = {each["name"]: each for each in container["env"]}
     assert environment["REDIS_URL"]["valueFrom"]["secretKeyRef"] == {"name": "redis-credentials", "key": "url"}
+    assert environment["CONCERT_CLUSTER_SECRET"]["valueFrom"]["secretKeyRef"]["name"] == "cluster-credentials"
     assert environment["EVENT_STORE_BACKEND"]["value"] == "redis"
     assert environment["MAX_CONCURRENT_AGENTS"]["value"] == "10"
     assert environment["COORDINATION_TIMEOUT_SECONDS"]["value"] == "300"
@@ -130,6 +132,8 @@ def test_its_settings_are_settings_of_the_coordinator(
             text = text.replace(f"$({other})", its)
         monkeypatch.setenv(name, text)
     monkeypatch.setenv("CONCERT_EVENT_STORE", "redis")
+    with pytest.raises(ValueError, match="set cluster_secret_file, or CONCERT_CLUSTER_SECRET"):
+        Settings(cluster_secret=SecretStr(""))
     settings = Settings()
     assert (settings.replica_id, settings.cluster_listen) == ("coordinator-1", "10.0.0.1:7421")
 

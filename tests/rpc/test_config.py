@@ -44,6 +44,9 @@ def test_the_names_that_deployments_use_are_understood(monkeypatch: pytest.Monke
         (["--redis-durability", "always"], {}, "--redis-durability: must be none, wait:N"),
         (["--redis-prefix", "{a}"], {}, "--redis-prefix: must be printable ASCII without braces"),
         (["--event-store", "memory", "--require-durable", "1"], {}, "require_durable is set, and the memory store"),
+        (["--event-store", "redis", "--cluster-listen", "0.0.0.0:7421"], {}, "cluster_listen is 0.0.0.0:7421, which"),
+        (["--cluster-secret-file", "/nowhere"], {}, "--cluster-secret-file: cannot be read: No such file"),
+        (["--cluster-secret", "0123456789abcdef"], {}, "unrecognized arguments: --cluster-secret"),
         (["--replica-id", "a\nb"], {}, "--replica-id: has control characters"),
         (["--drain-grace-seconds", "nan"], {}, "--drain-grace-seconds: "),
         (["--agents"], {}, "unrecognized arguments: --agents"),
@@ -63,6 +66,31 @@ def test_what_cannot_be_used_is_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_secret_of_the_cluster_comes_from_a_file_or_the_environment_and_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two of them while one replaces the other; one that is too short is refused without being repeated."""
+    public = ["--event-store", "redis", "--cluster-listen", "10.0.0.1:7421"]
+    file = tmp_path / "secret"
+    file.write_text("an-old-secret-of-replicas\na-new-secret-of-replicas\n")
+    found = load([*public, "--cluster-secret-file", str(file)])
+    assert found.cluster_secrets() == ["an-old-secret-of-replicas", "a-new-secret-of-replicas"]
+    monkeypatch.setenv("CONCERT_CLUSTER_SECRET", "a-secret-of-the-environment")
+    assert load(public).cluster_secrets() == ["a-secret-of-the-environment"]
+    assert "a-secret" not in repr(load(public))
+    monkeypatch.setenv("CONCERT_CLUSTER_SECRET", "too-short")
+    with pytest.raises(ConfigError) as caught:
+        load(public)
+    assert str(caught.value).startswith("CONCERT_CLUSTER_SECRET: must hold a secret of at least 16 characters")
+    assert "too-short" not in str(caught.value)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:7421", "[::1]:7421", "localhost:0"])
+def test_replicas_on_loopback_need_no_secret(listen: str) -> None:
+    """Nobody else reaches them."""
+    assert load(["--event-store", "redis", "--cluster-listen", listen]).cluster_secrets() == []
+
+
 def test_bad_configuration_ends_with_code_2() -> None:
     """The command says the line, no traceback."""
     command = [sys.executable, "-m", "coordinator_service", "--listen", "nowhere"]
@@ -79,7 +107,8 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for name, field in Settings.model_fields.items():
-        assert f"--{name.replace('_', '-')} " in text
+        alone = name == "cluster_secret"  # a flag would show it to whoever lists processes
+        assert (f"$CONCERT_{name.upper()}" if alone else f"--{name.replace('_', '-')} ") in text
         assert " ".join(str(field.description).split()) in text
     assert "$MAX_CONCURRENT_AGENTS" in text
 
