@@ -37,9 +37,11 @@ class DemoFailed(Exception):  # noqa: N818
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What a coordinator writes into its ready file once it serves."""
+    """What a coordinator writes into its ready file once it serves: HOST:PORT of the calls, and of the live page where
+    it has one."""
 
     address: str
+    web: str = ""
 
 
 class Member:
@@ -124,11 +126,12 @@ async def demonstrate(
     _open_account(provider, request.domain)
     view.say(f"logs and everything made: {directory}")
     foreign = foreign or {}
-    async with _members(directory, provider, foreign) as (address, members):
+    async with _members(directory, provider, foreign) as (served, members):
         told = (f"{name} ({foreign[name].language})" if name in foreign else name for name in AGENTS)
-        view.say(f"coordinator at {address}, agents: {', '.join(told)}")
+        view.say(f"coordinator at {served.address}, agents: {', '.join(told)}")
+        view.say(f"live page: http://{served.web}/")
         ends = [asyncio.create_task(member.ended()) for member in members]
-        deploying = asyncio.create_task(_deploy(address, request, view, afterwards))
+        deploying = asyncio.create_task(_deploy(served.address, request, view, afterwards))
         try:
             done, _ = await asyncio.wait({deploying, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if deploying not in done:
@@ -159,7 +162,7 @@ async def _deploy(
 @contextlib.asynccontextmanager
 async def _members(
     directory: Path, provider: Path, foreign: Mapping[str, ForeignAgent]
-) -> AsyncIterator[tuple[str, list[Member]]]:
+) -> AsyncIterator[tuple[Ready, list[Member]]]:
     logs = directory / "logs"
     ready_file = directory / "ready.json"
     coordinator = Member(
@@ -167,6 +170,7 @@ async def _members(
         [
             "coordinator_service",
             *("--listen", "127.0.0.1:0"),
+            *("--web-listen", "127.0.0.1:0"),
             *("--data-dir", str(directory / "coordinator")),
             *("--ready-file", str(ready_file)),
         ],
@@ -176,21 +180,22 @@ async def _members(
     members = [coordinator]
     try:
         await coordinator.start()
-        address = await ready(coordinator, ready_file)
+        served = await ready(coordinator, ready_file)
         for name in AGENTS:
-            arguments = [address] if name in foreign else ["agent_service", "host", name, "--coordinator", address]
+            own = ["agent_service", "host", name, "--coordinator", served.address]
+            arguments = [served.address] if name in foreign else own
             environment = {"CONCERT_PROVIDER_ROOT": str(provider)} if name == "infrastructure" else {}
             members.append(Member(name, arguments, logs / f"{name}.log", environment, foreign.get(name)))
         await asyncio.gather(*(member.start() for member in members[1:]))
-        yield address, members
+        yield served, members
     finally:
         # The agents first, while there is somebody to say goodbye to.
         await asyncio.gather(*(member.stop() for member in members[1:]))
         await coordinator.stop()
 
 
-async def ready(coordinator: Member, ready_file: Path) -> str:
-    """Waits until the coordinator serves, and returns its address. Raises DemoFailed."""
+async def ready(coordinator: Member, ready_file: Path) -> Ready:
+    """Waits until the coordinator serves, and returns where. Raises DemoFailed."""
     ended = asyncio.create_task(coordinator.ended())
     try:
         async with asyncio.timeout(START_SECONDS_MAX):
@@ -203,7 +208,7 @@ async def ready(coordinator: Member, ready_file: Path) -> str:
     finally:
         ended.cancel()
         await asyncio.gather(ended, return_exceptions=True)
-    return msgspec.json.decode(await asyncio.to_thread(ready_file.read_bytes), type=Ready).address
+    return msgspec.json.decode(await asyncio.to_thread(ready_file.read_bytes), type=Ready)
 
 
 async def _interrupted(ends: Sequence[asyncio.Task[DemoFailed]]) -> None:

@@ -56,6 +56,12 @@ def collector_from(environment: Mapping[str, str] = os.environ) -> Collector | N
     parsed = urlparse(endpoint if "://" in endpoint else f"//{endpoint}")
     if not parsed.netloc:
         raise CollectorFault(f"{otel.OTEL_EXPORTER_OTLP_ENDPOINT}: {endpoint!r} is no endpoint")
+    protocol = given(otel.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, otel.OTEL_EXPORTER_OTLP_PROTOCOL).lower()
+    if protocol not in ("", "grpc"):
+        raise CollectorFault(
+            f"{otel.OTEL_EXPORTER_OTLP_PROTOCOL}: {protocol!r} is not spoken here, only grpc, which collectors take"
+            " on port 4317 as a rule"
+        )
     insecure = given(otel.OTEL_EXPORTER_OTLP_TRACES_INSECURE, otel.OTEL_EXPORTER_OTLP_INSECURE).lower()
     plain = parsed.scheme != "https" and (insecure == "true" if insecure else parsed.scheme == "http")
     return Collector(

@@ -164,7 +164,7 @@ async def test_agents_that_are_killed_at_work_are_replaced_and_the_deployment_su
     options = ("--listen", "127.0.0.1:0", "--event-store", "memory", "--ready-file", str(ready_file))
     try:
         async with asyncio.timeout(RUN_SECONDS_MAX):
-            address = await ready(await start("coordinator", "coordinator_service", *options), ready_file)
+            address = (await ready(await start("coordinator", "coordinator_service", *options), ready_file)).address
             hosted = {name: await host(name) for name in AGENTS}
             # Enough work to be killed in the middle of.
             for number in range(8):
