@@ -7,7 +7,7 @@ log. Whoever wants to know that keeps the hash that a replay ends with.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,12 +19,12 @@ from coordinator_service.log.base import (
     EventLog,
     LogCorrupt,
     LogEnds,
-    LogError,
     LogTooNew,
     Snapshot,
     StoredBatch,
 )
 from coordinator_service.log.codec import EventCodec, decode_event, split
+from coordinator_service.log.extract import batches
 from coordinator_service.log.verify import check_link
 from coordinator_service.snapshots import Fold, decode_folds, decode_tables, encode_tables, fold_of, fold_of_beginning
 
@@ -68,26 +68,13 @@ async def replay(
     replaying = _Replay(log, ends, sorted(await log.snapshots(), key=lambda each: each.sequence))
     try:
         replaying.begin(from_snapshot=from_snapshot)
-        async for stored in _batches(log, replaying.replayed.last_sequence, ends.last_sequence):
+        async for stored in batches(log, replaying.replayed.last_sequence, ends.last_sequence):
             await replaying.take(stored)
             seen(replaying.replayed.last_sequence)
         replaying.end()
     except LogCorrupt as fault:
         replaying.note(fault)
     return replaying.replayed
-
-
-async def _batches(log: EventLog, after: int, until: int) -> AsyncIterator[StoredBatch]:
-    """Those up to where the log ended. Raises LogError when they are trimmed away while they are read."""
-    while after < until and (found := await log.read(after)):
-        oldest = (await log.ends()).oldest_sequence
-        if after + 1 < oldest <= found[0].batch.first_sequence:
-            raise LogError(f"the log was trimmed up to {oldest - 1} while it was read after {after}: replay it again")
-        for stored in found:
-            yield stored
-            after = stored.batch.last_sequence
-            if after >= until:
-                return
 
 
 class _Replay:

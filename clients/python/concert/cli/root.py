@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from concert.cli import agents, dev, events, explaining, locks, logs, monitor, replaying, runs, state
+from concert.cli import agents, auditing, dev, events, explaining, locks, logs, monitor, replaying, runs, state
 from concert.cli.command import ADDRESS_HELP, NAMESPACE_HELP, OUTPUT_HELP, TIMEOUT_HELP, Defaults
 from concert.cli.place import Place
 from concert.cli.printing import Output
 from concert.cli.words import duration
 
-_ORDER = ("run", "events", "agents", "lock", "state", "explain", "monitor", "log", "replay", "dev")
+_ORDER = ("run", "events", "agents", "lock", "state", "explain", "monitor", "log", "replay", "audit", "dev")
 
 
 class _Commands(TyperGroup):
@@ -73,6 +73,7 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(locks.app, name="lock")
 app.add_typer(state.app, name="state")
 app.add_typer(logs.app, name="log")
+app.add_typer(auditing.app, name="audit")
 explaining.register(app)
 monitor.register(app)
 replaying.register(app)
