@@ -142,19 +142,10 @@ class Present:
             about = line[0].request_sequence if line else 0
         else:
             grants = [locks.as_grant(self.state.grants[token]) for token in row.holders.values()]
-            held = f"is held {row.mode.name.lower()} by {listed(grants, lambda each: self._holder(each.holder))}"
+            held = f"is held {row.mode.name.lower()} by {listed(grants, self.locks.holder_of)}"
             about = grants[-1].fencing_token
         subject = f"lock {resource}"
         return self._explained(subject, f"{subject} {held}; {total} wait for it", waiting, total, about)
-
-    def _holder(self, holder: str) -> str:
-        """Who that is, where it says more than the holder's own name."""
-        kind, _, number = holder.partition("/")
-        if kind == "attempt" and number.isdigit() and (attempt := self.state.attempts.get(int(number))) is not None:
-            return f"{holder} (task {attempt.run_id}/{attempt.task_id} by {attempt.agent_id})"
-        if kind == "session" and number.isdigit() and (agent := self.state.agent_of_session(int(number))) is not None:
-            return f"{holder} (agent {agent.spec.agent_id})"
-        return holder
 
     # Agents.
 

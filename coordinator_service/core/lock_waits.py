@@ -46,7 +46,7 @@ class LockWaits:
         found = []
         held = self._held(resource, mode, holder)
         if held:
-            names = listed(held, lambda grant: grant.holder)
+            names = listed(held, self.holder_of)
             own = " itself, which it has to give back first" if held[0].holder == holder else ""
             found.append(
                 BlockerView(
@@ -61,6 +61,16 @@ class LockWaits:
         if row is None or holder not in row.holders:
             found += self._queue(resource, mode, holder, key)
         return found
+
+    def holder_of(self, grant: LockGrant) -> str:
+        """Who holds a lock, in words: with the task or the agent, where the holder is an attempt or a session."""
+        holder = grant.holder
+        kind, _, number = holder.partition("/")
+        if kind == "attempt" and number.isdigit() and (attempt := self.state.attempts.get(int(number))) is not None:
+            return f"{holder} (task {attempt.run_id}/{attempt.task_id} by {attempt.agent_id})"
+        if kind == "session" and number.isdigit() and (agent := self.state.agent_of_session(int(number))) is not None:
+            return f"{holder} (agent {agent.spec.agent_id})"
+        return holder
 
     def line(self, resource: str) -> list[WaiterRow]:
         """Those who wait for a lock, in the order of their turn."""

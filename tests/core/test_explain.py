@@ -158,7 +158,8 @@ def test_a_task_that_wants_a_lock_names_its_holders_and_who_comes_first() -> Non
     assert [grant.holder for grant in held.holders] == [f"session/{holder.session_id}"]
     queue = blocker(waiting, WaitKind.QUEUE)
     assert (len(queue.requests), [each.task_id for each in queue.tasks], queue.position) == (1, ["one"], 3)
-    assert waiting.text.startswith("run/two (READY): door is held exclusive by session/")
+    session = f"session/{holder.session_id} (agent holder)"
+    assert waiting.text.startswith(f"run/two (READY): door is held exclusive by {session}")
 
 
 def test_back_off_execution_and_cancellation_say_until_when() -> None:
