@@ -39,8 +39,13 @@ def command() -> list[str]:
 @pytest.fixture(scope="module", params=OVERLAYS)
 def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Everything that an overlay makes."""
+    return made(DIRECTORY / "overlays" / request.param)
+
+
+def made(directory: Path) -> list[dict[str, Any]]:
+    """Everything that a kustomization makes."""
     rendered = subprocess.run(
-        [*command(), str(DIRECTORY / "overlays" / request.param)],
+        [*command(), str(directory)],
         capture_output=True,
         text=True,
         timeout=540,
@@ -215,3 +220,24 @@ def test_a_redis_of_development_keeps_everything(objects: list[dict[str, Any]]) 
     (script,) = container["args"]
     assert "--appendonly yes" in script
     assert "--maxmemory-policy noeviction" in script
+
+
+def test_where_the_queue_can_be_seen_it_decides_how_many_there_are(tmp_path: Path) -> None:
+    """The component beside an overlay: by what waits, and by CPU as well."""
+    directory = DIRECTORY / "components" / "queue-depth"
+    where = {
+        "resources": [os.path.relpath(DIRECTORY / "overlays" / "production", tmp_path)],
+        "components": [os.path.relpath(directory, tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(where))
+    objects = made(tmp_path)
+    for each in objects:
+        kubernetes_validate.validate(each, SCHEMA_VERSION, strict=True)
+    wanted = {"coordinator": ("Pods", "concert_inbox_commands"), "agents": ("External", "concert_tasks_ready")}
+    rules = yaml.safe_load((directory / "adapter-rules.yaml").read_text())
+    told = {rule["name"]["as"]: rule["metricsQuery"] for kind in rules.values() for rule in kind}
+    for name, (kind, metric) in wanted.items():
+        first, second = of(objects, "HorizontalPodAutoscaler", name)["spec"]["metrics"]
+        assert (first["type"], first[kind.lower()]["metric"]["name"]) == (kind, metric)
+        assert second["resource"]["name"] == "cpu"
+        assert metric in told

@@ -10,6 +10,7 @@ from typing import Any
 
 import concert
 import pytest
+import yaml
 from concert.agent import Agent, AgentHost, TaskContext
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -152,7 +153,7 @@ NAME = re.compile(r"\b((?:concert|orchestration|process|python)_[a-z_]+)\b")
 
 
 async def test_what_dashboards_and_alerts_name_exists(browser: Browser, client: concert.Client) -> None:
-    """M2: every metric that the dashboard or an alert reads is one that a coordinator shows."""
+    """M2: every metric that the dashboard, an alert or an autoscaler reads is one that a coordinator shows."""
     await do_some(client, browser.server.address)
     shown = {name for name, _ in await browser.samples()}
     shown |= {"concert_policy_file_ok", "concert_policy_file_loaded_timestamp_seconds"}  # where there is a file
@@ -166,6 +167,8 @@ async def test_what_dashboards_and_alerts_name_exists(browser: Browser, client: 
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     queries.append(json.dumps(dashboard["templating"]))
     queries += [(DEPLOY / "prometheus" / "alerts.yaml").read_text()]
+    adapter = yaml.safe_load((DEPLOY / "kubernetes/components/queue-depth/adapter-rules.yaml").read_text())
+    queries += [rule["seriesQuery"] for rules in adapter.values() for rule in rules]
     named = {name for query in queries for name in NAME.findall(query)}
     assert named - shown == set()
     assert len(queries) > 10
