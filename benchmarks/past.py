@@ -22,7 +22,7 @@ from coordinator_service.core.rejections import Rejection
 from coordinator_service.core.specs import LockRequest, RunSpec, StateChange, StateUpdate, TaskSpec, TaskTarget
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_MS, MergeStrategy
-from coordinator_service.log.base import Batch, EventLog, Snapshot
+from coordinator_service.log.base import Batch, EventLog, LogStore, Snapshot
 from coordinator_service.log.codec import EventCodec, frame
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.snapshots import Fold, encode_tables, fold_start
@@ -34,6 +34,7 @@ BATCH_EVENTS = 100
 STEP_NS = 20 * NS_PER_MS
 """From one decision to the next: fifty a second."""
 EVENTS_PER_CYCLE = 15
+SNAPSHOT_LAG_EVENTS = 5_000
 STEPS_PER_CYCLE = 7
 DECIDED_EVENTS_MAX = 1_000_000
 """Of a longer past, the rest are events that were published many at a time: as much is left of it in memory."""
@@ -78,11 +79,17 @@ class Past(Core):
 
 def write(directory: Path, events: int) -> None:
     """Makes a store in a directory whose log has about so many events, the last of them now, and two snapshots."""
-    asyncio.run(_write(directory, events))
+
+    async def wrote() -> None:
+        store = SqliteStore(directory / SQLITE_FILE)
+        await write_into(store, events)
+        await store.close()
+
+    asyncio.run(wrote())
 
 
-async def _write(directory: Path, events: int) -> None:
-    store = SqliteStore(directory / SQLITE_FILE)
+async def write_into(store: LogStore, events: int, *, snapshot_lag: int = SNAPSHOT_LAG_EVENTS) -> None:
+    """The same in a store that is open; the newer snapshot is so many events before the end."""
     log = await store.open(NAMESPACE)
     epoch = await log.claim("past")
     codec = EventCodec(NAMESPACE, (await log.ends()).log_id)
@@ -100,8 +107,7 @@ async def _write(directory: Path, events: int) -> None:
             await asyncio.gather(*appends)
             appends.clear()
     await asyncio.gather(*appends)
-    await save_snapshots(log, epoch)
-    await store.close()
+    await save_snapshots(log, epoch, snapshot_lag)
 
 
 def _batch(events: list[Event], codec: EventCodec) -> Batch:
@@ -113,11 +119,11 @@ def _batch(events: list[Event], codec: EventCodec) -> Batch:
     )
 
 
-async def save_snapshots(log: EventLog, epoch: int) -> None:
-    """Two, as a coordinator leaves them: the newer a few thousand events before the end."""
+async def save_snapshots(log: EventLog, epoch: int, lag: int = SNAPSHOT_LAG_EVENTS) -> None:
+    """Two, as a coordinator leaves them: the newer so many events before the end."""
     last = (await log.ends()).last_sequence
     fold = await fold_start(log)
-    for sequence in (last * 9 // 10, last - min(5_000, last // 20)):
+    for sequence in (last * 9 // 10, last - min(lag, last // 20)):
         await _fold_to(log, fold, sequence)
         data = encode_tables(fold.state.tables(), fold.metrics)
         await log.save_snapshot(Snapshot(sequence=fold.state.sequence, hash=fold.hash, data=data), epoch)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, LogMismatch, Unavailable
 from coordinator_service.log.base import EventLog, LogEnds, LogError
 from coordinator_service.tail import Tail, TailFollower
+
+_log = logging.getLogger(__name__)
 
 
 class FollowedLog:
@@ -14,6 +18,7 @@ class FollowedLog:
         self.log_id = log_id
         self.tail = tail
         self._log = log
+        self._latest_asked = 0
 
     @property
     def last(self) -> int:
@@ -30,6 +35,16 @@ class FollowedLog:
         if log_id and log_id != self.log_id:
             raise LogMismatch(self.log_id, log_id)
         if after > self.last:
+            if log_id and after > self._latest_asked:
+                self._latest_asked = after
+                _log.warning(
+                    "namespace %s: a reader has read log %s up to %d, and it ends at %d: unless the reader is mistaken,"
+                    " the store has lost what was acknowledged",
+                    self._log.namespace,
+                    log_id,
+                    after,
+                    self.last,
+                )
             raise CursorInFuture((field, f"is {after}, the log ends at {self.last}"))
         if self.tail.slice(after, 1) is None:
             await self.check_kept(after)

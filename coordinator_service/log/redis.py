@@ -5,8 +5,9 @@ A batch is one entry of a stream. One script appends a batch after it has checke
 follows the condition under which a batch counts as durable (redis_durability.py).
 
 Redis may lose what it acknowledged (a replica that lagged is promoted, a machine lost power before the fsync). The
-processes that were told remember: a log that ends before, or has another thing where, something was acknowledged is
-marked, and nobody can claim it until an operator accepts the loss (TailLost).
+processes that were told remember, and so does what lies beside the log (snapshots, cursors): a log that ends before, or
+has another thing where, something was acknowledged is marked, and nobody can claim it until an operator accepts the
+loss (TailLost).
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class RedisLog:
 
     async def _claim(self, holder: str, after: int | None, accepting: bool) -> int:
         nonce = secrets.token_hex(8)
-        log_id, sequence, digest = self._evidence
+        log_id, sequence, digest = self._evidence if accepting else await self._known()
         args = ("" if after is None else after, holder, nonce, log_id, sequence, digest)
         told = "accepting" if accepting else ""
         self._end = None
@@ -204,6 +205,19 @@ class RedisLog:
         await self._run(COMMIT, epoch, (last, self._channel))
         self._acknowledged(last, answer[4])
         return epoch
+
+    async def _known(self) -> Evidence:
+        """The best evidence of what was acknowledged: what this process was told, else what lies beside the log and
+        goes beyond it. A snapshot or a cursor was kept only of what had been acknowledged."""
+        beside = max(
+            [await self._snapshots.newest(), *(each.sequence for each in await self.cursors() if self._is_of(each))]
+        )
+        log_id, last = await self._fields("log_id", "last")
+        own = self._evidence[1] if self._evidence[0] == log_id.decode() else 0
+        return self._evidence if beside <= max(own, int(last)) else (log_id.decode(), beside, b"")
+
+    def _is_of(self, cursor: Cursor) -> bool:
+        return cursor.log_id == self._log_id
 
     async def release(self, epoch: int) -> None:
         """Lets go: the epoch is fenced from here on, and nobody owns the log. Raises Fenced, LogError."""

@@ -35,6 +35,14 @@ class StoredSnapshots:
         """Newest first, at most two; with empty data where parts are missing. Raises LogError."""
         return await self._place.using(self.key, self._read, again=True)
 
+    async def newest(self) -> int:
+        """The sequence of the newest, 0 for none. Raises LogError."""
+
+        async def keys(client: Client) -> list[bytes]:
+            return list(await client.hkeys(self.key))
+
+        return max((int(each) for each in await self._place.using(self.key, keys, again=True)), default=0)
+
     async def drop(self, described: Sequence[bytes]) -> None:
         """Frees those of which `snapshots` said so. Raises LogError."""
         keys = [self.parts_key(each.split()[0].decode()) for each in described]

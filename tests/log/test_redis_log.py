@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from coordinator_service.log.base import Fenced, LogCorrupt, LogError, LogTooNew, TailLost
+from coordinator_service.log.base import Cursor, Fenced, LogCorrupt, LogError, LogTooNew, Snapshot, TailLost
 from coordinator_service.log.redis import RedisLog, RedisStore
 from coordinator_service.log.redis_durability import Durability, durability_from
 from coordinator_service.log.redis_fitness import ServerFacts, UnfitServer
@@ -375,6 +375,32 @@ async def test_what_was_never_acknowledged_may_be_gone(store: RedisStore, option
     again = await log.claim("one")
     await log.append(batch(4), again)
     await other_store.close()
+
+
+@pytest.mark.parametrize("beside", ["snapshots", "cursors"])
+async def test_a_loss_that_nobody_lives_to_tell_of_is_found_by_what_lies_beside_the_log(
+    store: RedisStore, options: RedisOptions, client: Redis, beside: str
+) -> None:
+    """Everybody who was told is gone, and the log came back shorter than a snapshot or a cursor of it."""
+    log = await store.open("blog")
+    epoch = await log.claim("one")
+    await fill(log, epoch, 2)
+    kept = await _saved(client, log)
+    await fill(log, epoch, 3)
+    if beside == "snapshots":
+        await log.save_snapshot(Snapshot(sequence=5, hash=(await log.ends()).hash, data=b"folded"), epoch)
+    else:
+        log_id = (await log.ends()).log_id
+        await log.save_cursors([Cursor(name="mail", log_id=log_id, sequence=4, created_at_ns=1)], epoch)
+    await _restore(client, log, kept)
+    unaware_store = RedisStore(options)
+    unaware = await unaware_store.open("blog")
+    with pytest.raises(TailLost) as lost:
+        await unaware.claim("two")
+    assert lost.value.last_sequence == 2
+    assert lost.value.acknowledged == {"snapshots": 5, "cursors": 4}[beside]
+    assert await unaware.claim("an operator", accepting=True)
+    await unaware_store.close()
 
 
 async def test_a_stream_without_its_end_is_damage(store: RedisStore, client: Redis) -> None:

@@ -103,6 +103,18 @@ async def test_a_cursor_from_the_future_is_refused(bench: Bench) -> None:
         await port.follow(bench.durable + 1)
 
 
+async def test_a_reader_that_has_read_more_than_there_is_is_told_to_the_operator(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cursor of this very log beyond its end: a mistake, or all that is left of a lost tail. Each is said once."""
+    port = await bench.open()
+    for beyond in (2, 2, 1, 3):
+        with pytest.raises(CursorInFuture):
+            await port.follow(bench.durable + beyond, port.log_id)
+    told = [record.getMessage() for record in caplog.records if "has lost what was acknowledged" in record.getMessage()]
+    assert [f"up to {bench.durable + beyond}," in line for beyond, line in zip((2, 3), told, strict=True)] == [True] * 2
+
+
 async def compacted(bench: Bench) -> LocalNamespace:
     """A namespace of which only the newest events are kept."""
     bench.shell = ShellLimits(tail_bytes_max=1, snapshots=SnapshotLimits(snapshot_events=10))
