@@ -268,6 +268,11 @@ class Settings(BaseSettings):
     )
 
     namespaces_max: PositiveInt = _limit(_SHELL.namespaces_max, "namespaces of this replica", group="memory and log")
+    standby_namespaces_max: NonNegativeInt = _limit(
+        100,
+        "namespaces that this replica is next to own and keeps folded, so that it takes them over at once",
+        group="redis",
+    )
     tail_bytes_max: PositiveInt = _limit(
         _SHELL.tail_bytes_max, "newest events kept in memory, for each namespace", group="memory and log"
     )

@@ -13,11 +13,12 @@ from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LimitReached, LogTailLost, Rejection, Unavailable
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.local_namespace import LocalNamespace, ShellLimits
-from coordinator_service.log.base import EventLog, Fenced, LogCorrupt, LogError, LogStore, LogTooNew, TailLost
+from coordinator_service.log.base import EventLog, Fenced, LogCorrupt, LogEnds, LogError, LogStore, LogTooNew, TailLost
 from coordinator_service.ownership import Ownership, Replica, SoleOwner
 from coordinator_service.ports import NamespacePort
 from coordinator_service.sequencer import OnDecided
-from coordinator_service.snapshots import recover
+from coordinator_service.snapshots import Fold, fold_to_end, recover
+from coordinator_service.standby import Standby
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Namespaces:
         shell: ShellLimits | None = None,
         ownership: Ownership | None = None,
         elsewhere: Elsewhere | None = None,
+        standby: Standby | None = None,
         on_owned: Callable[[LocalNamespace], None] | None = None,
         on_decided: OnDecided | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class Namespaces:
         self._shell = shell or ShellLimits()
         self._ownership = ownership or SoleOwner(replica_id)
         self._elsewhere = elsewhere or _not_here
+        self._standby = standby
         self._on_owned = on_owned
         self._on_decided = on_decided
         self._owned: dict[str, LocalNamespace] = {}
@@ -172,14 +175,17 @@ class Namespaces:
         """Lets go of what another replica is to own now, each as soon as what was submitted is done."""
         self._look()
         for name, owned in list(self._owned.items()):
-            if not owned.serves:
-                continue
-            try:
-                owner = self._ownership.owner_of(name)
-            except Unavailable:
-                continue
-            if owner is not None:
-                self._leave(name, owned, owner)
+            self._leave_if_moved(name, owned)
+
+    def _leave_if_moved(self, name: str, owned: LocalNamespace) -> None:
+        if not owned.serves:
+            return
+        try:
+            owner = self._ownership.owner_of(name)
+        except Unavailable:
+            return
+        if owner is not None:
+            self._leave(name, owned, owner)
 
     def _leave(self, name: str, owned: LocalNamespace, owner: Replica) -> None:
         _log.info("namespace %s goes to %s", name, owner.replica_id)
@@ -200,8 +206,8 @@ class Namespaces:
         try:
             log = await self._store.open(name)
             epoch = await self._claim(log)
-            fold = await recover(log)
             ends = await log.ends()
+            fold = await self._fold(log, ends)
             cursors = await log.cursors()
         except LogTooNew as newer:
             _log.error("namespace %s cannot be opened: %s", name, newer)
@@ -228,7 +234,27 @@ class Namespaces:
         self._owned[name] = owned
         if self._on_owned is not None:
             self._on_owned(owned)
+        self._leave_if_moved(name, owned)  # while it was being opened
         return owned
+
+    async def _fold(self, log: EventLog, ends: LogEnds) -> Fold:
+        """The state at the end of a log that is claimed here: what stood by goes on, unless it is of another past.
+        Raises LogError."""
+        warm = None if self._standby is None else await self._standby.take(log.namespace)
+        if warm is not None:
+            began = warm.state.sequence
+            try:
+                await fold_to_end(log, warm)
+            except LogCorrupt as fault:
+                _log.warning("namespace %s is folded anew: %s", log.namespace, fault)
+            else:
+                if (warm.state.sequence, warm.hash) == (ends.last_sequence, ends.hash):
+                    _log.info(
+                        "namespace %s is taken over at %d, folded up to %d", log.namespace, ends.last_sequence, began
+                    )
+                    return warm
+                _log.warning("namespace %s is folded anew: its log has gone another way", log.namespace)
+        return await recover(log)
 
     async def _claim(self, log: EventLog) -> int:
         """Claims a log once nobody else holds it. Raises Unavailable when another replica is to own it, LogError."""

@@ -46,6 +46,9 @@ class Ownership(Protocol):
         goes round in a circle.
         """
 
+    def is_next(self, namespace: str) -> bool:
+        """Whether this replica is to own a namespace should the one that is to own it now go."""
+
     def stands(self) -> bool:
         """Whether this replica may speak for what it owns: its lease has not run out by its own clock. False after a
         pause of the process that was longer than the lease, before anything else is noticed."""
@@ -78,6 +81,10 @@ class SoleOwner:
     def owner_of(self, namespace: str) -> Replica | None:  # noqa: ARG002
         """Always this one."""
         return None
+
+    def is_next(self, namespace: str) -> bool:  # noqa: ARG002
+        """It owns it already."""
+        return False
 
     def stands(self) -> bool:
         """Always: the store lets nobody else in."""

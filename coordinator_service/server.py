@@ -54,6 +54,7 @@ from coordinator_service.rpc.run_servicer import RunServicer
 from coordinator_service.rpc.session_servicer import SessionServicer
 from coordinator_service.rpc.state_servicer import StateServicer
 from coordinator_service.sessions import SessionHubs
+from coordinator_service.standby import Standby
 from coordinator_service.telemetry.collector import collector_from
 from coordinator_service.telemetry.log_export import Pace
 from coordinator_service.telemetry.log_lines import DecisionLines
@@ -132,6 +133,7 @@ class CoordinatorServer:
         self._lines = DecisionLines()
         self._serving = False
         self._cluster: ClusterOwnership | None = None
+        self._standby: Standby | None = None
         self._policies: PolicyWatch | None = None
         if settings.policy_file is not None:
             self._policies = PolicyWatch(settings.policy_file, self._clock, settings.policy_poll_seconds)
@@ -146,14 +148,18 @@ class CoordinatorServer:
         if self._store is None:
             self._store = _open_store(settings)
         await self._check_store()
+        ownership = await self._join_cluster()
+        if self._cluster is not None and settings.standby_namespaces_max:
+            self._standby = Standby(self._store, self._cluster, namespaces_max=settings.standby_namespaces_max)
         self._namespaces = Namespaces(
             self._store,
             self._clock,
             replica_id=settings.replica_id,
             limits=settings.core_limits(),
             shell=settings.shell_limits(),
-            ownership=await self._join_cluster(),
+            ownership=ownership,
             elsewhere=None if self._member is None else self._member.port_of,
+            standby=self._standby,
             on_owned=self._on_owned,
         )
         if self._member is not None:
@@ -176,7 +182,7 @@ class CoordinatorServer:
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._serving = True
-        self._owning = asyncio.create_task(self._own_all() if self._cluster is None else self._namespaces.keep_owning())
+        self._owning = asyncio.create_task(self._own_all() if self._cluster is None else self._keep_owning())
         if self._policies is not None:
             self._policies.begin(self._namespaces.owned)
 
@@ -337,6 +343,12 @@ class CoordinatorServer:
             await self._namespaces.own_all()
         except Unavailable as fault:
             _log.error("the namespaces are not known: %s", fault.message)
+
+    async def _keep_owning(self) -> None:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._namespaces.keep_owning())
+            if self._standby is not None:
+                both.create_task(self._standby.keep())
 
     async def _check_store(self) -> None:
         """A store that must not be used is refused before anything is served; one that is out of reach is waited

@@ -211,9 +211,14 @@ async def recover(log: EventLog) -> Fold:
     fit."""
     fold = await fold_start(log)
     fold.metrics = None
+    await fold_to_end(log, fold)
+    return fold
+
+
+async def fold_to_end(log: EventLog, fold: Fold) -> None:
+    """Folds what follows. Raises LogCorrupt where it does not fit."""
     while batches := await log.read(fold.state.sequence):
         await fold.through(batches)
-    return fold
 
 
 class Snapshotter:

@@ -69,6 +69,13 @@ class ClusterOwnership:
         first = self.ranks(namespace)[0]
         return None if first.incarnation == self.here.incarnation else first
 
+    def is_next(self, namespace: str) -> bool:
+        """Whether this replica comes second in the order of those that are to own a namespace."""
+        if not self.stands():
+            return False
+        ranks = self.ranks(namespace)
+        return len(ranks) > 1 and ranks[1].incarnation == self.here.incarnation
+
     def stands(self) -> bool:
         """Whether this replica's lease has not run out."""
         return self._clock.monotonic_ns() < self._stands_until_ns

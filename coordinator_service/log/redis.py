@@ -371,6 +371,8 @@ class RedisLog:
             if stored.batch.last_sequence > until or (found and size > bytes_max):
                 break
             found.append(stored)
+        if found and (log_id.decode() != self._evidence[0] or found[-1].batch.last_sequence > self._evidence[1]):
+            self._evidence = (log_id.decode(), found[-1].batch.last_sequence, found[-1].hash)
         if entries:
             self._entry_bytes = max(64, sum(len(entry[b"e"]) for _, entry in entries) // len(entries))
         return found

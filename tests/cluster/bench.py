@@ -18,6 +18,7 @@ from coordinator_service.log.codec import frame, split
 from coordinator_service.log.memory import MemoryPlace, MemoryStore
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import Committed
+from coordinator_service.standby import Standby
 from tests.cluster.memory_members import MemberPlace, MemoryMembers
 from tests.simulation.clock import VirtualClock
 
@@ -33,19 +34,21 @@ class BenchReplica:
         self.members = MemoryMembers(bench.member_place)
         self.store = MemoryStore(bench.place)
         self.ownership = ClusterOwnership(self.members, self.clock, replica_id=name, lease_ms=LEASE_MS)
+        self.standby = Standby(self.store, self.ownership, namespaces_max=100)
         self.namespaces = Namespaces(
             self.store,
             self.clock,
             replica_id=name,
             ownership=self.ownership,
+            standby=self.standby,
             on_decided=lambda state, _command, _decision: check_invariants(state),
         )
-        self._owning: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
         """Joins."""
         await self.ownership.begin(f"{self.name}:7420")
-        self._owning = asyncio.create_task(self.namespaces.keep_owning())
+        self._running = [asyncio.create_task(self.namespaces.keep_owning()), asyncio.create_task(self.standby.keep())]
 
     async def leave(self) -> None:
         """As on SIGTERM."""
@@ -71,9 +74,9 @@ class BenchReplica:
         return await self.namespaces.own(name)
 
     async def _end_owning(self) -> None:
-        if self._owning is not None:
-            self._owning.cancel()
-            await asyncio.gather(self._owning, return_exceptions=True)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
 
 class ClusterBench:

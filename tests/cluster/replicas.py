@@ -79,6 +79,9 @@ class Resident:
         owner = self._town.owner(namespace)
         return None if owner == self._here else owner
 
+    def is_next(self, namespace: str) -> bool:
+        return False
+
     def stands(self) -> bool:
         return self._here.replica_id not in self._town.stopped
 

@@ -94,6 +94,20 @@ async def test_what_a_new_replica_is_to_own_moves_to_it_and_loses_nothing(bench:
     assert len({bench.owner(name) for name in names}) == 3  # type: ignore[type-var]
 
 
+async def test_what_is_to_move_on_while_it_is_being_opened_moves_on(bench: ClusterBench) -> None:
+    """A replica joins while another takes what it is to own: nobody holds on to what is another's by now."""
+    (first,) = await bench.join("a")
+    names = [f"n{number}" for number in range(12)]
+    for name in names:
+        await update(await first.own(name), "k", 1)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await bench.join("b", "c", "d")
+    for name in names:
+        await bench.settled(name)
+    assert loop.time() - began < 2 * LEASE_SECONDS
+
+
 async def test_who_leaves_hands_over_at_once(bench: ClusterBench) -> None:
     """A replica that is told to stop lets go before its lease ends, and what it answered stands."""
     await bench.join("a", "b")
@@ -202,6 +216,75 @@ async def test_whoever_waits_at_a_hand_over_is_told_where_to_go(bench: ClusterBe
     assert all(isinstance(each, Unavailable) and each.retry_after_ms for each in refused)
     for name in moved:
         assert await read(await bench.replicas["b"].own(name), "k") == 1
+
+
+# Standing by.
+
+
+async def test_the_next_in_rank_takes_over_without_folding_the_past(
+    bench: ClusterBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 7: what it folded as the log grew is the state; nothing else is folded when the owner is gone."""
+    await bench.join("a", "b", "c")
+    await asyncio.sleep(LEASE_SECONDS)
+    owner = await _owner_of(bench)
+    port = await owner.own(NAME)
+    for value in range(50):
+        last = await revision(port, "k", value)
+    successor = next(each for each in bench.replicas.values() if each.ownership.is_next(NAME))
+    await _folded(successor, last)
+    assert [each.standby.folded(NAME) > 0 for each in bench.replicas.values()].count(True) == 1
+
+    async def never(_log: object) -> None:
+        raise AssertionError("it was folded from the beginning")
+
+    monkeypatch.setattr("coordinator_service.namespaces.recover", never)
+    await owner.die()
+    assert await bench.owned(NAME) is successor
+    port = await successor.own(NAME)
+    assert await read(port, "k") == 49
+    assert await revision(port, "k", 50) > last
+    assert not successor.standby.folded(NAME)
+
+
+async def test_a_fold_of_another_past_is_not_taken(bench: ClusterBench, caplog: pytest.LogCaptureFixture) -> None:
+    """D9: where the chain does not agree, the log is what counts."""
+    await bench.join("a", "b")
+    await asyncio.sleep(LEASE_SECONDS)
+    owner = await _owner_of(bench)
+    last = await revision(await owner.own(NAME), "k", 7)
+    successor = next(each for each in bench.replicas.values() if each is not owner)
+    await _folded(successor, last)
+    fold = successor.standby._following[NAME].fold
+    assert fold is not None
+    fold.hash = b"?" * 32
+    await owner.die()
+    assert await read(await (await bench.owned(NAME)).own(NAME), "k") == 7
+    assert "is folded anew" in caplog.text
+
+
+async def test_who_is_no_longer_next_lets_the_fold_go(bench: ClusterBench) -> None:
+    """Its memory is for what it may have to own."""
+    (first,) = await bench.join("a")
+    await asyncio.sleep(LEASE_SECONDS)
+    names = [f"n{number}" for number in range(12)]
+    ends = {name: await revision(await first.own(name), "k", 1) for name in names}
+    await bench.join("b")
+    for name in names:
+        await bench.settled(name)
+    await bench.join("c", "d")
+    for name in names:
+        await bench.settled(name)
+    await asyncio.sleep(2 * LEASE_SECONDS)
+    for each in bench.replicas.values():
+        assert {name for name in names if each.ownership.is_next(name)} == set(each.standby._following)
+        for name in each.standby._following:
+            await _folded(each, ends[name], name)
+
+
+async def _folded(successor: BenchReplica, sequence: int, name: str = NAME) -> None:
+    while successor.standby.folded(name) < sequence:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 async def _owner_of(bench: ClusterBench) -> BenchReplica:
