@@ -35,7 +35,12 @@ TABLE_COLUMNS = 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-Coordinator = Annotated[str, typer.Option("--coordinator", metavar="HOST:PORT", help="Where the coordinator is.")]
+Coordinator = Annotated[
+    str,
+    typer.Option(
+        "--coordinator", metavar="HOST:PORT[,...]", help="Where the coordinator is; of several replicas all addresses."
+    ),
+]
 Namespace = Annotated[str, typer.Option("--namespace", help="The namespace to work in.")]
 InputFile = Annotated[
     Path, typer.Option("--input", help="The deployment's input as JSON; by default the example blog's.")
@@ -58,7 +63,7 @@ def host_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         with spans_exported(service_name(agents)):
-            asyncio.run(host(agents, coordinator, namespace, lease_seconds))
+            asyncio.run(host(agents, coordinator.split(","), namespace, lease_seconds))
     except (UnknownAgent, RuntimeError) as error:
         _misused(error)
 
@@ -73,7 +78,7 @@ def deploy_command(
     request = _read_request(input_file)
 
     async def run() -> dict[str, Any]:
-        async with concert.connect(coordinator, namespace=namespace) as client:
+        async with concert.connect(coordinator.split(","), namespace=namespace) as client:
             with LiveView() as view:
                 return await deploy(client, request, view.show)
 

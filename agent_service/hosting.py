@@ -40,7 +40,7 @@ def service_name(names: Sequence[str]) -> str:
     return names[0].rpartition(":")[2] if len(names) == 1 else "concert-agents"
 
 
-async def host(names: Sequence[str], address: str, namespace: str, lease_seconds: float) -> None:
+async def host(names: Sequence[str], addresses: Sequence[str], namespace: str, lease_seconds: float) -> None:
     """Hosts agents until SIGTERM (running tasks finish) or SIGINT. An agent that is an async context manager is entered
     before it takes tasks and left after it has none."""
     agents = [load_agent(name) for name in names]
@@ -48,4 +48,4 @@ async def host(names: Sequence[str], address: str, namespace: str, lease_seconds
         for agent in agents:
             if isinstance(agent, contextlib.AbstractAsyncContextManager):
                 await stack.enter_async_context(agent)
-        await run_agents(*agents, address=address, namespace=namespace, lease=lease_seconds)
+        await run_agents(*agents, address=addresses, namespace=namespace, lease=lease_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 
 from agent_service.__main__ import app
 from agent_service.hosting import AGENTS
-from coordinator_service.config import ENVIRONMENT_PREFIX, Settings
+from coordinator_service.config import ENVIRONMENT_PREFIX, Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -20,6 +21,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 VERSIONED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*")
+REPLICAS = ("coordinator-1", "coordinator-2", "coordinator-3")
 OF_AGENTS = {"CONCERT_PROVIDER_ROOT"}
 
 
@@ -40,8 +42,53 @@ def instructions(stage: str) -> dict[str, list[str]]:
 
 
 def test_everything_that_was_asked_for_is_there() -> None:
-    """Coordinator, agents, Jaeger, Prometheus, Grafana."""
-    assert SERVICES.keys() >= {"coordinator", *AGENTS, "jaeger", "prometheus", "grafana"}
+    """Redis, three replicas, agents, Jaeger, Prometheus, Grafana."""
+    assert SERVICES.keys() >= {"redis", *REPLICAS, *AGENTS, "jaeger", "prometheus", "grafana"}
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_a_replica_is_one_of_a_cluster(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings together are accepted; it has a name of its own, under which the others find it, and they share the
+    name `coordinator` and the rest."""
+    service = SERVICES[name]
+    for variable, value in service["environment"].items():
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
+    monkeypatch.setenv("CONCERT_POLICY_FILE", str(DEPLOY / "agent_policies.yaml"))
+    settings = load([])
+    assert (settings.event_store, settings.replica_id) == ("redis", name)
+    assert settings.cluster_advertise == f"{name}:{settings.cluster_listen.rpartition(':')[2]}"
+    assert settings.cluster_secrets()
+    assert service["networks"]["default"]["aliases"] == ["coordinator"]
+    own = {"CONCERT_REPLICA_ID", "CONCERT_CLUSTER_ADVERTISE"}
+    shared = [
+        {key: value for key, value in SERVICES[each]["environment"].items() if key not in own} for each in REPLICAS
+    ]
+    assert shared == [shared[0]] * 3
+
+
+def test_redis_keeps_what_was_acknowledged() -> None:
+    """It appends to its disk before it answers, and evicts nothing."""
+    said = dict(itertools.pairwise(SERVICES["redis"]["command"]))
+    assert (said["--appendonly"], said["--appendfsync"], said["--maxmemory-policy"]) == ("yes", "always", "noeviction")
+    assert [mount.split(":")[1] for mount in SERVICES["redis"]["volumes"]] == ["/data"]
+
+
+def test_agents_are_given_every_replica_and_prometheus_too() -> None:
+    """Whichever replica goes, they find another."""
+    ports = [f"{name}:7420" for name in REPLICAS]
+    for name in (*AGENTS, "deploy"):
+        said = " ".join(SERVICES[name]["command"])
+        assert ",".join(ports) in said
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())["scrape_configs"]
+    assert [target for each in scraped for group in each["static_configs"] for target in group["targets"]] == [
+        f"{name}:9090" for name in REPLICAS
+    ]
+
+
+def test_ports_are_published_once() -> None:
+    """Two services cannot have the same."""
+    published = [port.rpartition(":")[0] for service in SERVICES.values() for port in service.get("ports", ())]
+    assert len(set(published)) == len(published)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -88,7 +135,7 @@ def test_services_refer_to_each_other_by_names_that_there_are(name: str) -> None
     kind, _, other = service.get("network_mode", "").partition(":")
     assert not kind or (kind == "service" and other in SERVICES)
     said = " ".join([*service.get("command", ()), *map(str, service.get("environment", {}).values())])
-    for host in re.findall(r"(?:http://|--coordinator )([a-z_]+):\d+", said):
+    for host in re.findall(r"(?:http://|redis://|--coordinator |,)([a-z_\d-]+):\d+", said):
         assert host in SERVICES or host == "localhost"  # for whoever looks, not for the service
 
 
