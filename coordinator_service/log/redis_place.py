@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,16 @@ class RedisPlace:
 
         With `again` a connection that turns out to be gone is replaced once: for what may be done twice.
         """
+        task = asyncio.current_task()
+        cancelled_before = 0 if task is None else task.cancelling()
+        try:
+            return await self._using(key, work, again=again)
+        finally:
+            # asyncio.wait_for, with which redis-py sends, may swallow a cancellation (Python 3.11).
+            if task is not None and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
+
+    async def _using(self, key: str, work: Callable[[Client], Awaitable[T]], *, again: bool) -> T:
         if self.closed:
             raise LogError("the store is closed")
         try:
@@ -107,7 +118,7 @@ class RedisPlace:
                 self._checked.clear()
                 await self._forget()
                 if again:
-                    return await self.using(key, work)
+                    return await self._using(key, work, again=False)
             raise described(error) from error
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Any], *, durable: bool = False) -> Any:

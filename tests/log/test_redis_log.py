@@ -480,6 +480,26 @@ async def test_a_cluster_keeps_each_namespace_on_one_of_its_servers(tmp_path: Pa
             server.stop()
 
 
+async def test_whoever_is_cancelled_at_whatever_moment_ends(redis: RedisProcess) -> None:
+    """Where a call is cancelled just as its command has been sent, the cancellation is not lost."""
+    store = RedisStore(RedisOptions(url=redis.url, prefix="cancelled"))
+    await store.open("blog")
+
+    async def ask_for_ever() -> None:
+        while True:
+            await store.namespaces()
+
+    for steps in range(40):
+        asking = asyncio.ensure_future(ask_for_ever())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        ended, _ = await asyncio.wait([asking], timeout=5.0)
+        asking.cancel()
+        assert ended, f"cancelled after {steps} steps, it goes on"
+    await store.close()
+
+
 async def test_sentinels_lead_to_the_promoted_replica(tmp_path: Path) -> None:
     """Invariant 6: with wait:1 the primary may die; on the promoted replica the log goes on with all that was
     acknowledged."""
