@@ -13,9 +13,9 @@ from coordinator_service.core.answers import Waiting
 from coordinator_service.core.commands import Acquire, Caller, WithdrawRequest
 from coordinator_service.rpc.lock_servicer import _Turn
 from coordinator_service.server import CoordinatorServer
+from tests.relay import relaying
 
 from .peer import Peer, acquire, event_of, refused, update
-from .relay import relaying
 
 WITHDRAWN = event_pb2.EVENT_TYPE_RESOURCE_REQUEST_WITHDRAWN
 REQUESTED = event_pb2.EVENT_TYPE_RESOURCE_REQUESTED

@@ -13,9 +13,9 @@ from concert.v1 import event_service_pb2, run_service_pb2
 
 from coordinator_service.server import CoordinatorServer
 from coordinator_service.subscriptions import BATCH_BYTES_MAX, Selector, Subscription
+from tests.relay import relaying
 
 from .peer import Peer, publish
-from .relay import relaying
 from .serving import serving
 
 Subscribe = event_service_pb2.SubscribeRequest
