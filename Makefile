@@ -11,7 +11,7 @@ START ?= 0
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check test sim bench bench-languages demo demo-polyglot jaeger-demo clean
+.PHONY: help setup protos check test sim chaos bench bench-languages demo demo-polyglot jaeger-demo clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ test: $(READY) ## Run all tests, JOBS at a time; those of a language whose toolc
 
 sim: $(READY) ## Simulate N seeds, or replay one with SEED=
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N) --start $(START))
+
+chaos: $(READY) ## Real replicas, agents and Redis through whatever befalls them: N scenarios (5), from SEED= if given
+	$(BIN)/python -m tests.chaos --seeds $(if $(filter file,$(origin N)),5,$(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
 
 bench: $(READY) ## Measure against bare ceilings; fails below a floor
 	$(BIN)/python -m benchmarks

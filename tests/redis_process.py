@@ -45,7 +45,7 @@ class RedisProcess:
 
     def __init__(self, directory: Path, *options: str, port: int = 0, sentinel: Path | None = None) -> None:
         """With `sentinel` it is one, by that configuration."""
-        self._directory = directory
+        self.directory = directory
         self._options = options
         self._sentinel = sentinel
         self.port = port
@@ -58,7 +58,7 @@ class RedisProcess:
 
     def start(self) -> RedisProcess:
         """Returns once it answers."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         for _ in range(FREE_PORT_TRIES):
             port = self.port or free_port()
             if self._try(port):
@@ -85,8 +85,8 @@ class RedisProcess:
         self._end(signal.SIGTERM)
 
     def _try(self, port: int) -> bool:
-        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
-        arguments += ["--logfile", str(self._directory / "redis.log"), "--loglevel", "warning", *self._options]
+        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        arguments += ["--logfile", str(self.directory / "redis.log"), "--loglevel", "warning", *self._options]
         if self._sentinel is None:
             arguments += ["--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
         else:
@@ -117,7 +117,7 @@ class RedisProcess:
                 pass
 
     def _log(self) -> str:
-        path = self._directory / "redis.log"
+        path = self.directory / "redis.log"
         return path.read_text(errors="replace")[-2000:] if path.exists() else "it wrote no log"
 
 
