@@ -14,7 +14,7 @@ from coordinator_service.core.policies import BUILT_IN_POLICIES, DEFAULT_POLICY
 from coordinator_service.core.specs import AgentCapabilities, CircuitPolicy, Policy, RetryPolicy
 from coordinator_service.core.values import ConflictStrategy
 from coordinator_service.log.mirror import to_proto
-from coordinator_service.policy_file import FIELDS, FILE_BYTES_MAX, PolicyFault, PolicyFile, digest_of, parse
+from coordinator_service.policy_file import FIELDS, FILE_BYTES_MAX, FileFault, PolicyFile, digest_of, parse
 from coordinator_service.rpc.limits import EVENT_BYTES_MAX
 from tests.core.driver import seconds
 
@@ -27,9 +27,9 @@ def read(text: str) -> PolicyFile:
     return parse(text.encode())
 
 
-def fault_of(text: str | bytes) -> PolicyFault:
+def fault_of(text: str | bytes) -> FileFault:
     """What is wrong with it."""
-    with pytest.raises(PolicyFault) as caught:
+    with pytest.raises(FileFault) as caught:
         parse(text if isinstance(text, bytes) else text.encode())
     assert "\n" not in str(caught.value)
     return caught.value
@@ -350,7 +350,7 @@ def test_whatever_the_bytes_are_the_answer_is_a_file_or_a_fault(content: str | b
     """P1, bad input: nothing else gets out of the parser."""
     try:
         said = str(parse(content.encode() if isinstance(content, str) else content).digest)
-    except PolicyFault as fault:
+    except FileFault as fault:
         said = str(fault)
     assert said
     assert "\n" not in said

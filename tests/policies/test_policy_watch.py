@@ -17,9 +17,9 @@ from concert.v1 import event_pb2, event_service_pb2, lock_service_pb2, monitor_s
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from coordinator_service.core.commands import COORDINATOR, ChangePolicies
+from coordinator_service.file_watch import FileUnusable
 from coordinator_service.log.memory import MemoryStore
 from coordinator_service.policy_file import digest_of, parse
-from coordinator_service.policy_watch import PolicyFileUnusable
 from coordinator_service.server import CoordinatorServer
 from tests.coordinator_process import coordinator_process
 from tests.rpc.peer import Peer, decode, refused, submit
@@ -135,7 +135,7 @@ async def test_without_a_file_nothing_is_told(tmp_path: Path) -> None:
     """P1: none is configured by default; the built-in policies hold, and SIGHUP's reload does nothing."""
     async with serving(tmp_path) as server, grpc.aio.insecure_channel(server.address) as channel:
         peer = Peer(channel)
-        server.reload_policies()
+        server.reload()
         assert await changes(peer) == []
         info = await peer.monitor.GetServerInfo(monitor_service_pb2.GetServerInfoRequest())
         assert not info.HasField("policy_file")
@@ -327,7 +327,7 @@ async def test_a_file_that_stays_is_told_once(coordinator: CoordinatorServer, pe
     await looks(coordinator, 3)
     put(file, NARROW)
     await looks(coordinator, 3)
-    coordinator.reload_policies()
+    coordinator.reload()
     await looks(coordinator, 3)
     assert await digests(peer) == [digest(NARROW)]
 
@@ -380,7 +380,7 @@ async def test_a_bad_file_keeps_a_server_from_starting(tmp_path: Path) -> None:
     path = tmp_path / "policies.yaml"
     put(path, BAD)
     server = CoordinatorServer(settings(tmp_path, policy_file=path, event_store="sqlite"))
-    with pytest.raises(PolicyFileUnusable, match=r"policies\.yaml: line 3: coordination_policies\.default"):
+    with pytest.raises(FileUnusable, match=r"policies\.yaml: line 3: coordination_policies\.default"):
         await server.start()
     assert os.listdir(tmp_path) == ["policies.yaml"]
 

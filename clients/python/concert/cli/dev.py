@@ -58,8 +58,8 @@ async def dev(
     """
     try:
         from coordinator_service.config import ConfigError, load
+        from coordinator_service.file_watch import FileUnusable
         from coordinator_service.log.base import LogError
-        from coordinator_service.policy_watch import PolicyFileUnusable
         from coordinator_service.server import CannotListen, CoordinatorServer
     except ModuleNotFoundError as missing:
         raise Refusal(f"{MISSING} ({missing})", exit_codes.FAULT) from None
@@ -73,7 +73,7 @@ async def dev(
             await _show(
                 call, server.address, server.web_address, f"in {data_dir}" if data_dir else "in memory", quiet=quiet
             )
-    except (ConfigError, PolicyFileUnusable) as fault:
+    except (ConfigError, FileUnusable) as fault:
         raise Refusal(str(fault)) from None
     except CannotListen as fault:
         cure = "use the one that listens there, or serve elsewhere with --listen 127.0.0.1:0"
