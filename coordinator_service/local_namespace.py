@@ -254,10 +254,18 @@ class LocalNamespace:
         """E5; see NamespacePort."""
         return await self._subscriptions.delete(name)
 
-    async def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+    async def keep_alive(self, fencing_tokens: tuple[int, ...], principal: str | None = None) -> list[int]:
         """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
         stream."""
-        return [self._renew_lock(token) for token in fencing_tokens] if self._may_speak() else [0] * len(fencing_tokens)
+        if not self._may_speak():
+            return [0] * len(fencing_tokens)
+        grants = self.sequencer.state.grants
+        return [
+            0
+            if principal is not None and token in grants and grants[token].principal != principal
+            else self._renew_lock(token)
+            for token in fencing_tokens
+        ]
 
     def renew_session(self, session_id: int) -> bool:
         """Makes a session's lease whole again; false when it is over."""

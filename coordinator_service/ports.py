@@ -170,9 +170,9 @@ class NamespacePort(Protocol):
     async def delete_subscription(self, name: str) -> bool:
         """Whether it was there."""
 
-    async def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
-        """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone. Those of a session stand as
-        long as it does, and are only looked at. Raises Unavailable."""
+    async def keep_alive(self, fencing_tokens: tuple[int, ...], principal: str | None = None) -> list[int]:
+        """Makes lock leases whole again; nanoseconds left for each, 0 for one that is gone, or is another principal's
+        where one is named. Those of a session stand as long as it does, and are only looked at. Raises Unavailable."""
 
     def renew_session(self, session_id: int) -> bool:
         """Makes a session's lease whole again; false when it is known to be over."""

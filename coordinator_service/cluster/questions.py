@@ -53,7 +53,7 @@ async def _acknowledge(port: NamespacePort, name: str, log_id: str, sequence: in
 QUESTIONS: dict[str, Question] = {
     "measure": Question(tuple[MetricsAsked], MetricsView, lambda port, asked: port.measure(asked)),
     "health": Question(tuple[()], tuple[HealthStatus, HealthWindowView], lambda port: port.health()),
-    "keep_alive": Question(tuple[tuple[int, ...]], list[int], lambda port, tokens: port.keep_alive(tokens)),
+    "keep_alive": Question(tuple[tuple[int, ...], str | None], list[int], lambda port, *asked: port.keep_alive(*asked)),
     "create_subscription": Question(
         tuple[str, int, str, str], tuple[Cursor, bool], lambda port, *asked: port.create_subscription(*asked)
     ),

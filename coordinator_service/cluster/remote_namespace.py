@@ -128,9 +128,9 @@ class RemoteNamespace:
         found: bool = await self._ask("delete_subscription", name)
         return found
 
-    async def keep_alive(self, fencing_tokens: tuple[int, ...]) -> list[int]:
+    async def keep_alive(self, fencing_tokens: tuple[int, ...], principal: str | None = None) -> list[int]:
         """Leases are the owner's."""
-        found: list[int] = await self._ask("keep_alive", fencing_tokens)
+        found: list[int] = await self._ask("keep_alive", fencing_tokens, principal)
         return found
 
     def renew_session(self, session_id: int) -> bool:

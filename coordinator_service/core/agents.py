@@ -168,6 +168,7 @@ def decide_drain(d: Deciding, command: DrainAgent) -> Done:
     agent = d.state.agents.get(command.agent_id)
     if agent is None or not agent.session_id:
         raise NotFound("agent", command.agent_id)
+    d.require_own(agent.principal, f"agent {command.agent_id}")
     if agent.draining:
         return Done(sequence=agent.session_id)
     event = d.emit(

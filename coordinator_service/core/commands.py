@@ -29,7 +29,8 @@ from coordinator_service.core.values import JsonValue, RunStatus, value
 class Caller:
     """Who asks.
 
-    An empty request_id means that repetitions are not recognised; digest is of the request in canonical form.
+    An empty request_id means that repetitions are not recognised; digest is of the request in canonical form. With
+    own_only the runs and agents of other principals are out of its reach.
     """
 
     principal: str = ""
@@ -40,6 +41,7 @@ class Caller:
     digest: bytes = b""
     traceparent: str = ""
     fences: tuple[Fence, ...] = ()
+    own_only: bool = False
 
 
 COORDINATOR = Caller()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from coordinator_service.core.commands import Caller
 from coordinator_service.core.events import Event, Payload, RequestRecord
+from coordinator_service.core.rejections import PermissionDenied
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.subjects import NOBODY, Subject
 
@@ -31,6 +32,11 @@ class Deciding:
         self.remembers = True
         """Whether the events are what the caller's request is remembered by (D5)."""
         self._apply = apply
+
+    def require_own(self, principal: str, what: str) -> None:
+        """Raises PermissionDenied for what belongs to another principal, where the caller is kept to its own."""
+        if self.caller.own_only and principal != self.caller.principal:
+            raise PermissionDenied(f"{what} belongs to another principal", needed={"role": "operator"})
 
     def emit(
         self,

@@ -46,6 +46,9 @@ def decide_retry(d: Deciding, command: RetryRun) -> RunAgain | FromLog:
             sequence=state.sequence,
             caller=d.caller,
         )
+    submitted = command.restated if run is None else run
+    assert submitted is not None
+    d.require_own(submitted.principal, f"run {command.run_id}")
     if run is None:
         run = _restate(d, command)
     elif not run.status.over:

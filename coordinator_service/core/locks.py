@@ -32,6 +32,7 @@ from coordinator_service.core.rejections import (
     LockTimeout,
     LockUpgrade,
     NotHolder,
+    PermissionDenied,
     StaleFence,
 )
 from coordinator_service.core.specs import LockGrant, LockRequest, TaskLock
@@ -69,6 +70,8 @@ def decide_acquire(d: Deciding, command: Acquire) -> Acquired | Waiting:
     session_id = attempt.session_id if attempt else caller.session_id
     sequence = state.sequence + 1
     holder = _holder(d, requests[0].holder, sequence)
+    if requests[0].holder == holder:
+        _check_holder(d, requests)
     policy = policy_of_caller(d, attempt)
     priority = max((r.priority for r in requests if r.priority is not None), default=policy.priority)
     key = lock_tables.queue_key(state, priority, d.now_ns, sequence)
@@ -470,6 +473,16 @@ def _holder(d: Deciding, named: str, sequence: int) -> str:
     if d.caller.session_id:
         return f"session/{d.caller.session_id}"
     return named or f"request/{sequence}"
+
+
+def _check_holder(d: Deciding, requests: tuple[LockRequest, ...]) -> None:
+    """L5: a holder's requests never conflict with each other, so nobody may ask under a name that is another's."""
+    holder = requests[0].holder
+    for request in requests:
+        row = d.state.locks.get(request.resource)
+        token = 0 if row is None else row.holders.get(holder, 0)
+        if token and d.state.grants[token].principal != d.caller.principal:
+            raise PermissionDenied(f"the holder {holder} of {request.resource} belongs to another principal")
 
 
 def _may_release(d: Deciding, grant: GrantRow) -> bool:

@@ -26,6 +26,7 @@
     ├── LogMismatch          DATA_LOSS            LOG_MISMATCH
     ├── LogTailLost          DATA_LOSS            LOG_TAIL_LOST
     ├── Unavailable          UNAVAILABLE          UNAVAILABLE
+    ├── Unauthenticated      UNAUTHENTICATED      UNAUTHENTICATED
     ├── PermissionDenied     PERMISSION_DENIED    PERMISSION_DENIED
     └── Fault                INTERNAL             INTERNAL
 
@@ -35,6 +36,7 @@ StateConflict: the conflict itself is a fact (D1).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from coordinator_service.core.specs import ConflictingKey, LockGrant, LockWait
@@ -338,11 +340,26 @@ class Unavailable(Rejection):
         self.retry_after_ms = retry_after_ms
 
 
+class Unauthenticated(Rejection):
+    """The caller is not known. Says why, and nothing of the credential; needed says by name what would do."""
+
+    code = "UNAUTHENTICATED"
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, message: str, needed: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.needed = tuple((needed or {}).items())
+
+
 class PermissionDenied(Rejection):
-    """The caller may not do this."""
+    """The caller may not do this; needed says by name what it lacks."""
 
     code = "PERMISSION_DENIED"
     reason = "PERMISSION_DENIED"
+
+    def __init__(self, message: str, needed: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.needed = tuple((needed or {}).items())
 
 
 class Fault(Rejection):

@@ -105,6 +105,7 @@ def decide_cancel(d: Deciding, command: CancelRun) -> Done:
     run = d.state.runs.get(command.run_id)
     if run is None:
         raise RunOver(command.run_id) if command.run_id in d.state.evicted else NotFound("run", command.run_id)
+    d.require_own(run.principal, f"run {command.run_id}")
     if run.status.over or run.cancel_reason:
         raise RunOver(command.run_id)
     sequence = d.state.sequence + 1

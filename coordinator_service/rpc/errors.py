@@ -41,6 +41,9 @@ def to_status(rejection: core.Rejection) -> Any:
         code=code_pb2.Code.Value(rejection.code), message=_cut(rejection.message, TEXT_BYTES_MAX)
     )
     info = error_details_pb2.ErrorInfo(reason=rejection.reason, domain=DOMAIN)
+    if isinstance(rejection, core.PermissionDenied | core.Unauthenticated):
+        for name, value in rejection.needed:
+            info.metadata[name] = _cut(value, NAMES_BYTES_MAX)
     left = DETAILS_BYTES_MAX - _put(status, info)
     for detail in _details(rejection, left - 2 * _ANY_BYTES):
         _put(status, detail)

@@ -53,7 +53,8 @@ def rejections_of_every_kind() -> list[Rejection]:
         rejections.LogMismatch("log", "other"),
         rejections.LogTailLost("log", 9, "it ends at 9"),
         rejections.Unavailable("gone", 70),
-        rejections.PermissionDenied("no"),
+        rejections.PermissionDenied("no", needed={"role": "operator"}),
+        rejections.Unauthenticated("who", needed={"credential": "a bearer token"}),
         rejections.Fault("broken"),
         rejections.Deadlock(5, (LockWait(resource="r", request_sequence=4, holder="b"),)),
     ]

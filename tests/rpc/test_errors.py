@@ -70,6 +70,8 @@ REJECTIONS = [
     core.LogTailLost("log-1", 90, LONG),
     core.Unavailable("the coordinator is shutting down"),
     core.PermissionDenied("agent a belongs to another principal"),
+    core.PermissionDenied("alice needs more", needed={"role": "operator", "namespace": LONG * 100}),
+    core.Unauthenticated("the token has expired", needed={"credential": "a bearer token"}),
     core.Fault("a fault"),
 ]
 
