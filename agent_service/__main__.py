@@ -78,7 +78,8 @@ def deploy_command(
     request = _read_request(input_file)
 
     async def run() -> dict[str, Any]:
-        async with concert.connect(coordinator.split(","), namespace=namespace) as client:
+        known = concert.credentials_from_environment()
+        async with concert.connect(coordinator.split(","), namespace=namespace, **known) as client:
             with LiveView() as view:
                 return await deploy(client, request, view.show)
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 from collections.abc import Sequence
 
+from concert import credentials_from_environment
 from concert.agent import Agent, run_agents
 
 AGENTS = {
@@ -48,4 +49,5 @@ async def host(names: Sequence[str], addresses: Sequence[str], namespace: str, l
         for agent in agents:
             if isinstance(agent, contextlib.AbstractAsyncContextManager):
                 await stack.enter_async_context(agent)
-        await run_agents(*agents, address=addresses, namespace=namespace, lease=lease_seconds)
+        known = credentials_from_environment()
+        await run_agents(*agents, address=addresses, namespace=namespace, lease=lease_seconds, **known)

@@ -14,8 +14,9 @@ LockUpgrade
 Locks LogMismatch LogTailLost Modified NamedSubscription NoSession NotFound NotHolder Payload PermissionDenied
 RequestIdReused Run
 RunHandle RunNotRetryable RunOver RunPlan RunStatus RunUpdate Runs Session SessionOver StaleAttempt StaleFence State
-StateConflictError StateEntry StateRevision StateWatch Subscription Subscriptions Task TaskStatus Unauthenticated
-Unavailable connect draft from_payload on_agent on_capability on_task retry task task_lock to_payload
+StateConflictError StateEntry StateRevision StateWatch Subscription Subscriptions Task TaskStatus Tls TokenSource
+Unauthenticated Unavailable connect credentials_from_environment draft from_payload on_agent on_capability on_task retry
+task task_lock tls to_payload token_file
 """
 
 

@@ -7,6 +7,7 @@ This module is the public face; agents are in `concert.agent`, the contract's me
 """
 
 from concert._client import Client, Session, connect
+from concert._credentials import Tls, TokenSource, credentials_from_environment, tls, token_file
 from concert._events import Events, draft
 from concert._explanation import Explanation
 from concert._lock import Lock, Locks, LockScope
@@ -121,9 +122,12 @@ __all__ = [
     "Subscriptions",
     "Task",
     "TaskStatus",
+    "Tls",
+    "TokenSource",
     "Unauthenticated",
     "Unavailable",
     "connect",
+    "credentials_from_environment",
     "draft",
     "from_payload",
     "on_agent",
@@ -132,5 +136,7 @@ __all__ = [
     "retry",
     "task",
     "task_lock",
+    "tls",
     "to_payload",
+    "token_file",
 ]

@@ -9,6 +9,7 @@ import grpc
 
 from concert._caller import Origin
 from concert._connection import Connection
+from concert._credentials import Tls, TokenSource
 from concert._limits import CALL_SECONDS_DEFAULT, RETRY_SECONDS_DEFAULT, SESSION_LEASE_SECONDS_DEFAULT
 from concert._session import SessionStream
 from concert._surface import Surface
@@ -123,7 +124,8 @@ def connect(
     namespace: str = "",
     writer: str = "",
     metadata: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    credentials: grpc.ChannelCredentials | None = None,
+    credentials: grpc.ChannelCredentials | Tls | None = None,
+    token: TokenSource | None = None,
     call_seconds: float = CALL_SECONDS_DEFAULT,
     retry_seconds: float = RETRY_SECONDS_DEFAULT,
 ) -> Client:
@@ -131,7 +133,9 @@ def connect(
 
     Of several addresses one is used until it does not answer, then the next. `namespace`: "default" when empty.
     `writer` names this client where it writes shared state outside a session, at most 128 bytes; a random name when
-    empty, so that its own writes are not taken for somebody else's. `metadata` goes with every call. `call_seconds`:
+    empty, so that its own writes are not taken for somebody else's. `metadata` goes with every call. `credentials`:
+    those of `tls`, or any of grpc's; without them nothing is encrypted. `token`: the bearer token of every call, or a
+    function, perhaps async, that gives the one that is valid now, such as `token_file`. `call_seconds`:
     how long a call may take that does not say otherwise. `retry_seconds`: how long a call that is UNAVAILABLE is tried
     again, under one request id.
     """
@@ -140,6 +144,7 @@ def connect(
         namespace=namespace,
         metadata=dict(metadata),
         credentials=credentials,
+        token=token,
         call_seconds=call_seconds,
         retry_seconds=retry_seconds,
     )

@@ -12,6 +12,7 @@ import grpc
 from concert._addresses import Addresses, unreached
 from concert._backoff import Backoff
 from concert._caller import RequestIds
+from concert._credentials import Tls, TokenSource, current_token
 from concert._limits import (
     BACKOFF_SECONDS_MAX,
     CALL_SECONDS_DEFAULT,
@@ -52,12 +53,13 @@ class Connection:
         *,
         namespace: str = "",
         metadata: Mapping[str, str] | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | Tls | None = None,
+        token: TokenSource | None = None,
         call_seconds: float = CALL_SECONDS_DEFAULT,
         retry_seconds: float = RETRY_SECONDS_DEFAULT,
     ) -> None:
-        """`metadata` goes with every call; without `credentials` the channel is not encrypted. Several addresses are
-        tried in turn.
+        """`metadata` goes with every call, and `token` as its bearer token; without `credentials` the channel is not
+        encrypted. Several addresses are tried in turn.
         """
         self.addresses = Addresses(address)
         self.namespace = namespace
@@ -66,6 +68,8 @@ class Connection:
         self.request_ids = RequestIds()
         self._metadata = tuple((metadata or {}).items())
         self._credentials = credentials
+        self._token = token
+        self._tls_version: tuple[int, ...] = ()
         self._channel: grpc.aio.Channel | None = None
         self._callables: dict[str, Any] = {}
         self._retired: set[asyncio.Task[None]] = set()
@@ -78,14 +82,23 @@ class Connection:
     def open_channel(self, address: str) -> grpc.aio.Channel:
         """A channel of its own, to be closed by whoever asked for it."""
         quiet_poller(asyncio.get_running_loop())
-        if self._credentials is None:
+        credentials = self._credentials
+        if credentials is None:
             return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        return grpc.aio.secure_channel(address, self._credentials, options=_CHANNEL_OPTIONS)
+        if isinstance(credentials, Tls):
+            self._tls_version = credentials.version()
+            credentials = credentials.channel_credentials()
+        return grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
 
-    def call_metadata(self, traceparent: str = "") -> tuple[tuple[str, str], ...]:
+    async def call_metadata(self, traceparent: str = "") -> tuple[tuple[str, str], ...]:
         """What goes with a call."""
+        metadata = self._metadata
         traceparent = traceparent or current_traceparent()
-        return (*self._metadata, ("traceparent", traceparent)) if traceparent else self._metadata
+        if traceparent:
+            metadata = (*metadata, ("traceparent", traceparent))
+        if self._token is not None:
+            metadata = (*metadata, ("authorization", f"Bearer {await current_token(self._token)}"))
+        return metadata
 
     async def call(self, method: Method, request: Any, *, timeout: float | None = None) -> Any:
         """See Caller.call."""
@@ -102,7 +115,7 @@ class Connection:
             address = self.addresses.current
             try:
                 return await self._callable(method)(
-                    request, timeout=None if left == math.inf else left, metadata=self.call_metadata()
+                    request, timeout=None if left == math.inf else left, metadata=await self.call_metadata()
                 )
             except grpc.aio.AioRpcError as error:
                 refusal = self._refusal(method, address, error)
@@ -122,7 +135,7 @@ class Connection:
         """See Caller.stream."""
         self._complete(method, request)
         address = self.addresses.current
-        call = self._callable(method)(request, metadata=self.call_metadata())
+        call = self._callable(method)(request, metadata=await self.call_metadata())
         try:
             async for response in call:
                 yield response
@@ -155,9 +168,12 @@ class Connection:
         return unreached(address, refusal)
 
     def _leave(self, address: str) -> None:
-        """Goes on with another address, if there is one. What still runs on the channel may end there."""
+        """Goes on with another address, if there is one, or with certificates that were renewed. What still runs on
+        the channel may end there.
+        """
         channel = self._channel
-        if channel is None or not self.addresses.leave(address):
+        renewed = isinstance(self._credentials, Tls) and self._credentials.version() != self._tls_version
+        if channel is None or not (self.addresses.leave(address) or renewed):
             return
         self._channel = None
         self._callables.clear()

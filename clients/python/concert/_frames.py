@@ -49,7 +49,7 @@ def _pass(frame: bytes) -> bytes:
 class FrameStream:
     """A stream on a channel of its own, so that a reconnect never inherits the state of the one before."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, metadata: Iterable[tuple[str, str]]) -> None:
         """Opens it; what goes wrong shows at the first write or read."""
         self.address = connection.addresses.current
         self._channel = connection.open_channel(self.address)
@@ -58,7 +58,7 @@ class FrameStream:
             request_serializer=_pass,
             response_deserializer=session_service_pb2.ConnectResponse.FromString,
         )
-        self._call = connect(metadata=connection.call_metadata())
+        self._call = connect(metadata=tuple(metadata))
 
     async def write(self, frame: bytes) -> None:
         """Sends a frame once there is room for it. Raises ConcertError when the stream is over."""

@@ -248,7 +248,7 @@ class SessionStream:
 
     # ---- streams
     async def _open_stream(self) -> _Stream:
-        frames = FrameStream(self._connection)
+        frames = FrameStream(self._connection, await self._connection.call_metadata())
         try:
             async with asyncio.timeout(WELCOME_SECONDS_MAX):
                 hello_sent_at = asyncio.get_running_loop().time()

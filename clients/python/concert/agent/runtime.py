@@ -24,6 +24,7 @@ import grpc
 
 from concert._client import ADDRESS_DEFAULT
 from concert._connection import Connection
+from concert._credentials import Tls, TokenSource
 from concert._limits import (
     AGENT_SLOTS_MAX,
     CLEANUP_SECONDS_MAX,
@@ -412,9 +413,12 @@ class AgentHost:
         namespace: str = "",
         lease: Seconds = SESSION_LEASE_SECONDS_DEFAULT,
         metadata: Mapping[str, str] | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | Tls | None = None,
+        token: TokenSource | None = None,
     ) -> None:
-        """`lease`: how long the agents outlive their streams, 2 s to 5 min."""
+        """`lease`: how long the agents outlive their streams, 2 s to 5 min. `credentials`, `token`: see
+        `concert.connect`; the token source is asked on a thread of the client's own.
+        """
         if not agents:
             raise InvalidArgument("there is no agent to host")
         for agent in agents:
@@ -422,7 +426,9 @@ class AgentHost:
                 raise InvalidArgument(f"{agent.role} takes 1 to {AGENT_SLOTS_MAX} tasks at once, not {agent.slots}")
         self._agents = agents
         self._lease = seconds_of(lease)
-        self._connection = Connection(address, namespace=namespace, metadata=metadata, credentials=credentials)
+        self._connection = Connection(
+            address, namespace=namespace, metadata=metadata, credentials=credentials, token=token
+        )
         self._thread = IoThread()
         self._hosted: list[_Hosted] = []
 
@@ -493,14 +499,21 @@ async def run_agents(
     namespace: str = "",
     lease: Seconds = SESSION_LEASE_SECONDS_DEFAULT,
     metadata: Mapping[str, str] | None = None,
-    credentials: grpc.ChannelCredentials | None = None,
+    credentials: grpc.ChannelCredentials | Tls | None = None,
+    token: TokenSource | None = None,
 ) -> None:
     """Hosts agents until SIGTERM or SIGINT, or until they were drained from elsewhere.
 
     SIGTERM drains: no new tasks, those that run finish. A second SIGTERM, or SIGINT, cancels what runs.
     """
     async with AgentHost(
-        *agents, address=address, namespace=namespace, lease=lease, metadata=metadata, credentials=credentials
+        *agents,
+        address=address,
+        namespace=namespace,
+        lease=lease,
+        metadata=metadata,
+        credentials=credentials,
+        token=token,
     ) as host:
         with _signals(host):
             await host.wait()

@@ -1,7 +1,8 @@
 """What every command has in common: where the coordinator is, in which form to print, signals, and errors as sentences.
 
 A command is a coroutine function whose first parameter is a Call; it returns an exit code, or None for 0. `command`
-gives it the options --address, --namespace, --timeout and --output, and registers it.
+gives it the options --address, --namespace, --timeout and --output, and registers it. Who the command is, the options
+before its name say, or the environment.
 """
 
 from __future__ import annotations

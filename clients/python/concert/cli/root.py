@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +11,14 @@ from typer.core import TyperGroup
 
 from concert.cli import agents, auditing, dev, events, explaining, locks, logs, monitor, replaying, runs, state
 from concert.cli.command import ADDRESS_HELP, NAMESPACE_HELP, OUTPUT_HELP, TIMEOUT_HELP, Defaults
-from concert.cli.place import Place
+from concert.cli.place import Place, Trust
 from concert.cli.printing import Output
 from concert.cli.words import duration
 
+CA_HELP = "PEM file of the authorities that the coordinator's certificate is trusted from ($CONCERT_TLS_CA)."
+CERT_HELP = "PEM file of your certificate, for mutual TLS ($CONCERT_TLS_CERT)."
+KEY_HELP = "PEM file of its key ($CONCERT_TLS_KEY)."
+TOKEN_HELP = "File of your bearer token ($CONCERT_TOKEN_FILE)."
 _ORDER = ("run", "events", "agents", "lock", "state", "explain", "monitor", "log", "replay", "audit", "dev")
 
 
@@ -54,6 +59,18 @@ def concert(
         float | None,
         typer.Option("--timeout", metavar="DURATION", envvar="CONCERT_TIMEOUT", help=TIMEOUT_HELP, parser=duration),
     ] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option("--tls-ca", metavar="FILE", envvar="CONCERT_TLS_CA", help=CA_HELP)
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", envvar="CONCERT_TLS_CERT", help=CERT_HELP)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", envvar="CONCERT_TLS_KEY", help=KEY_HELP)
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", envvar="CONCERT_TOKEN_FILE", help=TOKEN_HELP)
+    ] = None,
     output: Annotated[Output, typer.Option("--output", "-o", envvar="CONCERT_OUTPUT", help=OUTPUT_HELP)] = Output.TABLE,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
@@ -61,10 +78,12 @@ def concert(
 ) -> None:
     """Asks a Concert coordinator, or tells it something.
 
-    Every command takes --address, --namespace, --timeout and --output, before its name or after it.
+    Every command takes --address, --namespace, --timeout and --output, before its name or after it. Who asks, and whom
+    it trusts, is said before it.
     """
     assert not version
-    context.obj = Defaults(Place().but(address, namespace, timeout), output)
+    trust = Trust(ca=tls_ca, certificate=tls_cert, key=tls_key, token_file=token_file)
+    context.obj = Defaults(Place().but(address, namespace, timeout, trust), output)
 
 
 app.add_typer(runs.app, name="run")
