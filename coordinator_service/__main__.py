@@ -1,7 +1,8 @@
 """`python -m coordinator_service`: serves until it is told to stop. `replay` instead proves a log (replay_command.py),
 `telemetry` exports spans from a process of its own (telemetry_command.py).
 
-SIGTERM or SIGINT ends it gracefully, a second one at once; SIGHUP has the policy file read again. Exit codes: 0 after a
+SIGTERM or SIGINT ends it gracefully, a second one at once; SIGHUP has the policy file, certificates, tokens and
+access read again. Exit codes: 0 after a
 stop, 1 when it cannot serve, 2 for a configuration or a policy file that cannot be used.
 """
 
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from coordinator_service import replay_command, telemetry_command
 from coordinator_service.config import PROGRAM, ConfigError, Settings, load
+from coordinator_service.file_watch import FileUnusable
 from coordinator_service.log.base import LogError
-from coordinator_service.policy_watch import PolicyFileUnusable
 from coordinator_service.server import CannotListen, CoordinatorServer
 from coordinator_service.telemetry import log_lines
 from coordinator_service.telemetry.collector import CollectorFault
@@ -47,7 +48,7 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
             runner.run(_serve(settings))
-    except (PolicyFileUnusable, CollectorFault) as fault:
+    except (FileUnusable, CollectorFault) as fault:
         print(f"{PROGRAM}: {fault}", file=sys.stderr)
         sys.exit(2)
     except (CannotListen, LogError, OSError) as fault:
@@ -87,7 +88,7 @@ async def _serve(settings: Settings) -> None:
     await server.start()
     gc.freeze()
     stopping = _Stopping()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload_policies)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload)
     for name, address in (("page", server.web_address), ("metrics", server.metrics_address)):
         if address:
             _log.info("%s on http://%s", name, address)

@@ -8,14 +8,12 @@ are understood too.
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import socket
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -30,15 +28,15 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from coordinator_service import config_texts
 from coordinator_service.core.limits import Limits
 from coordinator_service.local_namespace import ShellLimits
 from coordinator_service.log.redis_durability import durability_from
 from coordinator_service.log.redis_place import RedisOptions
-from coordinator_service.log.redis_servers import servers_from
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
 from coordinator_service.retention import RetentionLimits
 from coordinator_service.rpc.limits import contract_limits
-from coordinator_service.rpc.validation import name_fault
+from coordinator_service.security.json_web_tokens import JwtRules
 from coordinator_service.sequencer import SequencerLimits
 from coordinator_service.sessions import SessionLimits
 from coordinator_service.snapshots import SnapshotLimits
@@ -47,8 +45,6 @@ from coordinator_service.web.live.watch import LiveLimits
 ENVIRONMENT_PREFIX = "CONCERT_"
 PROGRAM = "python -m coordinator_service"
 SQLITE_FILE = "events.sqlite"
-SECRET_CHARACTERS_MIN = 16
-SECRETS_MAX = 8
 
 _CORE = Limits()
 _SHELL = ShellLimits()
@@ -59,78 +55,6 @@ _LIVE = LiveLimits()
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text says which setting and why, in one line."""
-
-
-def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be HOST:PORT, for example 127.0.0.1:7420")
-    return text
-
-
-def _replica_id(text: str) -> str:
-    fault = name_fault(text)
-    if fault:
-        raise ValueError(fault)
-    return text
-
-
-def _redis_url(url: SecretStr) -> SecretStr:
-    servers_from(url.get_secret_value(), timeout_seconds=1)
-    return url
-
-
-def _redis_prefix(text: str) -> str:
-    if not text or "{" in text or "}" in text or not text.isascii() or not text.isprintable():
-        raise ValueError("must be printable ASCII without braces")
-    return text
-
-
-def _redis_durability(text: str) -> str:
-    durability_from(text, 0)
-    return text
-
-
-def _secret_file(path: Path) -> Path:
-    _secrets_of(_text_of(path))
-    return path
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ValueError(f"cannot be read: {getattr(fault, 'strerror', None) or 'it is no text'}") from None
-
-
-def _secret(text: SecretStr) -> SecretStr:
-    if text.get_secret_value():
-        _secrets_of(text.get_secret_value())
-    return text
-
-
-def _secrets_of(text: str) -> list[str]:
-    secrets = text.split()
-    if not secrets or min(map(len, secrets)) < SECRET_CHARACTERS_MIN or len(secrets) > SECRETS_MAX:
-        raise ValueError(
-            f"must hold a secret of at least {SECRET_CHARACTERS_MIN} characters, or up to {SECRETS_MAX} of them, with"
-            " space between"
-        )
-    return secrets
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _trace_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("http", "https") or "{trace_id}" not in text:
-        raise ValueError("must be an http or https address with {trace_id} in place of the id")
-    return text
 
 
 def _covers_requests(retention_ms: int, given: ValidationInfo) -> int:
@@ -160,10 +84,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
 
-    listen: Annotated[str, AfterValidator(_address)] = _setting(
+    listen: Annotated[str, AfterValidator(config_texts.address)] = _setting(
         "127.0.0.1:7420", "HOST:PORT to serve on; port 0 picks one"
     )
-    cluster_listen: Annotated[str, AfterValidator(_address)] = _setting(
+    cluster_listen: Annotated[str, AfterValidator(config_texts.address)] = _setting(
         "127.0.0.1:7421", "HOST:PORT at which the other replicas of a cluster reach this one"
     )
     event_store: Literal["memory", "sqlite", "redis"] = _setting(
@@ -172,17 +96,17 @@ class Settings(BaseSettings):
         also="EVENT_STORE_BACKEND",
     )
     data_dir: Path = _setting(Path("concert-data"), "directory of the sqlite store, made if there is none")
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = _setting(
+    redis_url: Annotated[SecretStr, AfterValidator(config_texts.redis_url)] = _setting(
         SecretStr("redis://127.0.0.1:6379/0"),
         "the redis store: redis://, rediss:// (TLS), redis+sentinel://HOST:PORT,.../SERVICE, redis+cluster://HOST:PORT,..."
         "; best given in the environment, where others do not see its password",
         also="REDIS_URL",
         group="redis",
     )
-    redis_prefix: Annotated[str, AfterValidator(_redis_prefix)] = _setting(
+    redis_prefix: Annotated[str, AfterValidator(config_texts.redis_prefix)] = _setting(
         "concert", "what every key begins with", group="redis"
     )
-    redis_durability: Annotated[str, AfterValidator(_redis_durability)] = _setting(
+    redis_durability: Annotated[str, AfterValidator(config_texts.redis_durability)] = _setting(
         "none",
         "what an acknowledgement waits for: none (the server's own persistence), wait:N (N replicas have it), waitaof:N"
         " (it is fsynced there, and on the primary)",
@@ -195,16 +119,16 @@ class Settings(BaseSettings):
     require_durable: bool = _setting(
         False, "refuse to start where an acknowledged event might not survive a loss of power", group="redis"
     )
-    cluster_name: Annotated[str, AfterValidator(_replica_id)] = _setting(
+    cluster_name: Annotated[str, AfterValidator(config_texts.replica_id)] = _setting(
         "concert", "name of the cluster; replicas of two clusters are kept from sharing a redis_prefix", group="redis"
     )
-    cluster_advertise: Annotated[str, AfterValidator(_address)] | None = _setting(
+    cluster_advertise: Annotated[str, AfterValidator(config_texts.address)] | None = _setting(
         None, "HOST:PORT at which the others find cluster_listen, where that is not how they reach it", group="redis"
     )
-    cluster_secret: Annotated[SecretStr, AfterValidator(_secret)] = _setting(
+    cluster_secret: Annotated[SecretStr, AfterValidator(config_texts.secret)] = _setting(
         SecretStr(""), "what only the replicas of this cluster know", group="redis", flag=False
     )
-    cluster_secret_file: Annotated[Path, AfterValidator(_secret_file)] | None = _setting(
+    cluster_secret_file: Annotated[Path, AfterValidator(config_texts.secret_file)] | None = _setting(
         None,
         "file of what only the replicas of this cluster know and prove to each other: one secret, or several while one"
         " replaces another; or $CONCERT_CLUSTER_SECRET. Needed where cluster_listen is not on loopback",
@@ -213,7 +137,9 @@ class Settings(BaseSettings):
     owner_lease_ms: Annotated[int, Field(ge=300, le=60_000)] = _limit(
         3_000, "how long a replica that is not heard of keeps its namespaces", group="redis"
     )
-    replica_id: Annotated[str, AfterValidator(_replica_id)] = _setting(socket.gethostname(), "name of this replica")
+    replica_id: Annotated[str, AfterValidator(config_texts.replica_id)] = _setting(
+        socket.gethostname(), "name of this replica"
+    )
     policy_file: Path | None = _setting(
         None, "YAML file of policies, looked at again and again; none: the built-in ones"
     )
@@ -225,19 +151,19 @@ class Settings(BaseSettings):
         "info", "least severe line that is logged; debug: a line for each decision"
     )
     log_format: Literal["text", "json"] = _setting("text", "lines for people, or JSON for machines")
-    web_listen: Annotated[str, AfterValidator(_address)] | None = _setting(
+    web_listen: Annotated[str, AfterValidator(config_texts.address)] | None = _setting(
         None, "HOST:PORT of the live page, /health and /ready; none: not served"
     )
     web_viewers_max: PositiveInt = _limit(_LIVE.viewers_max, "who may view the live page at once", group="live page")
     web_feeds_max: PositiveInt = _limit(
         _LIVE.feeds_max, "different things that they may view at once", group="live page"
     )
-    trace_url: Annotated[str, AfterValidator(_trace_url)] | None = _setting(
+    trace_url: Annotated[str, AfterValidator(config_texts.trace_url)] | None = _setting(
         None,
         "where the page finds a trace, for example http://jaeger:16686/trace/{trace_id}; none: no links",
         group="live page",
     )
-    metrics_listen: Annotated[str, AfterValidator(_address)] | None = _setting(
+    metrics_listen: Annotated[str, AfterValidator(config_texts.address)] | None = _setting(
         None, "HOST:PORT of /metrics, for Prometheus; none: not served"
     )
     tracing: Literal["here", "elsewhere", "off"] = _setting(
@@ -245,6 +171,55 @@ class Settings(BaseSettings):
         "who exports decision spans, where OTEL_EXPORTER_OTLP_ENDPOINT is set: this process, or elsewhere, a process of"
         " its own (telemetry)",
     )
+    tls_certificate: Path | None = _setting(
+        None, "PEM file of the certificate, with its chain, to serve under; none: plain text", group="security"
+    )
+    tls_private_key: Path | None = _setting(None, "PEM file of its key", group="security")
+    tls_client_ca: Path | None = _setting(
+        None,
+        "PEM file of authorities; clients then have to show a certificate of one of them (mutual TLS)",
+        group="security",
+    )
+    allow_plaintext: bool = _setting(
+        False, "serve in plain text on other addresses than the loopback's too", group="security"
+    )
+    access_file: Path | None = _setting(
+        None, "YAML file of who may do what; callers are authenticated then", group="security"
+    )
+    token_hashes_file: Path | None = _setting(
+        None, "YAML file of static bearer tokens, by their hashes", group="security"
+    )
+    jwt_keys: Annotated[str, AfterValidator(config_texts.key_source)] | None = _setting(
+        None, "file or https address of the JWK Set that JWTs are verified with", group="security"
+    )
+    jwt_issuer: str | None = _setting(None, "the iss that JWTs must have", group="security")
+    jwt_audience: str | None = _setting(None, "the aud that JWTs must have", group="security")
+    jwt_algorithms: Annotated[str, AfterValidator(config_texts.algorithms)] = _setting(
+        "RS256,ES256", "the algorithms that JWTs may be signed by", group="security"
+    )
+    jwt_principal_claim: str = _setting("sub", "the claim that names the principal", group="security")
+    jwt_principal_prefix: str = _setting(
+        "jwt:", "what goes before it, so that an issuer cannot name the principals of others", group="security"
+    )
+    jwt_leeway_seconds: Annotated[float, Field(ge=0, le=600)] = _setting(
+        30.0, "how far the clocks of issuer and coordinator may be apart", group="security"
+    )
+    jwt_refresh_seconds: Annotated[float, Field(ge=10, le=86_400)] = _setting(
+        300.0, "how often the JWK Set of an address is fetched", group="security"
+    )
+    security_poll_seconds: Annotated[float, Field(ge=0.01, le=3600)] = _setting(
+        1.0,
+        "how often certificates, tokens and access are looked at; a change counts at the second look",
+        group="security",
+    )
+    metadata_bytes_max: Annotated[int, Field(ge=1024, le=1024 * 1024)] = _limit(
+        16 * 1024, "metadata of a call", group="security"
+    )
+    handshake_ms_max: Annotated[int, Field(ge=100, le=120_000)] = _limit(
+        10_000, "how long a new connection may take until it speaks TLS and HTTP/2", group="security"
+    )
+    connection_calls_max: PositiveInt = _limit(10_000, "open calls of one connection; more wait", group="security")
+    calls_max: PositiveInt = _limit(100_000, "open calls of all together; more are refused", group="security")
     event_loop: Literal["auto", "uvloop", "asyncio"] = _setting("auto", "auto takes uvloop where it is installed")
 
     drain_notice_seconds: Seconds = _setting(
@@ -364,12 +339,51 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _keeps_strangers_out(self) -> Settings:
-        if self.event_store == "redis" and not _is_loopback(self.cluster_listen) and not self.cluster_secrets():
+        if (
+            self.event_store == "redis"
+            and not config_texts.is_loopback(self.cluster_listen)
+            and not self.cluster_secrets()
+        ):
             raise ValueError(
                 f"cluster_listen is {self.cluster_listen}, which others reach: set cluster_secret_file, or"
                 " CONCERT_CLUSTER_SECRET"
             )
         return self
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_private_key is None):
+            raise ValueError("tls_certificate and tls_private_key go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_private_key")
+        if self.jwt_keys is not None and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError("jwt_keys needs jwt_issuer and jwt_audience")
+        known = self.tls_client_ca or self.token_hashes_file or self.jwt_keys
+        if known and self.access_file is None:
+            raise ValueError("access_file is missing: it says what callers that are known may do")
+        if self.access_file is not None and not known:
+            raise ValueError("access_file needs tls_client_ca, token_hashes_file or jwt_keys: else nobody is known")
+        if self.access_file is not None and self.event_store == "redis" and not self.cluster_secrets():
+            raise ValueError("cluster_secret_file is missing: without it whoever gets there could speak for anybody")
+        if self.tls_certificate is None and not self.allow_plaintext and not config_texts.is_loopback(self.listen):
+            raise ValueError(
+                f"listen: {self.listen} would be in plain text: give tls_certificate and tls_private_key, or set"
+                " allow_plaintext if that is meant"
+            )
+        return self
+
+    def jwt_rules(self) -> JwtRules | None:
+        """What JWTs have to be; None where there are none."""
+        if self.jwt_keys is None:
+            return None
+        return JwtRules(
+            issuer=self.jwt_issuer or "",
+            audience=self.jwt_audience or "",
+            algorithms=tuple(self.jwt_algorithms.split(",")),
+            principal_claim=self.jwt_principal_claim,
+            prefix=self.jwt_principal_prefix,
+            leeway_seconds=self.jwt_leeway_seconds,
+        )
 
     @property
     def sqlite_path(self) -> Path:
@@ -379,7 +393,7 @@ class Settings(BaseSettings):
     def cluster_secrets(self) -> list[str]:
         """What the replicas of this cluster know."""
         alone = self.cluster_secret.get_secret_value()
-        filed = "" if self.cluster_secret_file is None else _text_of(self.cluster_secret_file)
+        filed = "" if self.cluster_secret_file is None else config_texts.text_of(self.cluster_secret_file)
         return [*alone.split(), *filed.split()]
 
     def redis_options(self) -> RedisOptions:
@@ -521,5 +535,9 @@ def _metavar(name: str) -> str:
         "log_format": "FORMAT",
     }
     special |= {"redis_url": "URL", "redis_prefix": "PREFIX", "redis_durability": "CONDITION", "cluster_name": "NAME"}
+    special |= {"tls_certificate": "FILE", "tls_private_key": "FILE", "tls_client_ca": "FILE", "access_file": "FILE"}
+    special |= {"token_hashes_file": "FILE", "jwt_keys": "FILE|URL", "jwt_issuer": "ISSUER", "jwt_audience": "AUDIENCE"}
+    special |= {"jwt_algorithms": "NAME,...", "jwt_principal_claim": "CLAIM", "jwt_principal_prefix": "PREFIX"}
+    special |= {"allow_plaintext": "BOOLEAN"}
     special |= {"require_durable": "BOOLEAN", "event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
     return special.get(name, "COUNT")

@@ -34,6 +34,7 @@ from coordinator_service.cluster.ownership import ClusterOwnership
 from coordinator_service.cluster.redis_members import RedisMembers
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.guarding import Guarding
 from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.log.base import LogCorrupt, LogError, LogStore
 from coordinator_service.log.memory import MemoryStore
@@ -47,6 +48,7 @@ from coordinator_service.rpc import limits
 from coordinator_service.rpc.agent_servicer import AgentServicer
 from coordinator_service.rpc.calls import PACKAGE, Calls
 from coordinator_service.rpc.event_servicer import EventServicer
+from coordinator_service.rpc.guarded_reflection import serve_reflection
 from coordinator_service.rpc.identity import NAMESPACE_DEFAULT
 from coordinator_service.rpc.lock_servicer import LockServicer
 from coordinator_service.rpc.monitor_servicer import MonitorServicer, PolicyFileStatus, ServerDescription
@@ -137,14 +139,17 @@ class CoordinatorServer:
         self._policies: PolicyWatch | None = None
         if settings.policy_file is not None:
             self._policies = PolicyWatch(settings.policy_file, self._clock, settings.policy_poll_seconds)
+        self._guarding = Guarding(settings, self._clock)
 
     async def start(self) -> None:
-        """Serves. Raises CannotListen, PolicyFileUnusable, CollectorFault, LogError (StoreInUse where another has the
+        """Serves. Raises CannotListen, FileUnusable, CollectorFault, LogError (StoreInUse where another has the
         store)."""
         settings = self.settings
         self._tracing = _tracing(settings)
         if self._policies is not None:
             self._policies.load()
+        credentials = self._guarding.load()
+        guard = self._guarding.guard
         if self._store is None:
             self._store = _open_store(settings)
         await self._check_store()
@@ -166,15 +171,17 @@ class CoordinatorServer:
             self._member.serve()
         spans = None if self._tracing is None else self._tracing.calls
         attempt_context = None if self._tracing is None else self._tracing.attempt_context
-        self._calls = Calls(self._namespaces, spans)
+        self._calls = Calls(self._namespaces, spans, guard)
         self._hubs = SessionHubs(settings.session_limits(), settings.reported_limits(), attempt_context)
-        self._sessions = SessionServicer(self._namespaces, self._hubs, spans)
+        self._sessions = SessionServicer(self._namespaces, self._hubs, spans, guard)
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(
+            options=(*_OPTIONS, *_bounds(settings)), maximum_concurrent_rpcs=settings.calls_max
+        )
         self._server.add_generic_rpc_handlers(tuple(self._handlers()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        self.address = self._bind()
+        serve_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server, guard)
+        self.address = self._bind(credentials)
         await self._start_http()
         if self._member is None:
             await self._open(NAMESPACE_DEFAULT)
@@ -185,6 +192,7 @@ class CoordinatorServer:
         self._owning = asyncio.create_task(self._own_all() if self._cluster is None else self._keep_owning())
         if self._policies is not None:
             self._policies.begin(self._namespaces.owned)
+        self._guarding.begin()
 
     async def _join_cluster(self) -> Ownership | None:
         """Says that this replica is there, if there may be others."""
@@ -220,8 +228,9 @@ class CoordinatorServer:
         """The export of spans; None where it is off."""
         return self._tracing
 
-    def reload_policies(self) -> None:
-        """Reads the policy file again at once, if there is one."""
+    def reload(self) -> None:
+        """Reads the policy file, certificates, tokens and access again at once, where there are any."""
+        self._guarding.reload()
         if self._policies is not None:
             self._policies.reload()
 
@@ -327,10 +336,13 @@ class CoordinatorServer:
             timings=self._store.timings if isinstance(self._store, SqliteStore | RedisStore) else None,
         )
 
-    def _bind(self) -> str:
+    def _bind(self, credentials: grpc.ServerCredentials | None) -> str:
         listen = self.settings.listen
         try:
-            port = self._server.add_insecure_port(listen)
+            if credentials is None:
+                port = self._server.add_insecure_port(listen)
+            else:
+                port = self._server.add_secure_port(listen, credentials)
         except RuntimeError:
             port = 0
         if not port:
@@ -373,6 +385,7 @@ class CoordinatorServer:
         assert self._store is not None
         if self._policies is not None:
             await self._policies.close()
+        await self._guarding.close()
         self._owning.cancel()
         await asyncio.gather(self._owning, return_exceptions=True)
         if self._tracing is not None:
@@ -388,6 +401,14 @@ class CoordinatorServer:
         await self._store.close()
         for server in self._http:
             await server.stop()
+
+
+def _bounds(settings: Settings) -> Iterable[tuple[str, int]]:
+    """What holds before anybody is known."""
+    yield "grpc.max_metadata_size", settings.metadata_bytes_max
+    yield "grpc.absolute_max_metadata_size", settings.metadata_bytes_max
+    yield "grpc.max_concurrent_streams", settings.connection_calls_max
+    yield "grpc.server_handshake_timeout_ms", settings.handshake_ms_max
 
 
 def _tracing(settings: Settings) -> Tracing | None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from coordinator_service.core.rejections import InvalidField
 from coordinator_service.rpc.validation import name_fault
+from coordinator_service.security.roles import Access
 from coordinator_service.telemetry.call_spans import call_context
 
 NAMESPACE_DEFAULT = "default"
 _TRACEPARENT = "traceparent"
 
 
-def principal_of(_context: Any) -> str:
-    """The authenticated caller of a call; empty as long as callers are not authenticated."""
-    return ""
+calling: Final[ContextVar[Access | None]] = ContextVar("calling", default=None)
+"""Who makes the call that is being served, and what it may do in the namespace that it names; None where callers are
+not authenticated. Each call has a task, and so a context, of its own."""
+
+
+def principal_of_call() -> str | None:
+    """The authenticated caller of the call that is being served; None where callers are not authenticated."""
+    access = calling.get()
+    return None if access is None else access.principal
 
 
 def namespace_of(name: str) -> str:

@@ -13,7 +13,7 @@ from coordinator_service.core.commands import COORDINATOR, Caller, Command, With
 from coordinator_service.core.rejections import Rejection
 from coordinator_service.ports import NamespacePort, Outcome
 from coordinator_service.rpc.calls import Calls, Context, scope_of
-from coordinator_service.rpc.identity import traceparent_of
+from coordinator_service.rpc.identity import principal_of_call, traceparent_of
 from coordinator_service.rpc.operations.locks import (
     ACQUIRE,
     GET_LOCK,
@@ -46,7 +46,7 @@ class LockServicer:
 
     async def _acquire(self, request: Any, context: Context) -> bytes:
         port = await self._calls.port(request.namespace)
-        scope = scope_of(port, context)
+        scope = scope_of(port)
         command, caller = ACQUIRE.prepare(request, scope, traceparent_of(context))
         turn = _Turn(port)
         turn.ask(command, caller)
@@ -65,7 +65,8 @@ class LockServicer:
         tokens = read_keep_alive(request)
         port = await self._calls.port_if_any(request.namespace)
         response = pb.KeepAliveResponse()
-        fill_leases(response, tokens, [0] * len(tokens) if port is None else await port.keep_alive(tokens))
+        left_ns = [0] * len(tokens) if port is None else await port.keep_alive(tokens, principal_of_call())
+        fill_leases(response, tokens, left_ns)
         encoded: bytes = response.SerializeToString()
         return encoded
 

@@ -32,6 +32,8 @@ class Scope:
     log_id: str
     principal: str = ""
     session_id: int = 0
+    own_only: bool = False
+    """Caller.own_only."""
 
 
 Decode: TypeAlias = Callable[[Any, Scope, Faults], Command]
@@ -89,6 +91,7 @@ class Operation:
             digest=_digest(request) if request_id else b"",
             traceparent=usable_traceparent(traceparent) if traceparent else "",
             fences=fences,
+            own_only=scope.own_only,
         )
 
     def respond(self, answer: Answer, scope: Scope) -> Any:

@@ -17,14 +17,16 @@ import grpc
 from concert.v1 import session_service_pb2 as pb
 from google.protobuf.message import DecodeError
 
-from coordinator_service.core.answers import Answer, Waiting
-from coordinator_service.core.commands import Caller, OpenSession, ResumeSession
+from coordinator_service.core.answers import AgentRead, Answer, Waiting
+from coordinator_service.core.commands import COORDINATOR, Caller, GetAgent, OpenSession, ResumeSession
 from coordinator_service.core.rejections import Fault, InvalidField, Rejection, Unavailable
 from coordinator_service.core.values import NS_PER_MS
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import NamespacePort, Outcome, Respond
 from coordinator_service.rpc import errors, identity
+from coordinator_service.rpc.admission import Admission
 from coordinator_service.rpc.dispatch import FRAMES, fill_leases, read_agent_spec, read_keep_alive
+from coordinator_service.rpc.guard import Guard
 from coordinator_service.rpc.operation import Operation, Scope
 from coordinator_service.rpc.operations.runs import SUBMIT_RUN
 from coordinator_service.rpc.traced import begin_trace
@@ -53,9 +55,12 @@ class _HalfClosed(Rejection):
 class SessionServicer:
     """Serves Connect."""
 
-    def __init__(self, namespaces: Namespaces, hubs: SessionHubs, spans: CallSpans | None = None) -> None:
+    def __init__(
+        self, namespaces: Namespaces, hubs: SessionHubs, spans: CallSpans | None = None, guard: Guard | None = None
+    ) -> None:
         self._namespaces = namespaces
         self._spans = spans
+        self._guard = guard
         self._hubs = hubs
         self._draining = False
 
@@ -72,38 +77,64 @@ class SessionServicer:
     async def connect(self, _frames: Any, context: Context) -> None:
         """One stream, from its Hello to its end."""
         conversation: Conversation | None = None
+        admission: Admission | None = None
         try:
             if self._draining:
                 raise Unavailable("the coordinator is shutting down")
+            if self._guard is not None:
+                admission = await Admission.of(self._guard, context)
             first = await _read_frame(context)
             if first is None:
                 return
-            conversation = await self._open(first, context)
+            conversation = await self._open(first, context, admission)
             await conversation.run(first[1:])
         except Rejection as reason:
             if not isinstance(reason, _HalfClosed):
+                if self._guard is not None:
+                    self._guard.note("Connect", context, reason)
                 await errors.abort(context, reason)
         finally:
+            if admission is not None:
+                admission.close()
             if conversation is not None:
                 conversation.end()
 
-    async def _open(self, first: list[pb.ClientMessage], context: Context) -> Conversation:
+    async def _open(self, first: list[pb.ClientMessage], context: Context, admission: Admission | None) -> Conversation:
         if not first or first[0].WhichOneof("message") != "hello":
             raise InvalidField(("messages[0]", "the first message of a session is Hello"))
         hello = first[0].hello
-        port = await self._namespaces.get(identity.namespace_of(hello.namespace))
+        name = identity.namespace_of(hello.namespace)
+        command = _hello_command(hello, self._hubs.limits)
+        if admission is not None:
+            admission.enter(name)
+            if isinstance(command, OpenSession):
+                admission.check_agent(command.spec)
+            if not await self._namespaces.exists(name):
+                admission.guard.may_make(name)
+        port = await self._namespaces.get(name)
         hub = await self._hubs.of(port)
-        principal = identity.principal_of(context)
+        principal = "" if admission is None else admission.principal
         caller = Caller(principal=principal, method="Hello", traceparent=identity.traceparent_of(context))
-        stream = await hub.connect(_hello_command(hello, self._hubs.limits), caller)
+        stream = await hub.connect(command, caller)
         assert stream.opened is not None
+        if admission is not None:
+            try:
+                if isinstance(command, ResumeSession):  # as what it is known, whatever it says now
+                    read = await port.call(GetAgent(agent_id=stream.opened.agent_id), COORDINATOR)
+                    assert isinstance(read, AgentRead)
+                    admission.check_agent(read.agent.spec)
+                admission.stay(stream.close)
+            except BaseException:
+                hub.detach(stream)
+                raise
         scope = Scope(
             namespace=port.namespace,
             log_id=port.log_id,
             principal=principal,
             session_id=stream.opened.session_id,
+            own_only=admission is not None and admission.access.own_only,
         )
-        return Conversation(context, hub, stream, scope, self._hubs.limits, self._spans)
+        return Conversation(context, hub, stream, scope, self._hubs.limits, self._spans, admission)
 
 
 class Conversation:
@@ -117,7 +148,9 @@ class Conversation:
         scope: Scope,
         limits: SessionLimits,
         spans: CallSpans | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission
         self._context = context
         self._spans = spans
         self._hub = hub
@@ -171,6 +204,8 @@ class Conversation:
             if messages is None:
                 raise _HalfClosed("the client sends no more")
             self._port.renew_session(self._scope.session_id)
+            if self._admission is not None:
+                await self._admission.pace(len(messages))
             await self._take(messages)
 
     async def _take(self, messages: list[pb.ClientMessage]) -> None:
@@ -190,6 +225,10 @@ class Conversation:
     def _ask(self, asked: pb.Command) -> None:
         correlation_id = asked.correlation_id
         name = asked.WhichOneof("request")
+        admission = self._admission
+        if admission is not None and (refusal := admission.refusal_of(name, asked)) is not None:
+            self._reply_error(correlation_id, refusal)
+            return
         if name == "keep_alive":
             self._spawn(self._keep_alive(correlation_id, asked.keep_alive))
             return
@@ -204,7 +243,8 @@ class Conversation:
         if self._spans is not None and operation is SUBMIT_RUN and not traceparent:
             traceparent, respond = begin_trace(self._spans, _SUBMIT_RUN, respond)
         try:
-            command, caller = operation.prepare(request, self._scope, traceparent)
+            scope = self._scope if admission is None else admission.scope(self._scope)
+            command, caller = operation.prepare(request, scope, traceparent)
         except Rejection as fault:
             self._reply_error(correlation_id, fault)
             return
@@ -228,7 +268,8 @@ class Conversation:
     async def _keep_alive(self, correlation_id: int, request: Any) -> None:
         try:
             tokens = read_keep_alive(request)
-            left_ns = await self._port.keep_alive(tokens)
+            principal = None if self._admission is None else self._admission.principal
+            left_ns = await self._port.keep_alive(tokens, principal)
         except Rejection as fault:
             self._reply_error(correlation_id, fault)
             return

@@ -102,7 +102,7 @@ async def test_a_bad_policy_file_is_seen_in_health(tmp_path: Path) -> None:
         peer = Peer(channel)
         assert components(await health(peer))["policy_file"] == HEALTHY
         file.write_text("coordination_policies: {default: {max_execution_time_seconds: -1}}\n")
-        server.reload_policies()
+        server.reload()
         while components(found := await health(peer))["policy_file"] == HEALTHY:
             await peer.publish("time passes")
     assert found.status == WARNING

@@ -44,11 +44,11 @@ async def channel(server: CoordinatorServer) -> AsyncIterator[grpc.aio.Channel]:
 class Peer:
     """One end of a session stream, message by message."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Any = ()) -> None:
         connect = channel.stream_stream(
             "/concert.v1.SessionService/Connect", request_serializer=bytes, response_deserializer=bytes
         )
-        self._call = connect()
+        self._call = connect(metadata=metadata)
         self._unread: list[pb.CoordinatorMessage] = []
         self._correlation = 0
 

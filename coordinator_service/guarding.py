@@ -1,0 +1,134 @@
+"""What authenticates callers, put together from the configuration and kept in step with its files: the gate, the files
+that it is told of, the keys of an issuer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+
+from coordinator_service import access_file, token_file
+from coordinator_service.certificates import ServerCertificates
+from coordinator_service.clock import Clock
+from coordinator_service.config import Settings
+from coordinator_service.file_watch import FileWatch
+from coordinator_service.key_fetching import KeyFetching
+from coordinator_service.rpc.guard import Guard
+from coordinator_service.security.gate import Gate
+from coordinator_service.security.key_set import KEY_SET_BYTES_MAX, KeySet, KeysUnusable, read_key_set
+from coordinator_service.security.roles import AccessTable
+from coordinator_service.security.static_tokens import TokenTable
+from coordinator_service.yaml_nodes import FileFault
+
+
+class Guarding:
+    """Of one server. `load` before anything else, then `begin`, `close` at the end."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.guard: Guard | None = None
+        """Once it is loaded, where callers are authenticated."""
+        self._settings = settings
+        self._clock = clock
+        self._certificates: ServerCertificates | None = None
+        self._access: FileWatch[AccessTable] | None = None
+        self._tokens: FileWatch[TokenTable] | None = None
+        self._key_file: FileWatch[KeySet] | None = None
+        self._fetching: KeyFetching | None = None
+        poll_seconds = settings.security_poll_seconds
+        if settings.tls_certificate is not None and settings.tls_private_key is not None:
+            self._certificates = ServerCertificates(
+                settings.tls_certificate, settings.tls_private_key, settings.tls_client_ca, clock, poll_seconds
+            )
+        if settings.access_file is not None:
+            self._access = FileWatch(
+                "access file",
+                (settings.access_file,),
+                access_file.parse,
+                clock,
+                poll_seconds,
+                bytes_max=access_file.FILE_BYTES_MAX,
+            )
+        if settings.token_hashes_file is not None:
+            self._tokens = FileWatch(
+                "token file",
+                (settings.token_hashes_file,),
+                token_file.parse,
+                clock,
+                poll_seconds,
+                bytes_max=token_file.FILE_BYTES_MAX,
+            )
+        if settings.jwt_keys is not None:
+            if urlsplit(settings.jwt_keys).scheme in ("http", "https"):
+                self._fetching = KeyFetching(settings.jwt_keys, clock, settings.jwt_refresh_seconds)
+            else:
+                path = Path(settings.jwt_keys)
+                self._key_file = FileWatch(
+                    "key file", (path,), _read_keys, clock, poll_seconds, bytes_max=KEY_SET_BYTES_MAX
+                )
+
+    def load(self) -> grpc.ServerCredentials | None:
+        """Reads every file for the first time; what to serve with, None for plain text. Raises FileUnusable."""
+        credentials = None if self._certificates is None else self._certificates.load()
+        if self._access is not None:
+            gate = Gate(
+                self._clock,
+                access=self._access.load(),
+                certificates=self._settings.tls_client_ca is not None,
+                tokens=None if self._tokens is None else self._tokens.load(),
+                jwt_rules=self._settings.jwt_rules(),
+                fetch_keys=None if self._fetching is None else self._fetching.newest,
+            )
+            if self._key_file is not None:
+                gate.take_keys(self._key_file.load())
+            self.guard = Guard(gate)
+        return credentials
+
+    def begin(self) -> None:
+        """Follows the files, and the issuer, from now on."""
+        if self._certificates is not None:
+            self._certificates.begin()
+        if self.guard is None:
+            return
+        gate = self.guard.gate
+        if self._access is not None:
+            self._access.begin(gate.take_access)
+        if self._tokens is not None:
+            self._tokens.begin(gate.take_tokens)
+        if self._key_file is not None:
+            self._key_file.begin(gate.take_keys)
+        if self._fetching is not None:
+            self._fetching.begin(gate.take_keys)
+
+    async def close(self) -> None:
+        """Follows them no more."""
+        for each in self._watches():
+            await each.close()
+        if self._fetching is not None:
+            await self._fetching.close()
+
+    def reload(self) -> None:
+        """Looks at every file at once."""
+        for each in self._watches():
+            each.reload()
+
+    def faults(self) -> dict[str, tuple[str, int]]:
+        """What is wrong with the files and the issuer now, by name, and since when."""
+        sources: list[FileWatch[Any] | KeyFetching] = [*self._watches()]
+        if self._fetching is not None:
+            sources.append(self._fetching)
+        return {each.name: (each.fault, each.failing_since_ns) for each in sources if each.fault}
+
+    def _watches(self) -> list[FileWatch[Any]]:
+        certificates = None if self._certificates is None else self._certificates.watch
+        watches = (certificates, self._access, self._tokens, self._key_file)
+        return [each for each in watches if each is not None]
+
+
+def _read_keys(contents: Sequence[bytes]) -> KeySet:
+    try:
+        return read_key_set(contents[0])
+    except KeysUnusable as fault:
+        raise FileFault(0, "", str(fault)) from None
