@@ -1,5 +1,6 @@
 """`python -m coordinator_service`: serves until it is told to stop. `replay` instead proves a log (replay_command.py),
-`telemetry` exports spans from a process of its own (telemetry_command.py).
+`telemetry` exports spans from a process of its own (telemetry_command.py), `token` makes a bearer token
+(token_command.py).
 
 SIGTERM or SIGINT ends it gracefully, a second one at once; SIGHUP has the policy file, certificates, tokens and
 access read again. Exit codes: 0 after a
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator_service import replay_command, telemetry_command
+from coordinator_service import replay_command, telemetry_command, token_command
 from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.file_watch import FileUnusable
 from coordinator_service.log.base import LogError
@@ -37,6 +38,8 @@ def main() -> None:
     """The command."""
     if sys.argv[1:2] == ["replay"]:
         sys.exit(replay_command.run(sys.argv[2:]))
+    if sys.argv[1:2] == ["token"]:
+        sys.exit(token_command.run(sys.argv[2:]))
     if sys.argv[1:2] == ["telemetry"]:
         sys.exit(telemetry_command.run(sys.argv[2:]))
     try:
