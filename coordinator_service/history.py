@@ -131,12 +131,16 @@ async def _between(port: NamespacePort, log_id: str, lower: int, upper: int) -> 
 
 
 async def _left(port: NamespacePort, query: Query) -> Token:
-    """The token's interval, or that of the whole query for the first page. Raises CursorCompacted, LogMismatch."""
+    """The token's interval, or that of the whole query for the first page. Raises CursorCompacted, LogMismatch, and
+    CursorInFuture for a token that no list gave out: nobody waits for the log to reach it.
+    """
     ends = await port.ends()
     token = query.token
     if token is not None:
         if token.log_id != ends.log_id:
             raise LogMismatch(ends.log_id, token.log_id)
+        if max(token.after, token.until, token.sequence) > ends.last_sequence:
+            raise CursorInFuture(("page_token", f"goes to {token.until}, the log ends at {ends.last_sequence}"))
         if not query.descending and token.after < ends.oldest_sequence - 1:
             raise CursorCompacted(ends.log_id, ends.oldest_sequence, ends.last_sequence)
         return replace(token, after=max(token.after, ends.oldest_sequence - 1))

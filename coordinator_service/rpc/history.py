@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coordinator_service.history import Page, Query, Token
-from coordinator_service.rpc.page_tokens import page_size, read_token, write_token
+from coordinator_service.rpc.page_tokens import is_sequence, page_size, read_token, write_token
 from coordinator_service.rpc.selectors import read_selector
 from coordinator_service.rpc.validation import Faults, check_timestamp
 
@@ -47,7 +47,7 @@ def read_list_token(faults: Faults, token: str) -> Token | None:
     if not position:
         return None
     after, until, sequence, log_id = (*position.split(",", 3), "", "", "")[:4]
-    if not all(number.isascii() and number.isdigit() and len(number) <= 20 for number in (after, until, sequence)):
+    if not all(map(is_sequence, (after, until, sequence))):
         faults.add("page_token", "is not a token that this list gave out")
         return None
     return Token(log_id=log_id, after=int(after), until=int(until), sequence=int(sequence))

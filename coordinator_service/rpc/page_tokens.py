@@ -8,6 +8,8 @@ import binascii
 from coordinator_service.rpc import limits
 from coordinator_service.rpc.validation import Faults
 
+SEQUENCE_MAX = 2**64 - 1
+"""The contract counts with uint64."""
 _FAULT = "is not a token that this list gave out"
 
 
@@ -41,10 +43,15 @@ def read_number_token(faults: Faults, kind: str, token: str) -> int:
     position = read_token(faults, kind, token)
     if not position:
         return 0
-    if not (position.isascii() and position.isdigit() and len(position) <= 20):
+    if not is_sequence(position):
         faults.add("page_token", _FAULT)
         return 0
     return int(position)
+
+
+def is_sequence(text: str) -> bool:
+    """Whether a part of a position is a number that a log can have."""
+    return text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= SEQUENCE_MAX
 
 
 def page_size(faults: Faults, size: int) -> int:

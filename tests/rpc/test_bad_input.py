@@ -25,6 +25,7 @@ from google.protobuf import struct_pb2
 
 from coordinator_service.log.mirror import JSON_DEPTH_MAX, fill_json
 from coordinator_service.rpc import limits
+from coordinator_service.rpc.page_tokens import write_token
 from coordinator_service.server import CoordinatorServer
 
 from .peer import Peer, acquire, publish, refused, submit, update
@@ -224,6 +225,8 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     # page tokens
     ("Event", "ListEvents", ListEvents(page_token="???"), "page_token", "token"),
     ("Event", "ListEvents", ListEvents(page_token="ZXZlbnRzOmE"), "page_token", "token"),
+    ("Event", "ListEvents", ListEvents(page_token=write_token("events", f"0,{2**64},0,log")), "page_token", "token"),
+    ("Run", "ListRuns", run_service_pb2.ListRunsRequest(page_token=write_token("runs", 2**64)), "page_token", "token"),
     ("State", "GetState", state_service_pb2.GetStateRequest(page_token="ZXZlbnRzOjE"), "page_token", "token"),
     ("Run", "ListRuns", run_service_pb2.ListRunsRequest(page_token="cnVuczotMQ"), "page_token", "token"),
 ]

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
-from concert.v1 import event_pb2, event_service_pb2
+from concert.v1 import event_pb2, event_service_pb2, state_service_pb2
 
 from coordinator_service.log.memory import MemoryStore
+from coordinator_service.rpc.page_tokens import write_token
 from coordinator_service.server import CoordinatorServer
 
 from .peer import Peer, publish, refused
@@ -19,6 +20,7 @@ from .serving import serving
 
 Subscribe = event_service_pb2.SubscribeRequest
 ListEvents = event_service_pb2.ListEventsRequest
+ListStateHistory = state_service_pb2.ListStateHistoryRequest
 EARLIEST = event_service_pb2.START_POSITION_EARLIEST
 CUSTOM = event_pb2.EVENT_TYPE_CUSTOM
 
@@ -152,6 +154,24 @@ async def _compact(peer: Peer, store: MemoryStore) -> int:
     oldest = await log.trim(last, epoch=1)
     assert oldest > 2
     return oldest
+
+
+@pytest.mark.parametrize("method", ["ListEvents", "ListStateHistory"])
+async def test_a_page_token_that_no_list_gave_out_is_not_waited_for(peer: Peer, method: str) -> None:
+    """E4: bad input: one that ends beyond the log is refused at once, whatever its numbers and direction."""
+    await peer.publish("a")
+    log_id = (await peer.events.ListEvents(ListEvents())).log_id
+    last = await peer.last_sequence()
+    for after, until, sequence in ((0, last + 1, 0), (0, 2**63, last), (last + 9, last + 9, 0), (0, 1, 2**64 - 1)):
+        for descending in (False, True):
+            token = write_token("events", f"{after},{until},{sequence},{log_id}")
+            if method == "ListEvents":
+                call = peer.events.ListEvents(ListEvents(page_token=token, descending=descending), timeout=60)
+            else:
+                history = ListStateHistory(page_token=token, descending=descending)
+                call = peer.state.ListStateHistory(history, timeout=60)
+            refusal = await refused(call)
+            assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "CURSOR_IN_FUTURE")
 
 
 @pytest.mark.parametrize("descending", [False, True])
