@@ -106,7 +106,7 @@ def decode_folds(data: bytes) -> Folds:
     try:
         with _no_collection():
             return msgspec.msgpack.decode(encoded, type=Folds)
-    except msgspec.MsgspecError as fault:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         raise LogCorrupt(f"not a snapshot: {fault}") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from coordinator_service.cluster.messages import UNREADABLE
 from coordinator_service.core import answers, rejections, specs
 from coordinator_service.core.answers import Answer
 from coordinator_service.core.commands import Command
@@ -36,6 +37,7 @@ _REJECTIONS: Mapping[str, type[Rejection]] = {
 }
 _PARTS = _decoders(specs.LockGrant, specs.LockWait, specs.ConflictingKey)
 """What a rejection may hand over beside text and numbers."""
+_ATTRIBUTES = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Unspoken(Exception):  # noqa: N818 (it says what it is)
@@ -70,8 +72,13 @@ def rejection_to_bytes(rejection: Rejection) -> tuple[str, bytes]:
 
 
 def rejection_from_bytes(name: str, encoded: bytes) -> Rejection:
-    """The rejection again; of a kind that this release does not know, a Fault that says what it said."""
-    attributes = {key: _put_together(each) for key, each in msgspec.msgpack.decode(encoded).items()}
+    """The rejection again; of a kind that this release does not know, a Fault that says what it said. So is one that
+    cannot be read.
+    """
+    try:
+        attributes = {key: _put_together(each) for key, each in _ATTRIBUTES.decode(encoded).items()}
+    except (*UNREADABLE, Unspoken) as fault:
+        return Fault(f"{name}, and more that is not understood: {fault}")
     kind = _REJECTIONS.get(name)
     if kind is None:
         return Fault(str(attributes.get("message", name)))
@@ -86,7 +93,7 @@ def _decoded(decoders: dict[str, msgspec.msgpack.Decoder[Any]], name: str, encod
         raise Unspoken(name)
     try:
         return decoder.decode(encoded)
-    except msgspec.MsgspecError as fault:
+    except UNREADABLE as fault:
         raise Unspoken(f"{name}: {fault}") from None
 
 
@@ -102,6 +109,8 @@ def _put_together(each: Any) -> Any:
     if isinstance(each, list):
         return tuple(_put_together(item) for item in each)
     if isinstance(each, dict):
+        if len(each) != 1:
+            raise Unspoken("a part has one name")
         ((name, encoded),) = each.items()
         return _decoded(_PARTS, name, encoded)
     return each

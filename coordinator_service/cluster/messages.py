@@ -12,6 +12,8 @@ import msgspec
 
 from coordinator_service.core.commands import Caller
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not what was to be expected."""
 VERSION: Final = 2
 """Of the messages. A replica that speaks another is told so, and not asked."""
 
@@ -96,5 +98,5 @@ def messages_of(frame: bytes) -> list[Message]:
     """The messages of a frame. Raises Garbled."""
     try:
         return _decoder.decode(frame)
-    except msgspec.MsgspecError as fault:
+    except UNREADABLE as fault:
         raise Garbled(str(fault)) from None

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from coordinator_service.cluster.encoding import Unspoken
+from coordinator_service.cluster.messages import UNREADABLE
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.log.base import Cursor
@@ -42,7 +43,7 @@ def to_bytes(value: Any) -> bytes:
 def _decode(encoded: bytes, kind: Any) -> Any:
     try:
         return msgspec.msgpack.decode(encoded, type=kind)
-    except msgspec.MsgspecError as fault:
+    except UNREADABLE as fault:
         raise Unspoken(str(fault)) from None
 
 

@@ -22,6 +22,8 @@ from coordinator_service.core.specs import ConflictingKey, Fence, LockGrant, Loc
 from coordinator_service.core.values import LockMode
 from coordinator_service.rpc.errors import to_status
 
+UNREADABLE = (b"", b"\xc1", b"\x90", b"\x81\xa1k\x80", b"\x81\xa1k\xa1\xff", b"\x81\xa1k" + b"\x91" * 5000)
+"""Not what a rejection is made of: nothing, noise, a list, a part without a name, text that is no text, too deep."""
 GRANT = LockGrant(resource="r", mode=LockMode.SHARED, holder="h", fencing_token=3, lease_ns=5)
 
 
@@ -108,3 +110,14 @@ def test_frames_hold_messages_in_order() -> None:
     for garbage in (b"", b"\x00", b"garbage", frame_of(messages)[:-1]):
         with pytest.raises(Garbled):
             messages_of(garbage)
+
+
+@pytest.mark.parametrize("encoded", UNREADABLE, ids=range(len(UNREADABLE)))
+def test_a_rejection_that_cannot_be_read_is_one_all_the_same(encoded: bytes) -> None:
+    """Whoever asked is told that it was refused, and the link lives on; commands and answers are Unspoken."""
+    found = rejection_from_bytes("NotFound", encoded)
+    assert isinstance(found, Fault)
+    to_status(found)
+    for read in (command_from_bytes, answer_from_bytes):
+        with pytest.raises(Unspoken):
+            read("Published" if read is answer_from_bytes else "Publish", encoded)
