@@ -9,9 +9,10 @@ SEED ?=
 N ?= 1000
 START ?= 0
 JOBS ?= 2
+FUZZ := $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out file,$(origin N)),--n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check test sim chaos bench bench-languages demo demo-polyglot jaeger-demo clean
+.PHONY: help setup protos check test sim chaos fuzz bench bench-languages demo demo-polyglot jaeger-demo clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -48,6 +49,9 @@ sim: $(READY) ## Simulate N seeds, or replay one with SEED=
 
 chaos: $(READY) ## Real replicas, agents and Redis through whatever befalls them: N scenarios (5), from SEED= if given
 	$(BIN)/python -m tests.chaos --seeds $(if $(filter file,$(origin N)),5,$(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
+
+fuzz: $(READY) ## Fuzz codecs, parsers and rpcs: N cases of each, or MINUTES=; REPLAY=FILE does a failure again
+	@$(BIN)/python -m tests.fuzz $(if $(REPLAY),--replay $(REPLAY),$(FUZZ))
 
 bench: $(READY) ## Measure against bare ceilings; fails below a floor
 	$(BIN)/python -m benchmarks

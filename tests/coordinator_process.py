@@ -18,7 +18,7 @@ from pathlib import Path
 READY_SECONDS_MAX = 120.0
 EXIT_SECONDS_MAX = 30.0
 _POLL_SECONDS = 0.02
-_LOG_TAIL_BYTES = 4000
+_LOG_TAIL_CHARACTERS = 4000
 
 
 class CoordinatorProcess:
@@ -84,11 +84,13 @@ class CoordinatorProcess:
         if self._process is not None:
             self.kill()
 
+    def log(self) -> str:
+        """What it wrote."""
+        return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
+
     def log_tail(self) -> str:
         """The end of what it wrote."""
-        return (
-            self._log_file.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace") if self._log_file.exists() else ""
-        )
+        return self.log()[-_LOG_TAIL_CHARACTERS:]
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "it does not run"
