@@ -19,6 +19,7 @@ from benchmarks import (
     page,
     publish_batches,
     report,
+    security,
     session_decisions,
     task_overhead,
     telemetry,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Figure]]] = {
     "idle": idle_agents.measure,
     "page": page.measure,
     "telemetry": telemetry.measure,
+    "security": security.measure,
 }
 
 

@@ -55,8 +55,15 @@ class Load:
     """For readers: whether this load publishes what they read, `events` at a time."""
     tasks: int = 100
     """For chain: how many tasks follow one another."""
+    token: str = ""
+    """The bearer token of calls and commands, where they have one."""
     echoed: bool = False
     """Whether the answers are a ceiling's, which echoes, and say nothing."""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with a call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     @property
     def request_prefix(self) -> str:
@@ -129,7 +136,7 @@ async def put_commands(load: Load) -> dict[str, Any]:
 
 async def send_commands(connection: Any, load: Load, count: Count, kept: list[bytes]) -> None:
     """Keeps a session busy until the count is over; the frames that came are kept to be looked at later."""
-    call = connection.stream_stream(CONNECT)()
+    call = connection.stream_stream(CONNECT)(metadata=load.metadata)
     await call.write(frames.hello_frame(load.namespace))
     await call.read()
     commands = frames.publish_commands(load.events, load.request_prefix)
@@ -187,7 +194,7 @@ async def put_calls(load: Load) -> dict[str, Any]:
 
         async def call_again() -> None:
             while not count.over.is_set():
-                kept.append(await publish(pool.take(1)))
+                kept.append(await publish(pool.take(1), metadata=load.metadata))
                 count.answers += 1
                 count.frames += 1
 

@@ -36,7 +36,7 @@ from coordinator_service.log.redis_place import RedisOptions
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
 from coordinator_service.retention import RetentionLimits
 from coordinator_service.rpc.limits import contract_limits
-from coordinator_service.security.json_web_tokens import JwtRules
+from coordinator_service.security.jwt_rules import JwtRules
 from coordinator_service.sequencer import SequencerLimits
 from coordinator_service.sessions import SessionLimits
 from coordinator_service.snapshots import SnapshotLimits
@@ -371,6 +371,12 @@ class Settings(BaseSettings):
                 " allow_plaintext if that is meant"
             )
         return self
+
+    @property
+    def page_is_exposed(self) -> bool:
+        """Whether other machines reach the page in plain text without that being asked for."""
+        listen = self.web_listen
+        return listen is not None and not self.allow_plaintext and not config_texts.is_loopback(listen)
 
     def jwt_rules(self) -> JwtRules | None:
         """What JWTs have to be; None where there are none."""

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from coordinator_service.log.redis_durability import durability_from
 from coordinator_service.log.redis_servers import servers_from
 from coordinator_service.rpc.validation import name_fault
-from coordinator_service.security.json_web_tokens import ALGORITHMS
+from coordinator_service.security.jwt_rules import ALGORITHMS
 
 SECRET_CHARACTERS_MIN = 16
 SECRETS_MAX = 8

@@ -1,27 +1,32 @@
 """What authenticates callers, put together from the configuration and kept in step with its files: the gate, the files
-that it is told of, the keys of an issuer."""
+that it is told of, the keys of an issuer.
+
+What reads certificates and JWTs is loaded only where there are any: it takes longer to load than all the rest here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import grpc
 
 from coordinator_service import access_file, token_file
-from coordinator_service.certificates import ServerCertificates
 from coordinator_service.clock import Clock
 from coordinator_service.config import Settings
 from coordinator_service.file_watch import FileWatch
-from coordinator_service.key_fetching import KeyFetching
 from coordinator_service.rpc.guard import Guard
-from coordinator_service.security.gate import Gate
-from coordinator_service.security.key_set import KEY_SET_BYTES_MAX, KeySet, KeysUnusable, read_key_set
+from coordinator_service.security.gate import Gate, Jwts, OfCertificate
 from coordinator_service.security.roles import AccessTable
 from coordinator_service.security.static_tokens import TokenTable
 from coordinator_service.yaml_nodes import FileFault
+
+if TYPE_CHECKING:
+    from coordinator_service.certificates import ServerCertificates
+    from coordinator_service.key_fetching import KeyFetching
+    from coordinator_service.security.key_set import KeySet
 
 
 class Guarding:
@@ -39,6 +44,8 @@ class Guarding:
         self._fetching: KeyFetching | None = None
         poll_seconds = settings.security_poll_seconds
         if settings.tls_certificate is not None and settings.tls_private_key is not None:
+            from coordinator_service.certificates import ServerCertificates
+
             self._certificates = ServerCertificates(
                 settings.tls_certificate, settings.tls_private_key, settings.tls_client_ca, clock, poll_seconds
             )
@@ -61,6 +68,9 @@ class Guarding:
                 bytes_max=token_file.FILE_BYTES_MAX,
             )
         if settings.jwt_keys is not None:
+            from coordinator_service.key_fetching import KeyFetching
+            from coordinator_service.security.key_set import KEY_SET_BYTES_MAX
+
             if urlsplit(settings.jwt_keys).scheme in ("http", "https"):
                 self._fetching = KeyFetching(settings.jwt_keys, clock, settings.jwt_refresh_seconds)
             else:
@@ -76,15 +86,29 @@ class Guarding:
             gate = Gate(
                 self._clock,
                 access=self._access.load(),
-                certificates=self._settings.tls_client_ca is not None,
+                of_certificate=self._of_certificate(),
                 tokens=None if self._tokens is None else self._tokens.load(),
-                jwt_rules=self._settings.jwt_rules(),
-                fetch_keys=None if self._fetching is None else self._fetching.newest,
+                jwts=self._jwts(),
             )
             if self._key_file is not None:
                 gate.take_keys(self._key_file.load())
             self.guard = Guard(gate)
         return credentials
+
+    def _of_certificate(self) -> OfCertificate | None:
+        if self._settings.tls_client_ca is None:
+            return None
+        from coordinator_service.security.certificate_identity import identity_of_certificate
+
+        return identity_of_certificate
+
+    def _jwts(self) -> Jwts | None:
+        rules = self._settings.jwt_rules()
+        if rules is None:
+            return None
+        from coordinator_service.security.json_web_tokens import Verifier
+
+        return Verifier(rules=rules, fetch_keys=None if self._fetching is None else self._fetching.newest)
 
     def begin(self) -> None:
         """Follows the files, and the issuer, from now on."""
@@ -128,6 +152,8 @@ class Guarding:
 
 
 def _read_keys(contents: Sequence[bytes]) -> KeySet:
+    from coordinator_service.security.key_set import KeysUnusable, read_key_set
+
     try:
         return read_key_set(contents[0])
     except KeysUnusable as fault:

@@ -62,6 +62,7 @@ from coordinator_service.telemetry.log_export import Pace
 from coordinator_service.telemetry.log_lines import DecisionLines
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Tracing
+from coordinator_service.web.guarded import guarded
 from coordinator_service.web.http_server import CannotListenHttp, HttpServer
 from coordinator_service.web.live.live_page import LivePage
 from coordinator_service.web.page import page
@@ -307,8 +308,13 @@ class CoordinatorServer:
         try:
             if settings.web_listen is not None:
                 application = page(lambda: read_health(sources))
-                self.live = LivePage(sources, settings.live_limits(), settings.trace_url or "")
+                guard = self._guarding.guard
+                self.live = LivePage(
+                    sources, settings.live_limits(), settings.trace_url or "", lists_namespaces=guard is None
+                )
                 self.live.add_to(application)
+                if guard is not None:
+                    application.middlewares.append(guarded(guard.gate, exposed=settings.page_is_exposed))
                 self.web_address = await self._serve_http(application, settings.web_listen)
             if settings.metrics_listen is not None:
                 metrics = scrape(lambda: read_metrics(sources))

@@ -55,6 +55,14 @@ class Admission:
         self._take(namespace)
         calling.set(self.access)
 
+    def check_resumed(self, spec: AgentSpec, session_id: int) -> None:
+        """As check_agent, for a session that is there; an id that the coordinator gave it is nobody's claim. Raises
+        PermissionDenied."""
+        if spec.agent_id == f"client-{session_id}":
+            name = "" if spec.agent_name == spec.agent_id else spec.agent_name
+            spec = replace(spec, agent_id="", agent_name=name)
+        self.check_agent(spec)
+
     def check_agent(self, spec: AgentSpec) -> None:
         """The agent that the session is of from here on. Raises PermissionDenied."""
         names = [each.name for each in spec.capabilities]

@@ -122,7 +122,7 @@ class SessionServicer:
                 if isinstance(command, ResumeSession):  # as what it is known, whatever it says now
                     read = await port.call(GetAgent(agent_id=stream.opened.agent_id), COORDINATOR)
                     assert isinstance(read, AgentRead)
-                    admission.check_agent(read.agent.spec)
+                    admission.check_resumed(read.agent.spec, command.session_id)
                 admission.stay(stream.close)
             except BaseException:
                 hub.detach(stream)

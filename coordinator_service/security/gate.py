@@ -10,17 +10,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from coordinator_service.clock import Clock, Timer
 from coordinator_service.core.rejections import Rejection, Unauthenticated, Unavailable
 from coordinator_service.core.values import NS_PER_SECOND
-from coordinator_service.security.identities import Identity, identity_of_certificate
-from coordinator_service.security.json_web_tokens import JwtRules, UnknownKey, looks_like_jwt, verify
-from coordinator_service.security.key_set import KeySet
+from coordinator_service.security.identities import Identity
+from coordinator_service.security.jwt_rules import UnknownKey
 from coordinator_service.security.quotas import Quotas, Tally
 from coordinator_service.security.roles import Access, AccessTable
 from coordinator_service.security.static_tokens import TokenTable
+
+if TYPE_CHECKING:
+    from coordinator_service.security.key_set import KeySet
 
 TOKEN_BYTES_MAX: Final = 8 * 1024
 REMEMBERED_MAX: Final = 10_000
@@ -28,35 +30,47 @@ _SCHEME: Final = "bearer "
 _TIMER_SECONDS_MAX: Final = 86_400.0
 
 Ended: TypeAlias = Callable[[Rejection], None]
-FetchKeys: TypeAlias = Callable[[], Awaitable[KeySet]]
-"""The newest keys of the issuer, as far as it may be asked so soon again."""
+OfCertificate: TypeAlias = Callable[[bytes], Identity]
+"""Whom a certificate in PEM names, which TLS has verified. Raises Unauthenticated."""
+
+
+class Jwts(Protocol):
+    """What verifies JWTs (json_web_tokens.Verifier)."""
+
+    keys: KeySet
+
+    @property
+    def fetch_keys(self) -> Callable[[], Awaitable[KeySet]] | None:
+        """The newest keys of the issuer, as far as it may be asked so soon again. Raises Unavailable."""
+
+    def verify(self, token: str) -> Identity:
+        """Whom a token names. Raises Unauthenticated, UnknownKey."""
 
 
 class Gate:
-    """Of one replica. Without a table of tokens, rules for JWTs or certificates, the like is not accepted."""
+    """Of one replica. Without a table of tokens, a verifier of JWTs or a reader of certificates, the like is not
+    accepted."""
 
     def __init__(
         self,
         clock: Clock,
         *,
         access: AccessTable,
-        certificates: bool = False,
+        of_certificate: OfCertificate | None = None,
         tokens: TokenTable | None = None,
-        jwt_rules: JwtRules | None = None,
-        fetch_keys: FetchKeys | None = None,
+        jwts: Jwts | None = None,
     ) -> None:
         self.access = access
         self.quotas = Quotas()
         self._clock = clock
-        self._certificates = certificates
+        self._of_certificate = of_certificate
         self._tokens = tokens
-        self._jwt_rules = jwt_rules
-        self._fetch_keys = fetch_keys
-        self._keys = KeySet()
+        self._jwts = jwts
         self._verified: dict[bytes, Identity] = {}
         self._stays: set[Stay] = set()
-        ways = [("a client certificate", certificates), ("a bearer token", tokens is not None or jwt_rules is not None)]
-        self._needed = {"credential": " or ".join(way for way, there in ways if there)}
+        ways = ["a client certificate"] if of_certificate is not None else []
+        ways += ["a bearer token"] if tokens is not None or jwts is not None else []
+        self._needed = {"credential": " or ".join(ways)}
 
     # What is known changes.
 
@@ -73,7 +87,8 @@ class Gate:
 
     def take_keys(self, keys: KeySet) -> None:
         """Keys of JWTs from now on. A token of a key that is gone counts no more."""
-        self._keys = keys
+        assert self._jwts is not None
+        self._jwts.keys = keys
         self._verified.clear()
         self._look_again()
 
@@ -94,8 +109,8 @@ class Gate:
             return found
         if authorization:
             found = await self._of_token(authorization)
-        elif certificate and self._certificates:
-            found = identity_of_certificate(certificate)
+        elif certificate and self._of_certificate is not None:
+            found = self._of_certificate(certificate)
         else:
             raise Unauthenticated(f"{self._needed['credential']} is needed", needed=self._needed)
         if found.expires_at_seconds <= self._clock.wall_ns() / NS_PER_SECOND:
@@ -114,17 +129,18 @@ class Gate:
         found = self._tokens.find(token) if self._tokens is not None else None
         if found is not None:
             return found
-        if self._jwt_rules is None or not looks_like_jwt(token):
+        jwts = self._jwts
+        if jwts is None or token.count(".") != 2:  # every signed JWT has three parts
             raise Unauthenticated("the token is not known", needed=self._needed)
         try:
-            return verify(token, self._keys, self._jwt_rules)
+            return jwts.verify(token)
         except UnknownKey:
-            if self._fetch_keys is None:
+            if jwts.fetch_keys is None:
                 raise
-        newest = await self._fetch_keys()
-        if newest is not self._keys:
+        newest = await jwts.fetch_keys()
+        if newest is not jwts.keys:
             self.take_keys(newest)
-        return verify(token, self._keys, self._jwt_rules)
+        return jwts.verify(token)
 
     def _expired(self, identity: Identity) -> Unauthenticated:
         what = "certificate" if identity.source == "certificate" else "token"
@@ -175,7 +191,9 @@ class Gate:
         if identity.source == "token":
             found = None if self._tokens is None else self._tokens.by_hash.get(identity.credential)
             return found is not None and found.principal == identity.principal
-        return identity.source != "jwt" or self._keys.find(identity.credential) is not None
+        if identity.source == "jwt":
+            return self._jwts is not None and self._jwts.keys.find(identity.credential) is not None
+        return True
 
     def _wait(self, stay: Stay) -> None:
         """The client is told to come again: with a new token it loses nothing."""

@@ -7,17 +7,17 @@ subject and expiry must be there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
 
 from coordinator_service.core.rejections import Unauthenticated
 from coordinator_service.security.identities import Identity, principal_fault
+from coordinator_service.security.jwt_rules import JwtRules, UnknownKey
 from coordinator_service.security.key_set import KeySet
 
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Those that a configuration may name: whoever can verify must not be able to sign."""
 KEY_ID_BYTES_MAX: Final = 256
 
 _FAULTS: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -32,25 +32,17 @@ _FAULTS: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtRules:
-    """What is accepted. prefix goes before the subject, so that an issuer cannot name the principals of others."""
+@dataclass(slots=True, kw_only=True)
+class Verifier:
+    """The gate's Jwts."""
 
-    issuer: str
-    audience: str
-    algorithms: tuple[str, ...] = ("RS256", "ES256")
-    principal_claim: str = "sub"
-    prefix: str = "jwt:"
-    leeway_seconds: float = 30.0
+    rules: JwtRules
+    fetch_keys: Callable[[], Awaitable[KeySet]] | None = None
+    keys: KeySet = field(default_factory=KeySet)
 
-
-class UnknownKey(Unauthenticated):
-    """The set of keys has none of that id: a newer set may."""
-
-
-def looks_like_jwt(token: str) -> bool:
-    """Whether it has three parts, as every signed JWT has."""
-    return token.count(".") == 2
+    def verify(self, token: str) -> Identity:
+        """Whom it names. Raises Unauthenticated, UnknownKey."""
+        return verify(token, self.keys, self.rules)
 
 
 def verify(token: str, keys: KeySet, rules: JwtRules) -> Identity:

@@ -55,10 +55,15 @@ _FULL_AT_ONCE: Final = 2
 
 
 class LivePage:
-    """Serves it. trace_url is where a trace can be seen, {trace_id} in place of its id; empty where nowhere."""
+    """Serves it. trace_url is where a trace can be seen, {trace_id} in place of its id; empty where nowhere. What is
+    told of the coordinator is the same for all viewers: lists_namespaces says whether they may all know of all of them.
+    """
 
-    def __init__(self, sources: Sources, limits: LiveLimits, trace_url: str = "") -> None:
+    def __init__(
+        self, sources: Sources, limits: LiveLimits, trace_url: str = "", *, lists_namespaces: bool = True
+    ) -> None:
         self._sources = sources
+        self._lists_namespaces = lists_namespaces
         self._trace_url = trace_url
         self._assets = Assets()
         self._watches = Watches(sources.namespaces, self._make_feed, limits)
@@ -158,7 +163,7 @@ class LivePage:
         if now >= self._about_until:
             self._about_until = now + _ABOUT_SECONDS
             health = await read_health(self._sources)
-            names = await self._sources.namespaces.names()
+            names = await self._sources.namespaces.names() if self._lists_namespaces else []
             self._about = {
                 "version": health.version,
                 "replica_id": health.replica_id,

@@ -1,0 +1,82 @@
+"""What authentication and authorisation cost a coordinator, in CPU time beside one that asks nobody, in turn.
+
+Unary calls and commands of a session, with a JWT over plain text: what is measured is finding out who calls and what
+they may do, and not what TLS costs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from benchmarks import servers
+from benchmarks.figure import Figure, Sample, Target
+from benchmarks.load import Load
+from benchmarks.rounds import put_on
+from benchmarks.servers import Server
+from benchmarks.settings import Settings
+
+OPEN = "nobody is asked"
+ACCESS = "grants: [{principals: ['jwt:bench'], role: agent, namespaces: ['*']}]\n"
+
+
+def measure(settings: Settings) -> list[Figure]:
+    """CPU of the coordinator for each decision, beside one that authenticates nobody."""
+    unary = Figure(
+        name="security, unary",
+        unit="µs of CPU a decision",
+        ceiling=OPEN,
+        target=Target(floor=1.08, goal=1.05, lower_is_better=True),
+    )
+    session = Figure(
+        name="security, session",
+        unit="µs of CPU a decision",
+        ceiling=OPEN,
+        target=Target(floor=1.03, goal=1.01, lower_is_better=True),
+    )
+    loads = {
+        "calls": (unary, Load(kind="calls", address="", namespace="", seconds=settings.seconds, in_flight=32)),
+        "commands": (session, Load(kind="commands", address="", namespace="", seconds=settings.seconds, in_flight=32)),
+    }
+    with _secured(settings) as (secured, token), servers.concert(settings.loop) as unasked:
+        for number in range(settings.rounds):
+            for name, (figure, load) in loads.items():
+                told = dataclasses.replace(load, namespace=settings.namespace(f"security-{name}", number))
+                # Who goes first takes turns: what was there before is not always the same one's.
+                first = number % 2 == 0
+                beside = put_on(unasked, told, settings.loop) if first else None
+                asked = put_on(secured, dataclasses.replace(told, token=token), settings.loop)
+                beside = beside or put_on(unasked, told, settings.loop)
+                details = {"concert_measured": asked, "ceiling_measured": beside}
+                figure.samples.append(
+                    Sample(concert=asked["server_cpu_us"], ceiling=beside["server_cpu_us"], details=details)
+                )
+    return [unary, session]
+
+
+@contextlib.contextmanager
+def _secured(settings: Settings) -> Iterator[tuple[Server, str]]:
+    """A coordinator that takes the JWTs of one key, and such a token."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    with (
+        tempfile.TemporaryDirectory(prefix="concert-bench-") as files,
+        tempfile.TemporaryDirectory(prefix="concert-bench-", dir=servers.disk()) as data,
+    ):
+        access, keys = Path(files, "access.yaml"), Path(files, "keys.json")
+        access.write_text(ACCESS)
+        keys.write_text(json.dumps({"keys": [{**json.loads(ECAlgorithm.to_jwk(key.public_key())), "kid": "bench"}]}))
+        claims = {"iss": "bench", "aud": "concert", "sub": "bench", "exp": datetime.now(UTC) + timedelta(hours=12)}
+        token = jwt.encode(claims, key, algorithm="ES256", headers={"kid": "bench"})
+        arguments = ["--listen", "127.0.0.1:0", "--data-dir", data, "--access-file", str(access)]
+        arguments += ["--jwt-keys", str(keys), "--jwt-issuer", "bench", "--jwt-audience", "concert"]
+        with servers.serving("coordinator_service", arguments, {"CONCERT_EVENT_LOOP": settings.loop}) as server:
+            yield server, token
