@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from concert._poller import quiet_poller
 from concert.v1 import agent_service_pb2, lock_service_pb2
@@ -101,7 +102,7 @@ class Resident:
 
 @asynccontextmanager
 async def replica(
-    town: Town, directory: Path, replica_id: str, secret: str = "", *, join: Join | None = None
+    town: Town, directory: Path, replica_id: str, secret: str = "", *, join: Join | None = None, **changes: Any
 ) -> AsyncIterator[CoordinatorServer]:
     """One more replica of the town."""
     quiet_poller(asyncio.get_running_loop())
@@ -110,7 +111,13 @@ async def replica(
         return town.join(replica_id, address)
 
     server = CoordinatorServer(
-        settings(directory, replica_id=replica_id, cluster_listen="127.0.0.1:0", cluster_secret=SecretStr(secret)),
+        settings(
+            directory,
+            replica_id=replica_id,
+            cluster_listen="127.0.0.1:0",
+            cluster_secret=SecretStr(secret),
+            **changes,
+        ),
         store=MemoryStore(town.place),
         join=join or enter,
     )

@@ -55,16 +55,21 @@ def known_as(principal: str) -> tuple[tuple[str, str], ...]:
 @asynccontextmanager
 async def secured(directory: Path, *, access: str = ACCESS, **changes: Any) -> AsyncIterator[CoordinatorServer]:
     """Serves, with static tokens of all principals; what changes is in the directory."""
+    async with serving(directory, **{**files(directory, access), **changes}) as server:
+        yield server
+
+
+def files(directory: Path, access: str = ACCESS) -> dict[str, Any]:
+    """The files, written, and the settings that name them."""
+    directory.mkdir(exist_ok=True)
     (directory / "access.yaml").write_text(access)
     (directory / "tokens.yaml").write_text(hashes(*PRINCIPALS))
-    given = {
+    return {
         "access_file": directory / "access.yaml",
         "token_hashes_file": directory / "tokens.yaml",
         "security_poll_seconds": POLL_SECONDS,
         "bookmark_seconds_max": 0.05,
     }
-    async with serving(directory, **{**given, **changes}) as server:
-        yield server
 
 
 @asynccontextmanager
