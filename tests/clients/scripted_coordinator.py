@@ -134,6 +134,8 @@ class ScriptedCoordinator(session_grpc.SessionServiceServicer):  # type: ignore[
         self.resumes = True
         self.stale: list[int] = []
         self.slow_welcome = False
+        self.welcome_after_seconds: list[float] = []
+        """How late the next ones are."""
         self.refuse_connect: list[status_pb2.Status] = []
         self._answers: dict[str, Answer] = {}
         self._sequences = itertools.count(101)
@@ -253,6 +255,8 @@ class ScriptedCoordinator(session_grpc.SessionServiceServicer):  # type: ignore[
             log_id=LOG_ID,
             stale_attempt_tokens=[token for token in hello.attempt_tokens if token in self.stale],
         )
+        if self.welcome_after_seconds:
+            await asyncio.sleep(self.welcome_after_seconds.pop(0))
         stream.push(welcome=welcome)
         replaced = [each for each in self.streams if hello.session_id and each.session_id == hello.session_id]
         self.streams.append(stream)

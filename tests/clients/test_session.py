@@ -213,6 +213,16 @@ async def test_opening_a_session_waits_for_a_coordinator(
         assert session.session_id
 
 
+async def test_a_session_whose_welcome_comes_after_its_lease_is_opened_again(
+    coordinator: ScriptedCoordinator, client: concert.Client
+) -> None:
+    """Nobody is handed a session that may be over already; the next Hello takes the place of the one that was late."""
+    coordinator.welcome_after_seconds = [0.6]
+    async with asyncio.timeout(30), client.session(agent_id="a", lease=0.5) as session:
+        assert session.over is None
+        assert [each.hello.takeover for each in coordinator.streams] == [False, True]
+
+
 async def test_takeover_is_asked_for_in_hello(coordinator: ScriptedCoordinator, client: concert.Client) -> None:
     """A2: takeover is the caller's decision, and never part of a resume."""
     async with client.session(agent_id="a", takeover=True) as session:

@@ -138,6 +138,8 @@ class SessionStream:
                 await asyncio.sleep(pause)
         self._adopt(stream)
         self._runner = asyncio.create_task(self._keep_open(stream), name="concert session")
+        if self._over is not None:
+            raise self._over
 
     def describe(self, spec: Any) -> None:
         """What Hello will say of the agent from now on; UpdateAgent says it to the session that there is."""
@@ -275,6 +277,11 @@ class SessionStream:
                 f" {FEATURE_LEVEL_MIN}: upgrade it",
                 feature_level=spoken,
             )
+        lease_seconds = from_duration(first[0].welcome.lease) or self.lease_seconds
+        if asyncio.get_running_loop().time() >= hello_sent_at + lease_seconds * LEASE_SHARE:
+            self._takeover = True  # of the session that this Hello began, if it began one and that still stands
+            await frames.close()
+            raise Unavailable(f"{frames.address}: Hello was answered so late that the lease may be over", reason="")
         return _Stream(frames, first[0].welcome, first[1:], hello_sent_at)
 
     def _hello(self) -> Any:
@@ -314,13 +321,12 @@ class SessionStream:
 
     async def _keep_open(self, stream: _Stream) -> None:
         try:
-            while True:
+            while self._over is None:
                 successor = await self._carry(stream)
                 stream = successor or await self._reopen()
-                if self._over is not None:
-                    await stream.frames.close()
-                    return
-                self._adopt(stream)
+                if self._over is None:
+                    self._adopt(stream)
+            await stream.frames.close()
         except ConcertError as error:
             self._end(error if isinstance(error, SessionOver) else SessionOver(str(error)))
 
