@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 READY_SECONDS_MAX = 120.0
-EXIT_SECONDS_MAX = 30.0
+EXIT_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.02
 _LOG_TAIL_CHARACTERS = 4000
 

@@ -12,7 +12,7 @@ from typing import Any
 import concert
 from concert import errors
 
-from tests.chaos.told import Batch, Told, View, Written, as_names, now, unique
+from tests.chaos.told import Batch, Told, View, Watched, Written, as_names, now, unique
 from tests.judging.linearizability import UNKNOWN, Call
 from tests.judging.models import Acquire, Delete, Exchange, Free, Read, Write
 
@@ -26,6 +26,8 @@ LOCK_LEASE_SECONDS = 3.0
 LOCK_WAIT_SECONDS = 6.0
 SESSION_LEASE_SECONDS = 5.0
 MARKER = "the end"
+END_KEY = "state/end"
+"""Written last."""
 
 
 def is_unknown(error: errors.ConcertError) -> bool:
@@ -282,6 +284,49 @@ class Subscriber(Client):
                 await subscription.aclose()
 
 
+class Consumer(Client):
+    """Reads what is published under a name, leaves, and goes on where it was."""
+
+    async def act(self, over: asyncio.Event) -> None:
+        """Until it has seen the end."""
+        while True:
+            visit: list[int] = []
+            self.told.visits.append(visit)
+            try:
+                async with self.connected() as client:
+                    if await self._visit(client, visit):
+                        return
+            except errors.ConcertError as error:  # what was processed may not have been acknowledged
+                if not is_unknown(error):
+                    raise
+
+    async def _visit(self, client: Any, visit: list[int]) -> bool:
+        most = self.random.randint(20, 200)
+        async with client.named_subscription("audit", types=("custom",), start="earliest") as subscription:
+            async for event in subscription:
+                visit.append(event.sequence)
+                if event.custom.name == MARKER:
+                    return True
+                if len(visit) >= most:
+                    return False
+        raise AssertionError("the subscription ended")
+
+
+class Watcher(Client):
+    """Keeps a copy of the keys, from what it is told of their changes."""
+
+    async def act(self, over: asyncio.Event) -> None:
+        """Until it has seen the end."""
+        watched = Watched("state")
+        self.told.watched.append(watched)
+        async with self.connected() as client:
+            async for change in client.state.watch(prefix=watched.prefix):
+                change.apply(watched.held)
+                if change.key == END_KEY:
+                    watched.revision = change.revision
+                    return
+
+
 async def watch_stalls(told: Told) -> None:
     """How late whatever is due here may be noticed."""
     while True:
@@ -311,4 +356,6 @@ def crowd(addresses: Sequence[str], told: Told, seeded: Callable[[str], Random])
         one(Submitter, "submitter"),
         one(Subscriber, "subscriber-1"),
         one(Subscriber, "subscriber-2", all=False),
+        one(Consumer, "consumer"),
+        one(Watcher, "watcher"),
     ]

@@ -15,13 +15,14 @@ from coordinator_service.core.apply import apply
 from coordinator_service.core.events import Event
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.state import NamespaceState
+from coordinator_service.core.values import path_covers
 from coordinator_service.log.base import EventLog
 from coordinator_service.log.codec import decode_event, split
 from coordinator_service.log.redis import RedisStore
 from coordinator_service.log.redis_place import RedisOptions
 from coordinator_service.replay import replay
 from tests.chaos.agents import STEPS_KEY
-from tests.chaos.told import Told, View, Written
+from tests.chaos.told import Told, View, Watched, Written
 from tests.judging.grants import GrantHistory
 from tests.judging.history import check_history
 from tests.judging.linearizability import UNKNOWN, Call, check_linearizable
@@ -80,13 +81,15 @@ def reckon(log: WholeLog, told: Told, executed: list[int]) -> None:
     check_runs(log.events, told)
     for view in told.views:
         check_view(log.encoded, log.events, view)
+    check_visits(log.events, told.visits)
+    check_watched(log.events, told.watched)
     check_executed(log.events, executed, set(history.completed))
     check_histories(told)
 
 
 def check_published(events: list[Event], told: Told) -> None:
     """Invariant 6, D3, D5: what was acknowledged is there once, where it was said to be; of the rest all or nothing."""
-    named = Counter(each.payload.name for each in events if isinstance(each.payload, e.CustomEvent))
+    named = Counter(each.payload.name for each in _custom(events))
     at = {each.sequence: each.payload for each in events}
     for batch in told.batches:
         counts = [named[name] for name in batch.names]
@@ -156,6 +159,32 @@ def check_view(encoded: list[bytes], events: list[Event], view: View) -> None:
     first = next((pair for pair in zip([*seen, 0], [*sequences, 0], strict=False) if pair[0] != pair[1]), None)
     require(first is None and len(seen) == len(sequences), f"11: saw {len(seen)} of {len(sequences)}: {first}")
     require(view.events == want, "11: an event was shown as another than the log has")
+
+
+def check_visits(events: list[Event], visits: list[list[int]]) -> None:
+    """E5: a consumer goes on where it was or before, and misses nothing."""
+    places = {each.sequence: place for place, each in enumerate(_custom(events))}
+    last = -1
+    for visit in visits:
+        seen = [places[sequence] for sequence in visit]
+        if seen:
+            require(seen[0] <= last + 1, f"E5: it came back to the event {seen[0]}, and had seen {last}")
+            require(seen == list(range(seen[0], seen[-1] + 1)), f"E5: a visit saw {visit}, and missed some")
+            last = max(last, seen[-1])
+
+
+def _custom(events: list[Event]) -> list[Event]:
+    return [each for each in events if isinstance(each.payload, e.CustomEvent)]
+
+
+def check_watched(events: list[Event], watched: list[Watched]) -> None:
+    """S1: what a watcher was told makes the state that the log up to there folds to."""
+    for each in watched:
+        folded = NamespaceState(NAMESPACE)
+        for event in events[: each.revision]:
+            apply(folded, event)
+        expected = {key: row.value for key, row in folded.entries.items() if path_covers(each.prefix, key)}
+        require(each.held == expected, f"S1: a watcher holds {each.held} at {each.revision}, not {expected}")
 
 
 def check_executed(events: list[Event], executed: list[int], completed: set[int]) -> None:

@@ -18,7 +18,7 @@ import concert
 from coordinator_service.core import events as e
 from coordinator_service.core.invariants import InvariantBroken
 from tests.chaos.agents import AgentProcess
-from tests.chaos.clients import MARKER, PATIENT_SECONDS, Client, crowd, watch_stalls
+from tests.chaos.clients import END_KEY, MARKER, PATIENT_SECONDS, Client, crowd, watch_stalls
 from tests.chaos.cluster import PROGRAM, Cluster, cluster
 from tests.chaos.faults import Faults
 from tests.chaos.reckoning import WholeLog, read_whole, reckon
@@ -127,13 +127,14 @@ async def _load(scenario: Scenario, clients: list[Client], trouble: Trouble) -> 
     stalls = asyncio.create_task(watch_stalls(scenario.told))
     try:
         async with asyncio.TaskGroup() as acting:
-            for each in clients:
-                acting.create_task(each.act(over))
+            acts = [acting.create_task(each.act(over), name=each.name) for each in clients]
             for agent in scenario.agents:
                 agent.start()
             await trouble(scenario)
             over.set()
             await _end(scenario)
+            left = (await asyncio.wait(acts, timeout=CALM_SECONDS_MAX))[1] if acts else set()
+            require(not left, f"8: {sorted(each.get_name() for each in left)} do not come to an end")
     finally:
         stalls.cancel()
 
@@ -146,6 +147,7 @@ async def _end(scenario: Scenario) -> None:
         batch = Batch((MARKER,))
         scenario.told.batches.append(batch)
         batch.sequences = (await client.publish(MARKER),)
+        await client.state.update({END_KEY: MARKER}, strategy="replace")
 
 
 async def _rest(running: Cluster) -> None:

@@ -45,6 +45,15 @@ class View:
 
 
 @dataclass(slots=True)
+class Watched:
+    """What a watcher of shared state held at the end, which was at that revision."""
+
+    prefix: str
+    held: dict[str, Any] = field(default_factory=dict)
+    revision: int = 0
+
+
+@dataclass(slots=True)
 class Told:
     """All of it."""
 
@@ -53,6 +62,9 @@ class Told:
     batches: list[Batch] = field(default_factory=list)
     written: list[Written] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
+    visits: list[list[int]] = field(default_factory=list)
+    """What a consumer with a name saw of what is published, each time that it came back: sequences."""
     runs: list[str] = field(default_factory=list)
     """Submitted, and acknowledged."""
     stalled_seconds: float = 0.0
