@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
+from redis.exceptions import RedisError
+
 from tests.chaos.agents import AgentProcess
 from tests.chaos.cluster import Cluster, Replica
 from tests.relay import Relay
@@ -54,7 +56,7 @@ class Faults:
         if rank < 0.5 and not self._cluster.store_turn.locked():
             try:
                 owner = await asyncio.wait_for(self._cluster.owner(), 1.0)
-            except (OSError, TimeoutError):
+            except (OSError, RedisError):
                 owner = None
             if owner is not None:
                 return owner
