@@ -32,6 +32,8 @@ T = TypeVar("T")
 FORMAT = 1
 """Version of the layout (redis_scripts.py)."""
 _MOVED = (MovedError, AskError, ClusterDownError, ReadOnlyError)
+_READ_ONLY = "-READONLY"
+"""Before Redis 7 a script that meets this says it amid a text of its own."""
 _LOST = (ConnectionError, TimeoutError, OSError)
 
 
@@ -114,7 +116,7 @@ class RedisPlace:
                 await self._check(client)
             return await work(client)
         except (RedisError, OSError, UrlFault) as error:
-            if isinstance(error, (*_MOVED, *_LOST)):
+            if isinstance(error, (*_MOVED, *_LOST)) or _READ_ONLY in str(error):
                 self._checked.clear()
                 await self._forget()
                 if again:

@@ -16,7 +16,7 @@ from coordinator_service.log.redis import RedisLog, RedisStore
 from coordinator_service.log.redis_durability import Durability, durability_from
 from coordinator_service.log.redis_fitness import ServerFacts, UnfitServer
 from coordinator_service.log.redis_place import RedisOptions
-from coordinator_service.log.redis_servers import UrlFault, servers_from
+from coordinator_service.log.redis_servers import Client, UrlFault, servers_from
 from coordinator_service.log.verify import verify
 from tests.log.batches import batch, fill, read_all
 from tests.redis_process import RedisProcess
@@ -478,6 +478,25 @@ async def test_a_cluster_keeps_each_namespace_on_one_of_its_servers(tmp_path: Pa
     finally:
         for server in servers:
             server.stop()
+
+
+async def test_connections_to_what_is_no_primary_any_more_are_given_up(own: RedisProcess, redis: RedisProcess) -> None:
+    """Whoever meets a read-only server asks anew where the primary is, also where only a script met it."""
+    own.start()
+    store = RedisStore(RedisOptions(url=own.url))
+    log = await store.open("blog")
+
+    async def connection(client: Client) -> int:
+        return int(await client.client_id())
+
+    before = await store.place.using(log._meta, connection)
+    async with Redis.from_url(own.url) as operator:
+        await operator.execute_command("REPLICAOF", "127.0.0.1", redis.port)
+        with pytest.raises(LogError):
+            await log.claim("one")
+        await operator.execute_command("REPLICAOF", "NO", "ONE")
+    assert await store.place.using(log._meta, connection) != before
+    await store.close()
 
 
 async def test_whoever_is_cancelled_at_whatever_moment_ends(redis: RedisProcess) -> None:
