@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import concert
@@ -25,6 +26,21 @@ def test_the_readme_shows_the_examples_as_they_are(example: Path) -> None:
     shown = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", README, re.DOTALL)
     assert shown is not None
     assert shown[1] == example.read_text()
+
+
+HEARTS = re.findall(r"<!-- (clients/\S+) -->\n```\w+\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("program", "shown"), HEARTS, ids=[program for program, _ in HEARTS])
+def test_the_readme_shows_programs_in_other_languages_as_they_are(program: str, shown: str) -> None:
+    """The conformance suite runs them; here, that what is shown is what is run."""
+    text = (ROOT / program).read_text()
+    assert shown in text or textwrap.indent(shown, "    ") in text
+
+
+def test_the_readme_shows_an_agent_in_every_language() -> None:
+    """Go, TypeScript, Java, beside Python."""
+    assert [program.split("/")[1] for program, _ in HEARTS] == ["go", "typescript", "java"]
 
 
 async def test_the_first_agent_answers_as_the_readme_says(tmp_path: Path) -> None:

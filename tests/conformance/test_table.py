@@ -29,6 +29,11 @@ def test_the_table_is_full() -> None:
     assert {name for _scenario, name in cells} == {language.name for language in languages()}
 
 
+def test_four_languages_have_a_client() -> None:
+    """And a column each."""
+    assert {language.name for language in languages()} >= {"Go", "Java", "Python", "TypeScript"}
+
+
 def test_every_topic_that_the_contract_promises_has_its_scenarios() -> None:
     """By name, and enough of them."""
     scenarios = load()
