@@ -12,7 +12,7 @@ from tests.simulation.runner import cores, run
 from tests.simulation.simulation import simulate
 from tests.simulation.swarm import FEATURES, SIZES, TROUBLES
 
-SEEDS = int(os.environ.get("SIMULATED_SEEDS", "400"))
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "1000"))
 
 
 @pytest.mark.timeout(3000)
