@@ -12,7 +12,7 @@ JOBS ?= 2
 FUZZ := $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out file,$(origin N)),--n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos check test sim chaos fuzz bench bench-languages demo demo-polyglot jaeger-demo clean
+.PHONY: help setup protos check test sim chaos fuzz audit bench bench-languages demo demo-polyglot jaeger-demo clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -52,6 +52,10 @@ chaos: $(READY) ## Real replicas, agents and Redis through whatever befalls them
 
 fuzz: $(READY) ## Fuzz codecs, parsers and rpcs: N cases of each, or MINUTES=; REPLAY=FILE does a failure again
 	@$(BIN)/python -m tests.fuzz $(if $(REPLAY),--replay $(REPLAY),$(FUZZ))
+
+audit: $(READY) ## Known vulnerabilities and static analysis, of every language; STRICT=1 fails where a database is out of reach
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
+	@$(BIN)/python -m tests.static_audit $(if $(STRICT),--strict)
 
 bench: $(READY) ## Measure against bare ceilings; fails below a floor
 	$(BIN)/python -m benchmarks
