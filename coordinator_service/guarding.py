@@ -139,11 +139,18 @@ class Guarding:
             each.reload()
 
     def faults(self) -> dict[str, tuple[str, int]]:
-        """What is wrong with the files and the issuer now, by name, and since when."""
-        sources: list[FileWatch[Any] | KeyFetching] = [*self._watches()]
-        if self._fetching is not None:
-            sources.append(self._fetching)
-        return {each.name: (each.fault, each.failing_since_ns) for each in sources if each.fault}
+        """What is wrong with the files and the issuer now, by the setting that names them, and since when."""
+        sources = {
+            "tls_certificate": None if self._certificates is None else self._certificates.watch,
+            "access_file": self._access,
+            "token_hashes_file": self._tokens,
+            "jwt_keys": self._fetching or self._key_file,
+        }
+        return {
+            name: (each.fault, each.failing_since_ns)
+            for name, each in sources.items()
+            if each is not None and each.fault
+        }
 
     def _watches(self) -> list[FileWatch[Any]]:
         certificates = None if self._certificates is None else self._certificates.watch

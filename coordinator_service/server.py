@@ -280,7 +280,7 @@ class CoordinatorServer:
         yield StateServicer(
             calls, scan_events_max=settings.list_scan_events_max, bookmark_seconds=settings.bookmark_seconds_max
         ).handler()
-        yield MonitorServicer(calls, self._description(), self._policy_file).handler()
+        yield MonitorServicer(calls, self._description(), self._policy_file, self._guarding.faults).handler()
 
     def _description(self) -> ServerDescription:
         return ServerDescription(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +61,13 @@ class MonitorServicer:
         calls: Calls,
         description: ServerDescription,
         policy_file: Callable[[], PolicyFileStatus | None] = lambda: None,
+        faults: Callable[[], Mapping[str, tuple[str, int]]] = dict,
     ) -> None:
+        """faults: what is wrong with other parts of the replica, by name, and since when."""
         self._calls = calls
         self._info = _encode(description)
         self._policy_file = policy_file
+        self._faults = faults
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What the server registers."""
@@ -104,6 +107,8 @@ class MonitorServicer:
         if file is not None:
             judged = HealthStatus.WARNING if file.fault else HealthStatus.HEALTHY
             _add_component(response, "policy_file", judged, file.fault, file.failing_since_ns)
+        for name, (fault, failing_since_ns) in self._faults().items():
+            _add_component(response, name, HealthStatus.WARNING, fault, failing_since_ns)
         # A part that does well does not make an idle namespace a busy one.
         first, *parts = response.components
         response.status = max([first.status, *(each.status for each in parts if each.fault)])

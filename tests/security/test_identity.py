@@ -378,5 +378,12 @@ async def test_tokens_and_access_count_without_a_restart(tmp_path: Path) -> None
         assert await told("rival", "PERMISSION_DENIED")
         (tmp_path / "access.yaml").write_text("grants: [{principals: [newcomer]}]\n")  # bad: the last good one stays
         server.reload()
-        await until(lambda: server._guarding.faults())
+
+        async def warns() -> bool:
+            health = await peer.monitor.GetHealth(
+                monitor_service_pb2.GetHealthRequest(namespace=OWN), metadata=known_as("newcomer")
+            )
+            return any(each.name == "access_file" and "role" in each.fault for each in health.components)
+
+        await until(warns)
         assert await told("newcomer", "OK")
