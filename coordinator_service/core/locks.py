@@ -481,7 +481,10 @@ def _check_holder(d: Deciding, requests: tuple[LockRequest, ...]) -> None:
     for request in requests:
         row = d.state.locks.get(request.resource)
         token = 0 if row is None else row.holders.get(holder, 0)
-        if token and d.state.grants[token].principal != d.caller.principal:
+        others = {d.state.grants[token].principal} if token else set()
+        waiting = d.state.index.waiting.get((request.resource, holder), ())
+        others.update(d.state.waiters[sequence].principal for sequence in waiting)
+        if others - {d.caller.principal}:
             raise PermissionDenied(f"the holder {holder} of {request.resource} belongs to another principal")
 
 

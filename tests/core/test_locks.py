@@ -24,6 +24,7 @@ from coordinator_service.core.rejections import (
     LockTimeout,
     LockUpgrade,
     NotHolder,
+    PermissionDenied,
     StaleAttempt,
 )
 from coordinator_service.core.specs import LockRequest
@@ -461,3 +462,12 @@ def test_the_policy_of_a_wait_is_that_of_whoever_waits(namespace: Namespace) -> 
     for who, wait in expected:
         namespace.acquire(who, "door")
         assert namespace.last(ResourceRequested).deadline_ns == namespace.now_ns + seconds(wait)
+
+
+def test_a_holders_name_is_of_one_principal(namespace: Namespace) -> None:
+    """L5: under the name of another's holder, or of one that waits, nobody shares its grant."""
+    namespace.hold(caller(principal="x"), "a", holder="x")
+    namespace.acquire(caller(principal="y"), "a", holder="y")
+    for name in ("x", "y"):
+        command = commands.Acquire(requests=(LockRequest(resource="a", holder=name),))
+        namespace.refuse(PermissionDenied, command, caller(principal="mallory"))
