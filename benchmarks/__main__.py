@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import (
     blog,
+    cluster,
     core_decisions,
     fan_out,
     footprint,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Figure]]] = {
     "page": page.measure,
     "telemetry": telemetry.measure,
     "security": security.measure,
+    "cluster": cluster.measure,
 }
 
 
