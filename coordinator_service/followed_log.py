@@ -51,13 +51,13 @@ class FollowedLog:
 
     async def check_kept(self, after: int) -> None:
         """That the log has all that comes after a sequence. Raises CursorCompacted."""
-        kept = await self._kept()
+        kept = await self.kept()
         if after < kept.oldest_sequence - 1:
             raise CursorCompacted(kept.log_id, kept.oldest_sequence, self.last)
 
     async def ends(self) -> LogEnds:
         """Where the committed log begins and ends. Raises Unavailable."""
-        kept = await self._kept()
+        kept = await self.kept()
         return LogEnds(
             log_id=kept.log_id,
             oldest_sequence=kept.oldest_sequence,
@@ -73,7 +73,8 @@ class FollowedLog:
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
 
-    async def _kept(self) -> LogEnds:
+    async def kept(self) -> LogEnds:
+        """Where the log begins and ends in the store, known here or not. Raises Unavailable."""
         try:
             return await self._log.ends()
         except LogError as error:

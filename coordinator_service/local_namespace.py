@@ -42,7 +42,7 @@ from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.totals import Totals, total
 from coordinator_service.followed_log import FollowedLog
 from coordinator_service.leases import LeaseKey, Leases
-from coordinator_service.log.base import Cursor, EventLog, LogEnds, LogError
+from coordinator_service.log.base import Cursor, EventLog, Fenced, LogEnds, LogError
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
 from coordinator_service.ownership import Ownership
@@ -191,6 +191,7 @@ class LocalNamespace:
 
     async def follow(self, after: int, log_id: str = "") -> TailFollower:
         """A cursor that reads what comes after a sequence (E2, E4)."""
+        await self._hear_of(after)
         return await self._followed.follow(after, log_id)
 
     async def ends(self) -> LogEnds:
@@ -228,15 +229,18 @@ class LocalNamespace:
 
     async def create_subscription(self, name: str, after: int, log_id: str, request_id: str) -> tuple[Cursor, bool]:
         """E5; see NamespacePort."""
+        await self._hear_of(after)
         await self._followed.check_position(after, log_id, "after.sequence")
         return await self._subscriptions.create(name, after, request_id)
 
     async def named_subscription(self, name: str) -> Cursor:
         """E5; see NamespacePort."""
+        await self._confirm()
         return self._subscriptions.get(name)
 
     async def named_subscriptions(self) -> list[Cursor]:
         """E5; see NamespacePort."""
+        await self._confirm()
         return self._subscriptions.all()
 
     async def acknowledge(self, name: str, log_id: str, sequence: int, *, reset: bool) -> Cursor:
@@ -244,6 +248,7 @@ class LocalNamespace:
         self._subscriptions.get(name)
         if log_id != self._ends.log_id:
             raise LogMismatch(self._ends.log_id, log_id)
+        await self._hear_of(sequence)
         if sequence > self._tail.last:
             raise CursorInFuture(("cursor.sequence", f"is {sequence}, the log ends at {self._tail.last}"))
         if reset:
@@ -412,6 +417,28 @@ class LocalNamespace:
                 respond(failure)
             except LogError as error:
                 respond(Unavailable(f"the log cannot be read: {error}"))
+
+    async def _hear_of(self, sequence: int) -> None:
+        """Where replicas share a log, others may read what was appended here before it is heard here that it is
+        durable: waits for that. Raises Unavailable."""
+        if self._log.exclusive or sequence <= self._tail.last:
+            return
+        kept = await self._followed.kept()
+        await self._confirm()  # so what is there was appended by this owner
+        await self._reached(min(sequence, kept.last_sequence))
+
+    async def _confirm(self) -> None:
+        """D4: where replicas share a log, what is told from memory was true at some moment during the call. Raises
+        Unavailable."""
+        if self._log.exclusive:
+            return
+        try:
+            await self._log.confirm(self._epoch)
+        except LogError as error:
+            failure = Unavailable(f"the log failed: {error}")
+            if isinstance(error, Fenced):
+                self.drop(failure)
+            raise failure from None
 
     async def _reached(self, sequence: int) -> None:
         """Waits until the log has reached a sequence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
@@ -10,7 +11,9 @@ import pytest
 
 from coordinator_service.cluster.placement import ranked
 from coordinator_service.core.commands import Caller
-from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.core.rejections import CursorInFuture, Rejection, Unavailable
+from coordinator_service.log.base import Batch, LogError
+from coordinator_service.log.memory import MemoryLog, MemoryStore
 from coordinator_service.ownership import Replica
 from coordinator_service.ports import Outcome
 from tests.cluster.bench import LEASE_MS, BenchReplica, ClusterBench, read, revision, update, update_of
@@ -218,6 +221,80 @@ async def test_whoever_waits_at_a_hand_over_is_told_where_to_go(bench: ClusterBe
         assert await read(await bench.replicas["b"].own(name), "k") == 1
 
 
+async def test_what_was_read_before_its_owner_heard_that_it_is_durable_is_not_the_future(
+    bench: ClusterBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E5, E2: another replica reads it in the log at once; the owner waits for its own append instead of refusing."""
+    (owner,) = await bench.join("a")
+    port = await owner.own(NAME)
+    await port.create_subscription("s", 0, port.log_id, "r")
+    append, heard = MemoryLog.append, asyncio.Event()
+
+    async def heard_late(self: MemoryLog, batch: Batch, epoch: int) -> None:
+        await append(self, batch, epoch)
+        await heard.wait()
+
+    monkeypatch.setattr(MemoryLog, "append", heard_late)
+    outcomes: list[Outcome] = []
+    port.submit(*_command("k", 1), outcomes.append)
+    durable = await (await MemoryStore(bench.place).open(NAME)).grown(port.last_sequence)
+    assert durable > port.last_sequence
+    acknowledging = asyncio.create_task(port.acknowledge("s", port.log_id, durable, reset=False))
+    following = asyncio.create_task(port.follow(durable))
+    await asyncio.sleep(LEASE_SECONDS / 10)
+    assert not acknowledging.done()
+    assert not following.done()
+    heard.set()
+    assert (await acknowledging).sequence == durable
+    assert (await following).position == durable
+    with pytest.raises(CursorInFuture):
+        await port.follow(durable + 1)
+
+
+async def test_an_owner_that_was_fenced_finds_out_when_it_is_asked_for_what_it_does_not_know(
+    bench: ClusterBench,
+) -> None:
+    """E2: another owner appended it, so who asks is not refused, but sent on."""
+    (owner,) = await bench.join("a")
+    port = await owner.own(NAME)
+    await port.create_subscription("s", 0, port.log_id, "r")
+    await (await owner.store.open(NAME)).claim("somebody/else")
+    with pytest.raises(Unavailable):
+        await port.follow(port.last_sequence + 1)
+    assert port.dropped
+
+
+async def test_an_owner_that_was_fenced_does_not_say_where_a_cursor_is(bench: ClusterBench) -> None:
+    """E5, D4: the new owner may have moved it."""
+    (owner,) = await bench.join("a")
+    port = await owner.own(NAME)
+    await port.create_subscription("s", 0, port.log_id, "r")
+    await (await owner.store.open(NAME)).claim("somebody/else")
+    with pytest.raises(Unavailable):
+        await port.named_subscription("s")
+    assert port.dropped
+
+
+async def test_an_opening_that_fails_when_nobody_waits_any_more_is_nobodys_fault(
+    bench: ClusterBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that was cancelled leaves no exception behind that asyncio complains of."""
+    (owner,) = await bench.join("a")
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def fail(_self: MemoryStore, _namespace: str) -> MemoryLog:
+        await asyncio.sleep(0.01)
+        raise LogError("the store cannot be reached")
+
+    monkeypatch.setattr(MemoryStore, "open", fail)
+    calling = asyncio.create_task(owner.own(NAME))
+    await asyncio.sleep(0.005)
+    calling.cancel()
+    await asyncio.sleep(0.1)
+    del calling
+    gc.collect()
+    assert complaints == []
 # Standing by.
 
 
