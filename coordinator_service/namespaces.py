@@ -95,7 +95,7 @@ class Namespaces:
             if len(self._owned) + len(self._opening) >= self._shell.namespaces_max and name not in self._owned:
                 raise LimitReached("namespaces_max", self._shell.namespaces_max)
             opening = self._opening[name] = asyncio.get_running_loop().create_task(self._open(name))
-            opening.add_done_callback(lambda _: self._opening.pop(name, None))
+            opening.add_done_callback(lambda done: self._opened(name, done))
         return await asyncio.shield(opening)
 
     async def names(self) -> list[str]:
@@ -236,6 +236,11 @@ class Namespaces:
             self._on_owned(owned)
         self._leave_if_moved(name, owned)  # while it was being opened
         return owned
+
+    def _opened(self, name: str, opening: asyncio.Task[LocalNamespace]) -> None:
+        self._opening.pop(name, None)
+        if not opening.cancelled():
+            opening.exception()  # whoever asked for it may have gone
 
     async def _fold(self, log: EventLog, ends: LogEnds) -> Fold:
         """The state at the end of a log that is claimed here: what stood by goes on, unless it is of another past.
