@@ -295,6 +295,8 @@ async def test_an_opening_that_fails_when_nobody_waits_any_more_is_nobodys_fault
     del calling
     gc.collect()
     assert complaints == []
+
+
 # Standing by.
 
 

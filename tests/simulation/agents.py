@@ -42,7 +42,7 @@ class ScriptedAgent:
         self._takeover = False
         self._silent = False
         self._reads = False
-        self._lingering: tuple[SessionHub, SessionStream] | None = None
+        self._lingering: tuple[Coordinator, SessionHub, SessionStream] | None = None
 
     async def act(self) -> None:
         """Until the end of the world."""
@@ -55,7 +55,7 @@ class ScriptedAgent:
     # The stream.
 
     async def _connect_and_serve(self) -> None:
-        coordinator = self.world.coordinator
+        coordinator = self.world.anybody()
         if coordinator is None:
             raise Lost
         hub = await coordinator.hub()
@@ -81,9 +81,9 @@ class ScriptedAgent:
             self.connected.clear()
             heart.cancel()
             if detach_soon:
-                hub.detach(stream)
+                coordinator.call(hub.detach, stream)
             else:
-                self._lingering = (hub, stream)
+                self._lingering = (coordinator, hub, stream)
 
     async def _connect(self, coordinator: Coordinator, hub: SessionHub) -> SessionStream | None:
         command: OpenSession | ResumeSession
@@ -101,7 +101,8 @@ class ScriptedAgent:
         gives_up = self.world.faults.strikes("impatient")
         try:
             async with asyncio.timeout(self.world.faults.delay(0.5) if gives_up else 30):
-                return await hub.connect(command, Caller(principal=self.principal, method="Hello"))
+                connecting = hub.connect(command, Caller(principal=self.principal, method="Hello"))
+                return await coordinator.within(connecting)
         except TimeoutError:
             raise Lost from None
         except SessionOver:
@@ -123,12 +124,12 @@ class ScriptedAgent:
                 for message in pb.ConnectResponse.FromString(frame).messages:
                     self._hear(coordinator, stream, message)
         except TimeoutError:
-            return self.world.calm or await self._get_into(trouble, stream)
+            return self.world.calm or await self._get_into(trouble, coordinator, stream)
         except Rejection:
             await asyncio.sleep(self.world.faults.delay(0.5))
             return True
 
-    async def _get_into(self, trouble: str, stream: SessionStream) -> bool:
+    async def _get_into(self, trouble: str, coordinator: Coordinator, stream: SessionStream) -> bool:
         if self.choices.sometimes("updates_of_agents", 0.3):
             trouble = "update"
         self.world.note(f"{self.agent_id} ({self.session_id}): {trouble}")
@@ -149,7 +150,7 @@ class ScriptedAgent:
         elif trouble == "update":
             await self._say(UPDATE_AGENT, pb.UpdateAgent(agent=self.choices.agent(self.agent_id, self.role)))
         else:
-            stream.close(Unavailable("the network broke"))
+            coordinator.call(stream.close, Unavailable("the network broke"))
             await asyncio.sleep(self.world.faults.delay(1.5 * self.lease_seconds))
         return True
 
@@ -172,14 +173,19 @@ class ScriptedAgent:
     async def _beat(self, coordinator: Coordinator, stream: SessionStream) -> None:
         beats = 0
         unseen: set[int] = set()
+        pauses = coordinator.pauses
         while stream.closed is None and not self._silent:
             try:
                 port = await coordinator.port()
             except (Lost, Rejection):
                 return
             coordinator.renew_session(port, self.session_id, self.lease_seconds)
-            if beats and self._reads and stream.closed is None and not coordinator.dead:
-                self._check_served(port.sequencer, unseen)
+            if coordinator.pauses != pauses:
+                pauses = coordinator.pauses
+                unseen.clear()
+            sequencer = coordinator.decides(port)
+            if beats and self._reads and stream.closed is None and not coordinator.dead and sequencer is not None:
+                self._check_served(sequencer, unseen)
             beats += 1
             await asyncio.sleep(self.lease_seconds / 3)
 
@@ -208,7 +214,7 @@ class ScriptedAgent:
             pass
 
 
-async def _detach_after(steps: int, hub: SessionHub, stream: SessionStream) -> None:
+async def _detach_after(steps: int, coordinator: Coordinator, hub: SessionHub, stream: SessionStream) -> None:
     for _ in range(steps):
         await asyncio.sleep(0)
-    hub.detach(stream)
+    coordinator.call(hub.detach, stream)

@@ -11,7 +11,7 @@ from random import Random
 
 from coordinator_service.core.rejections import Rejection
 from coordinator_service.log.base import LogError
-from tests.simulation.clock import NS
+from tests.simulation.clock import NS, VirtualClock
 from tests.simulation.coordinator import Lost
 from tests.simulation.policies import policies_of
 from tests.simulation.world import World
@@ -24,6 +24,8 @@ async def chaos(world: World) -> None:
     random = world.random_of("chaos")
     ends_at = world.loop.time() + world.swarm.chaos_seconds
     troubles = [trouble for name, trouble in _TROUBLES.items() if name in world.swarm.troubles]
+    if world.cluster is not None:
+        troubles += [_of(trouble) for name, trouble in world.cluster.troubles().items() if name in world.swarm.troubles]
     crashes = random.choice((1, 2, 4, 8))
     while world.loop.time() < ends_at:
         await asyncio.sleep(random.expovariate(1 / 1.5))
@@ -43,22 +45,33 @@ async def _crash(world: World, random: Random) -> None:
         await asyncio.sleep(0)
 
     def strike() -> None:
-        if world.coordinator is not None:
-            world.coordinator.crash("chaos")
+        coordinator = world.anybody()
+        if coordinator is not None:
+            coordinator.crash("chaos")
 
     world.loop.interrupt(strike, random.random())
     await asyncio.sleep(0)
 
 
+def _of(trouble: Callable[[Random], Awaitable[None]]) -> Callable[[World, Random], Awaitable[None]]:
+    return lambda _, random: trouble(random)
+
+
+def _clock(world: World) -> VirtualClock:
+    """That of the machine of a coordinator."""
+    coordinator = world.anybody()
+    return world.clock if coordinator is None else coordinator.clock
+
+
 async def _jump(world: World, random: Random) -> None:
     seconds = random.choice(JUMPS_SECONDS)
-    world.clock.wall_off_ns += seconds * NS
+    _clock(world).wall_off_ns += seconds * NS
     world.note(f"the wall clock jumps by {seconds} s")
 
 
 async def _stall(world: World, random: Random) -> None:
     seconds = random.choice((0.25, 1.0, 6.0))
-    world.clock.stall(seconds)
+    _clock(world).stall(seconds)
     world.note(f"a stall of {seconds} s")
 
 
@@ -73,7 +86,7 @@ async def _fill_disk(world: World, random: Random) -> None:
 async def _trim(world: World, random: Random) -> None:
     """As somebody who does not want to keep so much."""
     try:
-        port = await world.port()
+        port = await world.owner()
         log = port._log
         record = world.record()
         assert record is not None

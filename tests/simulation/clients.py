@@ -157,7 +157,7 @@ class Locker(Client):
     async def _keep(self, tokens: tuple[int, ...], seconds: float) -> None:
         for _ in range(self.random.randrange(5)):
             await asyncio.sleep(seconds / 3)
-            coordinator = self.world.coordinator
+            coordinator = self.world.anybody()
             if coordinator is None:
                 continue
             try:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from coordinator_service.core.answers import (
     Acquired,
+    AgentRead,
+    AgentsRead,
     Done,
+    LockRead,
+    LocksRead,
     Published,
     RunAccepted,
     SessionOpened,
     StateRead,
     Waiting,
 )
-from coordinator_service.core.commands import Caller, Command, EndSession, ExpireLock, StartOwner
+from coordinator_service.core.commands import Caller, Command, EndSession, ExpireLock, GetState, StartOwner
 from coordinator_service.core.decide import Decision
 from coordinator_service.core.invariants import InvariantBroken, check_invariants
 from coordinator_service.core.limits import Limits
@@ -26,7 +30,8 @@ from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.namespaces import Namespaces
-from coordinator_service.ports import Outcome
+from coordinator_service.ports import NamespacePort, Outcome
+from coordinator_service.sequencer import Sequencer
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionStream
 from tests.core.explained import check_everything_is_explained
 from tests.simulation.store import FaultyStore
@@ -35,6 +40,8 @@ from tests.simulation.wire import Asked
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+T = TypeVar("T")
 
 NAMESPACE = "simulated"
 EXPLAINED_EVERY = 40
@@ -57,7 +64,9 @@ class Call:
     command: Command
     caller: Caller
     answered: asyncio.Future[Outcome]
-    namespace: LocalNamespace
+    namespace: NamespacePort
+    elsewhere: bool
+    """It is decided by another replica."""
     basis: int = 0
     floor: int = 0
     finals: int = 0
@@ -77,9 +86,26 @@ class _Watched:
 class Coordinator:
     """A process. What it says after its death nobody hears."""
 
+    name = ""
+    """Of a replica, which keeps it over its lives."""
+    pauses = 0
+    """How often it stood still."""
+
     def __init__(self, world: World, limits: Limits) -> None:
         self.world = world
         self.dead = False
+        self.hubs = SessionHubs(world.session_limits, {})
+        self.owned: list[LocalNamespace] = []
+        self._watched = _Watched()
+        self._unseen = 0
+        self._unexplained = EXPLAINED_EVERY
+        self._renewed: dict[tuple[str, int], float] = {}
+        """Until when the lease stands of which there was a sign of life."""
+        self._build(limits)
+
+    def _build(self, limits: Limits) -> None:
+        world = self.world
+        self.clock = world.clock
         self.store = FaultyStore(world.place, world.random, world.faults, world.durable)
         self.namespaces = Namespaces(
             self.store,
@@ -90,15 +116,16 @@ class Coordinator:
             on_decided=self._decided,
             on_owned=self._own,
         )
-        self.hubs = SessionHubs(world.session_limits, {})
-        self.owned: list[LocalNamespace] = []
-        self._watched = _Watched()
-        self._unseen = 0
-        self._unexplained = EXPLAINED_EVERY
-        self._renewed: dict[tuple[str, int], float] = {}
-        """Until when the lease stands of which there was a sign of life."""
 
-    async def port(self) -> LocalNamespace:
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Calls a function of this process from outside."""
+        return function(*args)
+
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """Has something done in this process. Raises Lost."""
+        return await work
+
+    async def port(self) -> NamespacePort:
         """The namespace. Raises Rejection, Lost."""
         try:
             return await self.namespaces.get(NAMESPACE)
@@ -111,10 +138,22 @@ class Coordinator:
         """The hub of the namespace. Raises Rejection, Lost."""
         return await self.hubs.of(await self.port())
 
-    def submit(self, port: LocalNamespace, command: Command, caller: Caller, asked: Asked) -> Call:
+    def may_append(self) -> bool:
+        """Whether what this process decides can become durable: nobody else has claimed the log."""
+        return True
+
+    def owns(self, port: NamespacePort) -> bool:
+        """Whether what is asked of a port is decided in this process."""
+        return isinstance(port, LocalNamespace)
+
+    def decides(self, port: NamespacePort) -> Sequencer | None:
+        """Who decides what is asked of a port, where that is in this process and it goes on."""
+        return port.sequencer if isinstance(port, LocalNamespace) else None
+
+    def submit(self, port: NamespacePort, command: Command, caller: Caller, asked: Asked) -> Call:
         """Sends a command and watches over its answer."""
         answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        call = Call(asked, command, caller, answered, port, floor=self.world.ledger.told)
+        call = Call(asked, command, caller, answered, port, not self.owns(port), floor=self.world.ledger.told)
         self._watched.calls.append(call)
         if not port.dropped:
             self._watched.undecided[id(command)] = call
@@ -125,16 +164,17 @@ class Coordinator:
         port.submit(command, caller, respond)
         return call
 
-    def renew_session(self, port: LocalNamespace, session_id: int, seconds: float) -> None:
-        """A sign of life; the session's lease is so long."""
-        if port.renew_session(session_id):
+    def renew_session(self, port: NamespacePort, session_id: int, seconds: float) -> None:
+        """A sign of life; the session's lease is so long. Whether it gets to another replica is not known."""
+        if port.renew_session(session_id) and self.owns(port):
             self._renewed["session", session_id] = self.world.loop.time() + seconds
 
-    async def keep_alive(self, port: LocalNamespace, tokens: tuple[int, ...], seconds: float) -> None:
+    async def keep_alive(self, port: NamespacePort, tokens: tuple[int, ...], seconds: float) -> None:
         """As KeepAlive; the leases of these locks are so long."""
+        asked_at = self.world.loop.time()
         for token, left_ns in zip(tokens, await port.keep_alive(tokens), strict=True):
             if left_ns:
-                self._renewed["lock", token] = self.world.loop.time() + seconds
+                self._renewed["lock", token] = asked_at + seconds
 
     def heard_elsewhere(self, asked: Asked, command: Command, caller: Caller, outcome: Outcome) -> None:
         """Checks D4 for an answer that came another way."""
@@ -158,7 +198,7 @@ class Coordinator:
         for opening in list(self.namespaces._opening.values()):
             opening.cancel()
         for namespace in self.owned:
-            namespace.drop(Unavailable("crashed"))
+            self.call(namespace.drop, Unavailable("crashed"))
         self.sever()
         for call in self._watched.calls:
             if not call.answered.done():
@@ -167,7 +207,7 @@ class Coordinator:
 
     def sever(self) -> None:
         """Cuts every stream."""
-        self.hubs.close(Unavailable("the connection is lost"))
+        self.call(self.hubs.close, Unavailable("the connection is lost"))
 
     async def close(self) -> None:
         """Ends as on SIGTERM."""
@@ -204,14 +244,14 @@ class Coordinator:
                     self._unexplained = EXPLAINED_EVERY + _rows(state) // EXPLAINED_ROWS
                     check_everything_is_explained(state, state.time_ns)
             if isinstance(command, StartOwner):
-                world.durable.check_recovered(state, decision.events)
+                world.durable.check_recovered(state, decision.events, command.epoch)
         except BaseException as broken:
             world.fail(broken)
         call = self._watched.undecided.pop(id(command), None)
         if call is not None:
             call.basis = state.sequence
             if isinstance(decision.answer, Waiting) and decision.events:
-                call.waits_from_ns = world.clock.monotonic_ns()
+                call.waits_from_ns = self.clock.monotonic_ns()
                 call.wait_ns = state.waiters[decision.answer.request_sequence].deadline_ns - state.time_ns
         elif isinstance(command, EndSession | ExpireLock) and decision.events:
             self._check_expired(command)
@@ -227,7 +267,7 @@ class Coordinator:
         else:
             return
         now = self.world.loop.time()
-        if now < until - 0.001:
+        if now < until - 0.001 and self.may_append():
             self.world.fail(InvariantBroken(f"D7: {command} is decided {until - now:.3f} s before the lease ends"))
 
     def _looks(self, state: NamespaceState) -> bool:
@@ -249,8 +289,9 @@ class Coordinator:
             self.world.fail(InvariantBroken(f"{name} met a fault: {outcome}"))
         if not at_the_door:
             self._check_durable(max(call.basis, *_claims(outcome), 0), name)
-            if call.basis < call.floor:
-                self.world.fail(InvariantBroken(f"6: {name} saw {call.basis}, but {call.floor} was told before it"))
+            saw = _as_of(call.command, outcome) if call.elsewhere else call.basis
+            if saw is not None and saw < call.floor:
+                self.world.fail(InvariantBroken(f"6: {name} saw {saw}, but {call.floor} was told before it"))
         if isinstance(outcome, Waiting):
             call.waits += 1
         else:
@@ -269,7 +310,7 @@ class Coordinator:
 
     def _check_waited(self, call: Call) -> None:
         """D2: namespace time runs at most a tenth faster than time does, whatever the wall clock says."""
-        waited_ns = self.world.clock.monotonic_ns() - call.waits_from_ns
+        waited_ns = self.clock.monotonic_ns() - call.waits_from_ns
         if waited_ns * 11 < call.wait_ns * 10 - NS_PER_SECOND // 1000:
             self.world.fail(InvariantBroken(f"D2: a wait of {call.wait_ns} ns was over after {waited_ns} ns"))
 
@@ -289,6 +330,14 @@ def check_frame(coordinator: Coordinator, stream: SessionStream, sequence: int) 
     """D4: what is pushed to an agent is durable."""
     if not coordinator.dead:
         coordinator._check_durable(sequence, f"a stream of {stream.opened and stream.opened.agent_id}")
+
+
+def _as_of(command: Command, outcome: Outcome) -> int | None:
+    """The sequence that an answer is true at, where it says that."""
+    if isinstance(outcome, AgentRead | AgentsRead | LockRead | LocksRead):
+        return outcome.sequence
+    now = isinstance(outcome, StateRead) and isinstance(command, GetState) and not command.revision
+    return outcome.sequence if now else None
 
 
 def _claims(outcome: Outcome) -> Iterator[int]:

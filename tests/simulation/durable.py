@@ -49,10 +49,16 @@ class Durable:
         self._decode()
         return self._encoded
 
-    def check_recovered(self, state: NamespaceState, started: list[Event]) -> None:
+    def check_recovered(self, state: NamespaceState, started: list[Event], epoch: int) -> None:
         """Invariant 7: what an owner recovered, perhaps from a snapshot, and then began with, is what the whole log
-        folds to. The same fold, put down and taken up, is what it was."""
-        for event in self.events[self._folded.sequence :]:
+        folds to. The same fold, put down and taken up, is what it was. Where others may claim the log, one who was
+        fenced before it began may have read less."""
+        base = started[0].sequence - 1
+        if base < self.end and epoch >= self._epoch:
+            raise InvariantBroken(f"7: epoch {epoch} recovered up to {base}, the log ends at {self.end}")
+        if base < self._folded.sequence:
+            return
+        for event in self.events[self._folded.sequence : base]:
             apply(self._folded, event)
         expected = restored(self._namespace, decode_tables(encode_tables(self._folded.tables())))
         for event in started:

@@ -8,7 +8,10 @@ import asyncio
 import math
 from asyncio import events
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
+
+from tests.simulation.process import Process, process_of
 
 
 class Idle(Exception):  # noqa: N818 (it says what happened)
@@ -21,6 +24,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     With a grid, every timer is moved up to the next multiple of 1/grid seconds: then things happen at exactly the same
     moment, and deadlines are met to the nanosecond, as they almost never are otherwise. grid is a power of two, so that
     the multiples are exact.
+
+    A process can be held: nothing of it runs before it is let go, then all that was due does.
     """
 
     def __init__(self, grid: int = 0) -> None:
@@ -30,6 +35,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._clock_resolution = 1e-9
         self._selector = self  # the base class asks it for events, between which time passes
+        self._held: dict[Process, list[events.Handle]] = {}
 
     def time(self) -> float:
         """Seconds since the loop began."""
@@ -39,11 +45,29 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """As of any loop."""
         if self.grid:
             when = math.ceil(when * self.grid - 1e-4) / self.grid
-        return super().call_at(when, callback, *args, context=context)
+        context = copy_context() if context is None else context
+        process = process_of(context)
+        if process is None:
+            return super().call_at(when, callback, *args, context=context)
+
+        def due() -> None:
+            if not timer.cancelled():
+                callback(*args)
+
+        def fire() -> None:
+            if process in self._held:
+                self._held[process].append(events.Handle(due, (), self, context))
+            else:
+                due()
+
+        timer = super().call_at(when, fire, context=context)
+        return timer
 
     def select(self, timeout: float | None) -> tuple[()]:
         """Lets time pass up to the next timer. Raises Idle when there is none."""
         self.steps += 1
+        if self._held:
+            self._set_aside()
         if timeout is None:
             raise Idle("everybody waits, and no timer is set")
         if timeout > 0:
@@ -56,8 +80,34 @@ class VirtualLoop(asyncio.BaseEventLoop):
         handle = events.Handle(callback, (), self, None)
         ready.insert(round(position * len(ready)), handle)
 
+    def hold(self, process: Process) -> None:
+        """The process stands still, from this very step on."""
+        self._held.setdefault(process, [])
+        self._set_aside()
+
+    def let_go(self, process: Process) -> None:
+        """It goes on, with whatever has come due meanwhile."""
+        self._ready.extend(self._held.pop(process, ()))  # type: ignore[attr-defined]
+
+    def holds(self, process: Process) -> bool:
+        """Whether it stands still."""
+        return process in self._held
+
+    def _set_aside(self) -> None:
+        """What is ready of those that stand still waits. Places stay, since the base class has counted them."""
+        ready = self._ready  # type: ignore[attr-defined]
+        for place, handle in enumerate(ready):
+            process = process_of(handle._context)
+            if process is not None and process in self._held:
+                self._held[process].append(handle)
+                ready[place] = events.Handle(_nothing, (), self, None)
+
     def _process_events(self, _events: object) -> None:
         """There are none."""
 
     def _write_to_self(self) -> None:
         """Nobody waits outside of select."""
+
+
+def _nothing() -> None:
+    """Holds a place."""

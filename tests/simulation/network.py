@@ -25,7 +25,7 @@ ANSWER_SECONDS_MAX = 60.0
 async def ask(world: World, asked: Asked, random: Random) -> Heard:
     """One try. Raises Lost when nothing was heard; a refusal is heard."""
     faults = world.faults
-    coordinator = world.coordinator
+    coordinator = world.anybody()
     if coordinator is None or faults.strikes("command_lost"):
         await asyncio.sleep(faults.delay(0.5))
         raise Lost
@@ -73,7 +73,10 @@ async def _wait(world: World, call: Call, *, impatient: bool) -> object:
 
 async def _call_and_leave(world: World, coordinator: Coordinator, asked: Asked) -> Heard:
     """As a unary call that its client cancels: the request is withdrawn (L6)."""
-    port = await coordinator.port()
+    try:
+        port = await coordinator.port()
+    except Rejection as refusal:
+        return Heard(refusal)
     command, caller, scope = asked.prepare(port.namespace, port.log_id)
     try:
         async with asyncio.timeout(world.faults.delay(2.0)):
@@ -100,7 +103,7 @@ def _later(world: World, random: Random) -> float:
 async def _again(world: World, asked: Asked, seconds: float) -> None:
     """A copy that was on its way for so long."""
     await asyncio.sleep(seconds)
-    coordinator = world.coordinator
+    coordinator = world.anybody()
     if world.calm or coordinator is None or not asked.request_id:
         return
     try:

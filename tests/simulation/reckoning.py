@@ -48,8 +48,7 @@ class Followers:
 
 async def reckon(world: World, port: LocalNamespace, followers: Followers) -> None:
     """Raises InvariantBroken."""
-    coordinator = world.coordinator
-    assert coordinator is not None
+    coordinators = world.here()
     for life in world.lives:
         if not life.dead:
             life.check_all_told()
@@ -66,14 +65,16 @@ async def reckon(world: World, port: LocalNamespace, followers: Followers) -> No
     events = world.durable.events
     history = check_history(events, world.limits.request_window_ms)
     check_told(world.ledger, events, history)
-    log = await coordinator.store.open(NAMESPACE)
+    log = await coordinators[0].store.open(NAMESPACE)
     await verify(log)
     recovered = (await recover(log)).state
     if recovered.sequence == folded.sequence:  # nobody began anything meanwhile
         require_same(recovered.tables(), folded.tables(), "the newest snapshot with what follows it, and the log")
-    await coordinator.close()
-    if coordinator.unanswered():
-        raise InvariantBroken(f"8: {len(coordinator.unanswered())} callers were never answered")
+    for coordinator in coordinators:
+        await coordinator.close()
+    for coordinator in coordinators:
+        if coordinator.unanswered():
+            raise InvariantBroken(f"8: {len(coordinator.unanswered())} callers were never answered")
     if world.durable.end < end:
         raise InvariantBroken("D3: closing lost something")
 

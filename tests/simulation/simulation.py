@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from coordinator_service.core.invariants import InvariantBroken
@@ -21,7 +20,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.policies import policies_of
 from tests.simulation.reckoning import Followers, reckon
 from tests.simulation.subscribers import Subscriber
-from tests.simulation.swarm import swarm_of
+from tests.simulation.swarm import swarm_of_seed
 from tests.simulation.telling import last_events
 from tests.simulation.watchers import Watcher
 from tests.simulation.world import World
@@ -63,7 +62,7 @@ class Outcome:
 
 def simulate(seed: int) -> Outcome:
     """Runs one seed. Raises Broken."""
-    swarm = swarm_of(Random(f"{seed}/swarm"))
+    swarm = swarm_of_seed(seed)
     loop = VirtualLoop(swarm.grid)
     collects = gc.isenabled()
     gc.disable()  # a collection closes generators, which is not derived from the seed
@@ -168,6 +167,8 @@ async def _timeline(world: World) -> None:
     acting = [world.spawn(client.act(), client.name) for client in clients]
     await chaos(world)
     world.faults.calm = True
+    if world.cluster is not None:
+        world.cluster.come_to_rest()
     world.note("calm")
     for task in acting:
         await task
@@ -182,7 +183,7 @@ async def _rest(world: World, followers: Followers) -> LocalNamespace:
     while world.loop.time() < until:
         await asyncio.sleep(0.5)
         try:
-            port = await world.port()
+            port = await world.owner()
         except (Lost, Rejection):
             continue
         state = port.sequencer.state

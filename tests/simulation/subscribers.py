@@ -49,10 +49,7 @@ class Subscriber:
                 await asyncio.sleep(self.world.faults.delay(5.0))  # it died, and comes back
 
     async def _read(self) -> None:
-        coordinator = self.world.coordinator
-        if coordinator is None:
-            raise Lost
-        port = await coordinator.port()
+        port = await self.world.port()
         if not self._log_id:
             self._log_id = port.log_id
         subscription = Subscription(port, self.selector, self.bookmark, self._log_id)

@@ -69,6 +69,9 @@ TROUBLES = (
 )
 """What befalls the coordinator and its disk."""
 
+CLUSTER_TROUBLES = ("replica_paused", "replica_leaves", "store_cut", "replicas_parted")
+"""What befalls the replicas, where there are several."""
+
 SIZES = ("tiny", "small", "medium", "large")
 _SIZE_WEIGHTS = (40, 47, 12, 1)
 _KINDS = ("submitter", "locker", "writer", "publisher", "reader")
@@ -87,16 +90,24 @@ class Swarm:
     chaos_seconds: float
     grid: int
     """Things happen at multiples of 1/grid seconds; 0: at any moment."""
+    replicas: int = 0
+    """How many share the store; 0: one coordinator has it to itself."""
 
     def __str__(self) -> str:
         clients = ", ".join(f"{count} {kind}s" for kind, count in self.clients.items())
         grid = f", on a grid of 1/{self.grid} s" if self.grid else ""
+        replicas = f"{self.replicas} replicas, " if self.replicas else ""
         return (
-            f"{self.size}: {self.agents} agents, {clients}, {self.subscribers} subscribers, "
+            f"{self.size}: {replicas}{self.agents} agents, {clients}, {self.subscribers} subscribers, "
             f"{self.chaos_seconds:g} s of chaos{grid}\n"
             f"  they know: {', '.join(sorted(self.features))}\n"
             f"  befalls them: {', '.join(sorted(self.troubles))}"
         )
+
+
+def swarm_of_seed(seed: int) -> Swarm:
+    """The world of a seed."""
+    return swarm_of(Random(f"{seed}/swarm"))
 
 
 def swarm_of(random: Random) -> Swarm:
@@ -120,13 +131,19 @@ def swarm_of(random: Random) -> Swarm:
         clients[kind] = clients.get(kind, 0) + 1
     if "submitter" in kinds:
         clients.setdefault("submitter", 1)
+    subscribers = random.choice((1, 1, 2, 4))
+    grid = random.choice((0, 0, 8, 16, 64))
+    replicas = 0 if size == "large" else random.choice((0, 0, 0, 0, 0, 0, 2, 3))
+    if replicas:
+        troubles |= {trouble for trouble in CLUSTER_TROUBLES if random.random() < 0.5}
     return Swarm(
         size=size,
         features=features,
         troubles=troubles,
         agents=agents,
         clients=dict(sorted(clients.items())),
-        subscribers=random.choice((1, 1, 2, 4)),
+        subscribers=subscribers,
         chaos_seconds=chaos_seconds,
-        grid=random.choice((0, 0, 8, 16, 64)),
+        grid=grid,
+        replicas=replicas,
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.runner import cores, run
 from tests.simulation.simulation import simulate
-from tests.simulation.swarm import FEATURES, SIZES, TROUBLES
+from tests.simulation.swarm import CLUSTER_TROUBLES, FEATURES, SIZES, TROUBLES, swarm_of_seed
 
 SEEDS = int(os.environ.get("SIMULATED_SEEDS", "1000"))
 
@@ -18,8 +18,9 @@ SEEDS = int(os.environ.get("SIMULATED_SEEDS", "1000"))
 @pytest.mark.timeout(3000)
 def test_every_invariant_holds_whatever_goes_wrong() -> None:
     """D1 to D8, E2, E4, A4, A5, R8, L2, L5 to L8, S3 to S7 and invariants 1 to 12: through crashes between any two
-    steps, a disk that fails or is full, clocks an hour off, lost, late and repeated words; after every decision, and
-    over the whole log and all that was said at the end."""
+    steps, a disk that fails or is full, clocks an hour off, lost, late and repeated words, replicas that stand still,
+    leave, or reach neither each other nor the store; after every decision, and over the whole log and all that was said
+    at the end."""
     tally = run(range(SEEDS), cores())
     print(tally)
     assert tally.failure is None, tally.failure.story
@@ -41,13 +42,19 @@ def test_the_same_seed_gives_the_same_log_in_another_process() -> None:
     assert f"log {simulate(7).digest}" in said[0]
 
 
+def test_a_seed_with_replicas_gives_the_same_log_in_another_process() -> None:
+    """D1: nor does it matter how a cluster calls itself, or what its handshakes say."""
+    seed = next(seed for seed in range(100) if swarm_of_seed(seed).replicas == 3)
+    assert f"log {simulate(seed).digest}" in _run_seed(seed, "1")
+
+
 def test_worlds_differ_enough_to_be_worth_it() -> None:
     """Between them the first seeds know everything there is to know, and see whatever can befall a coordinator."""
     outcomes = [simulate(seed) for seed in range(200)]
     said = "\n".join(note for outcome in outcomes for note in outcome.notes)
     worlds = "\n".join(outcome.notes[0] for outcome in outcomes)
     assert [feature for feature in FEATURES if feature not in worlds] == []
-    assert [trouble for trouble in TROUBLES if trouble not in worlds] == []
+    assert [trouble for trouble in (*TROUBLES, *CLUSTER_TROUBLES) if trouble not in worlds] == []
     assert sum(outcome.crashes for outcome in outcomes) >= 10
     for note in (
         "crash: chaos",
@@ -66,6 +73,11 @@ def test_worlds_differ_enough_to_be_worth_it() -> None:
         ": silent",
         ": paused",
         ": restart",
+        "stands still",
+        "goes on after",
+        "leaves",
+        "is cut off from the store",
+        "do not reach each other",
     ):
         assert note in said, note
 

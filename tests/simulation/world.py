@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -14,13 +14,14 @@ from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import LimitReached, Rejection, Unavailable
 from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.memory import MemoryPlace, MemoryRecord
-from coordinator_service.ports import Outcome
+from coordinator_service.ports import NamespacePort, Outcome
 from coordinator_service.rpc.dispatch import Operation
 from coordinator_service.sequencer import SequencerLimits
 from coordinator_service.sessions import SessionLimits
 from coordinator_service.snapshots import SnapshotLimits
 from tests.simulation import network
 from tests.simulation.clock import NS, VirtualClock
+from tests.simulation.cluster import Cluster
 from tests.simulation.coordinator import NAMESPACE, Coordinator, Lost
 from tests.simulation.durable import Durable
 from tests.simulation.faults import Faults
@@ -47,12 +48,12 @@ class World:
         self.faults = Faults(self.random_of("faults"), swarm.troubles)
         self.clock = VirtualClock(self.loop, wall_off_ns=self.random.choice((0, 0, -3600, 3600, 5)) * NS)
         log_ids = self.random_of("log_id")
-        self.place = MemoryPlace(mint_log_id=lambda: f"{log_ids.getrandbits(64):016x}")
+        self.place = MemoryPlace(mint_log_id=lambda: f"{log_ids.getrandbits(64):016x}", shared=swarm.replicas > 0)
         self.durable = Durable(NAMESPACE)
         self.limits, self.shell = _limits(self.random, swarm)
         self.session_limits = SessionLimits(outbox_bytes_max=self.random.choice((3000, 1 << 20)))
         self.ledger = Ledger()
-        self.coordinator: Coordinator | None = None
+        self._coordinator: Coordinator | None = None
         self.decisions = 0
         self.crashes = 0
         self.broken: asyncio.Future[None] = self.loop.create_future()
@@ -64,6 +65,7 @@ class World:
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._requests = 0
         self._network = self.random_of("network")
+        self.cluster = Cluster(self, swarm.replicas) if swarm.replicas else None
 
     def random_of(self, name: str) -> Random:
         """A source of chance of its own, so that one actor's choices do not shift another's."""
@@ -110,23 +112,54 @@ class World:
 
     # The coordinator's lives.
 
-    def start(self) -> None:
-        """A new process over the disk, sometimes with other limits than the one before."""
+    def start(self, name: str = "") -> None:
+        """A new process over the disk, sometimes with other limits than the one before; of replicas, one of a name, or
+        all of them."""
+        if self.cluster is not None and not name:
+            for each in self.cluster.replicas:
+                self.start(each)
+            return
         limits = self.limits
         if self.lives and "limits_change" in self.swarm.troubles:
             limits = replace(limits, agents_running_max=self.random.choice((1, 3, 1000)))
-        self.coordinator = Coordinator(self, limits)
-        self.lives.append(self.coordinator)
-        self.note(f"coordinator {len(self.lives)} starts")
+        if self.cluster is not None:
+            self.lives.append(self.cluster.start(name, limits))
+        else:
+            self._coordinator = Coordinator(self, limits)
+            self.lives.append(self._coordinator)
+        self.note(f"coordinator {len(self.lives)} starts{name and f' as {name}'}")
+
+    def anybody(self) -> Coordinator | None:
+        """Whom somebody asks: the coordinator, or any replica."""
+        return self._coordinator if self.cluster is None else self.cluster.anybody()
+
+    def here(self) -> Sequence[Coordinator]:
+        """All that are there."""
+        if self.cluster is not None:
+            return self.cluster.here()
+        return [] if self._coordinator is None else [self._coordinator]
+
+    async def owner(self) -> LocalNamespace:
+        """The namespace where it is owned. Raises Rejection, Lost."""
+        if self.cluster is None:
+            found: NamespacePort | None = await self.port()
+        else:
+            found = self.cluster.owner()
+        if not isinstance(found, LocalNamespace):
+            raise Lost
+        return found
 
     def crashed(self, coordinator: Coordinator) -> None:
         """A coordinator has died; another will be started after a while."""
         self.crashes += 1
-        self.coordinator = None
+        if self.cluster is None:
+            self._coordinator = None
+        elif self.cluster.replicas.get(coordinator.name) is coordinator:
+            self.cluster.replicas[coordinator.name] = None
         self.spawn(self._replace(coordinator), "restart")
 
     async def _replace(self, dead: Coordinator) -> None:
-        zombie = "zombie" in self.swarm.troubles and self.random.random() < 0.5
+        zombie = self.cluster is None and "zombie" in self.swarm.troubles and self.random.random() < 0.5
         if zombie:
             self.note("it goes on as a zombie")
             dead.sever()
@@ -136,7 +169,7 @@ class World:
             await asyncio.sleep(self.random.uniform(0, 12))
         else:
             await asyncio.sleep(self.faults.delay(0.5))
-        self.start()
+        self.start(dead.name)
         if zombie:
             await asyncio.sleep(self.faults.delay(1.0))
             await dead.bury()
@@ -150,11 +183,12 @@ class World:
         record = self.record()
         return "" if record is None else hashlib.sha256(record.hash + record.log_id.encode()).hexdigest()
 
-    async def port(self) -> LocalNamespace:
+    async def port(self) -> NamespacePort:
         """The namespace, of whichever coordinator runs. Raises Rejection, Lost."""
-        if self.coordinator is None:
+        coordinator = self.anybody()
+        if coordinator is None:
             raise Lost
-        return await self.coordinator.port()
+        return await coordinator.port()
 
     # The network.
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.simulation.mutants import core, shell  # noqa: F401 (they list themselves)
+from tests.simulation.mutants import cluster, core, shell  # noqa: F401 (they list themselves)
 from tests.simulation.mutants.mutant import MUTANTS, Mutant
 from tests.simulation.simulation import Broken, simulate
+from tests.simulation.swarm import swarm_of_seed
 
 SEEDS_MAX = 1000
 
@@ -31,6 +32,8 @@ def find(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Finding:
     with pytest.MonkeyPatch.context() as patch:
         mutant.apply(patch)
         for seed in range(seeds_max):
+            if mutant.replicas and not swarm_of_seed(seed).replicas:
+                continue
             try:
                 simulate(seed)
             except Broken as broken:

@@ -19,16 +19,18 @@ class Mutant:
     broken: str
     checks: tuple[str, ...]
     apply: Apply
+    replicas: bool
+    """It shows only where there are several: other worlds are passed over."""
 
 
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(broken: str, *checks: str) -> Callable[[Apply], Apply]:
+def mutant(broken: str, *checks: str, replicas: bool = False) -> Callable[[Apply], Apply]:
     """Lists a function that puts a fault in. broken says which, in words for the table."""
 
     def listed(apply: Apply) -> Apply:
-        MUTANTS[apply.__name__] = Mutant(apply.__name__, broken, checks, apply)
+        MUTANTS[apply.__name__] = Mutant(apply.__name__, broken, checks, apply, replicas)
         return apply
 
     return listed
