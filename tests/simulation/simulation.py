@@ -60,9 +60,9 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def simulate(seed: int) -> Outcome:
-    """Runs one seed. Raises Broken."""
-    swarm = swarm_of_seed(seed)
+def simulate(seed: int, *, alone: bool = False) -> Outcome:
+    """Runs one seed; alone: with one coordinator, also where it has replicas. Raises Broken."""
+    swarm = swarm_of_seed(seed).alone() if alone else swarm_of_seed(seed)
     loop = VirtualLoop(swarm.grid)
     collects = gc.isenabled()
     gc.disable()  # a collection closes generators, which is not derived from the seed

@@ -7,7 +7,7 @@ much more time for sessions. Most worlds are small, since most mistakes need few
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 FEATURES = (
@@ -92,6 +92,10 @@ class Swarm:
     """Things happen at multiples of 1/grid seconds; 0: at any moment."""
     replicas: int = 0
     """How many share the store; 0: one coordinator has it to itself."""
+
+    def alone(self) -> Swarm:
+        """The same world with one coordinator."""
+        return replace(self, replicas=0, troubles=self.troubles - set(CLUSTER_TROUBLES))
 
     def __str__(self) -> str:
         clients = ", ".join(f"{count} {kind}s" for kind, count in self.clients.items())

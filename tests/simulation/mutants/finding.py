@@ -35,7 +35,7 @@ def find(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Finding:
             if mutant.replicas and not swarm_of_seed(seed).replicas:
                 continue
             try:
-                simulate(seed)
+                simulate(seed, alone=not mutant.replicas)
             except Broken as broken:
                 if broken.check not in mutant.checks:
                     raise Unnoticed(f"{mutant.name} is found by {broken.check}: {broken.what}") from None

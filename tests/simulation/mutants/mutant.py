@@ -20,7 +20,7 @@ class Mutant:
     checks: tuple[str, ...]
     apply: Apply
     replicas: bool
-    """It shows only where there are several: other worlds are passed over."""
+    """It shows only where there are several, and is looked for there; others are where there is one coordinator."""
 
 
 MUTANTS: dict[str, Mutant] = {}
