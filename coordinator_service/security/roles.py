@@ -22,6 +22,8 @@ from coordinator_service.core.rejections import PermissionDenied
 PATTERN_STARS_MAX: Final = 4
 _REMEMBERED_MAX: Final = 10_000
 _PREFIXED: Final = re.compile(r"[a-z]+:(?=[^/])")
+_GIVEN: Final = re.compile(r"client-[0-9]+")
+"""The id of a client that gave none (core/agents.py)."""
 _PARTS: Final = ("-", ".", "/")
 """What may follow the name of an agent in the id of one of its instances."""
 
@@ -107,7 +109,10 @@ class Access:
             name = ""
         if (name or capabilities) and not matches(self.agents, name):
             raise self._denied(f"may not register as agent {name}" if name else "an agent has to say its name")
-        if agent_id and not (matches(self.agents, agent_id) or _is_instance(self.agents, agent_id)):
+        given = (
+            not name and not capabilities and _GIVEN.fullmatch(agent_id)
+        )  # by the coordinator: it comes back with it
+        if agent_id and not (given or matches(self.agents, agent_id) or _is_instance(self.agents, agent_id)):
             raise self._denied(f"may not register under the id {agent_id}")
         self.check_capabilities(capabilities)
 

@@ -18,8 +18,9 @@ from concert.v1 import (
     session_service_pb2,
 )
 
+from coordinator_service.core.rejections import PermissionDenied
 from coordinator_service.rpc.permissions import COMMANDS, PERMISSIONS, need_of
-from coordinator_service.security.roles import Role
+from coordinator_service.security.roles import Access, Role
 from coordinator_service.server import CoordinatorServer
 from tests.rpc.peer import Peer, publish, refused, update
 from tests.rpc.test_session_stream import Peer as SessionPeer
@@ -292,3 +293,11 @@ async def test_a_stream_ends_when_its_token_expires_and_goes_on_with_another(tmp
         assert (await again.hello(namespace=OWN, session_id=welcome.session_id)).resumed
         request = monitor_service_pb2.GetServerInfoRequest()
         assert await verdict(peer.monitor.GetServerInfo(request, metadata=short)) == "UNAUTHENTICATED"
+
+
+def test_a_client_comes_back_under_the_id_that_it_was_given() -> None:
+    """One that gave no id has the coordinator's from then on; to claim capabilities takes a name of one's own."""
+    access = Access(principal="painter", namespace=OWN, role=Role.AGENT, agents=("painter",))
+    access.check_agent("client-7", "client-7", [])
+    with pytest.raises(PermissionDenied):
+        access.check_agent("client-7", "client-7", ["paint"])
