@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 
 from concert.errors import ConcertError, InvalidArgument, Unavailable
@@ -9,6 +10,7 @@ from concert.errors import ConcertError, InvalidArgument, Unavailable
 _CURES = (
     ("certificate_verify_failed", "the certificate of {} is not trusted: give the root certificate, as `credentials`"),
     ("peer name", "the certificate of {} is one of another name"),
+    ("socket closed", "{} hung up: does it want TLS, or a certificate of yours (mutual TLS)"),
     ("handshake", "{} does not speak TLS, or not with these `credentials`"),
     ("connection refused", "nothing listens at {}"),
     ("dns", "the name in {} does not resolve"),
@@ -34,11 +36,26 @@ class Addresses:
         """The one in use."""
         return self._all[self._index]
 
+    @property
+    def are_local(self) -> bool:
+        """Whether all are of this machine, so that nothing leaves it."""
+        return all(_is_loopback(each) for each in self._all)
+
     def leave(self, address: str) -> bool:
         """Goes on with the next one, unless somebody has already; whether there is another."""
         if address == self.current:
             self._index = (self._index + 1) % len(self._all)
         return address != self.current
+
+
+def _is_loopback(address: str) -> bool:
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.removeprefix("dns:").lstrip("/").rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def unreached(address: str, error: ConcertError) -> ConcertError:

@@ -24,7 +24,7 @@ from concert._limits import (
 from concert._methods import Method
 from concert._poller import quiet_poller
 from concert._tracing import current_traceparent
-from concert.errors import ConcertError, DeadlineExceeded, FeatureMissing, Unavailable, from_rpc_error
+from concert.errors import ConcertError, DeadlineExceeded, FeatureMissing, InvalidArgument, Unavailable, from_rpc_error
 
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", int(KEEPALIVE_PING_SECONDS * 1000)),
@@ -59,9 +59,12 @@ class Connection:
         retry_seconds: float = RETRY_SECONDS_DEFAULT,
     ) -> None:
         """`metadata` goes with every call, and `token` as its bearer token; without `credentials` the channel is not
-        encrypted. Several addresses are tried in turn.
+        encrypted, and no token is sent beyond this machine. Several addresses are tried in turn. Raises
+        InvalidArgument.
         """
         self.addresses = Addresses(address)
+        if token is not None and credentials is None and not self.addresses.are_local:
+            raise InvalidArgument(f"a token is not sent to {self.addresses} in plain text: give TLS, as `credentials`")
         self.namespace = namespace
         self.call_seconds = call_seconds
         self.retry_seconds = retry_seconds
@@ -86,7 +89,6 @@ class Connection:
         if credentials is None:
             return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         if isinstance(credentials, Tls):
-            self._tls_version = credentials.version()
             credentials = credentials.channel_credentials()
         return grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
 
@@ -191,6 +193,7 @@ class Connection:
         found = self._callables.get(method.name)
         if found is None:
             if self._channel is None:
+                self._tls_version = self._credentials.version() if isinstance(self._credentials, Tls) else ()
                 self._channel = self.open_channel(self.addresses.current)
             make = self._channel.unary_stream if method.streams else self._channel.unary_unary
             found = self._callables[method.name] = make(

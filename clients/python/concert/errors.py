@@ -31,8 +31,8 @@ ConcertError                        .code .reason .message .details
 ├── LogTailLost                     acknowledged events are gone           .log_id
 ├── FeatureMissing                  the coordinator is too old for this    .feature_level
 ├── Unavailable                     failing over, shutting down, no route  .retry_after
-├── PermissionDenied
-├── Unauthenticated
+├── PermissionDenied                the caller may not do this             .needed
+├── Unauthenticated                 the caller is not known                .needed
 ├── Cancelled                       the peer cancelled the call
 └── InternalError                   a fault of the coordinator
 
@@ -444,15 +444,25 @@ class Unavailable(_RetryLater):
     reason = "UNAVAILABLE"
 
 
-class PermissionDenied(ConcertError):
-    """The caller may not do this."""
+class _Stranger(ConcertError):
+    """What PermissionDenied and Unauthenticated share."""
+
+    @property
+    def needed(self) -> dict[str, str]:
+        """What the caller lacks, by name; empty where the coordinator did not say."""
+        info = self.detail(error_details_pb2.ErrorInfo)
+        return {} if info is None else dict(info.metadata)
+
+
+class PermissionDenied(_Stranger):
+    """The caller may not do this: `needed` names the `role`, `namespace` and `principal`."""
 
     code = "PERMISSION_DENIED"
     reason = "PERMISSION_DENIED"
 
 
-class Unauthenticated(ConcertError):
-    """The caller is not known."""
+class Unauthenticated(_Stranger):
+    """The caller is not known: `needed` names the `credential` that would do."""
 
     code = "UNAUTHENTICATED"
     reason = "UNAUTHENTICATED"
@@ -562,7 +572,18 @@ def _build(code: str, message: str, details: list[Any]) -> ConcertError:
     info = next((detail for detail in details if isinstance(detail, error_details_pb2.ErrorInfo)), None)
     reason = info.reason if info is not None and info.domain == _DOMAIN else ""
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, ConcertError)
-    return kind(message, code=code, reason=reason, details=details)
+    return kind(_cured(message, code, info), code=code, reason=reason, details=details)
+
+
+def _cured(message: str, code: str, info: error_details_pb2.ErrorInfo | None) -> str:
+    """The message with what there is to do about it, where the caller was not known or may not do this."""
+    if info is None or info.domain != _DOMAIN:
+        return message
+    if code == "UNAUTHENTICATED" and "credential" in info.metadata:
+        return f"{message}: give {info.metadata['credential']} that is valid"
+    if code == "PERMISSION_DENIED" and "role" in info.metadata:
+        return f"{message} (granted in the coordinator's access file)"
+    return message
 
 
 def _unpack(any_: Any) -> Any | None:
