@@ -11,6 +11,24 @@ import (
 
 const replicasScheme = "concert-replicas"
 
+// isLocal tells whether an address, or each of several, is of this machine, so that nothing leaves it.
+func isLocal(address string) bool {
+	for each := range strings.SplitSeq(address, ",") {
+		each = strings.TrimSpace(each)
+		if each == "" || strings.HasPrefix(each, "unix:") || strings.HasPrefix(each, "unix-abstract:") {
+			continue
+		}
+		for _, scheme := range []string{"dns:", "passthrough:"} {
+			each = strings.TrimLeft(strings.TrimPrefix(each, scheme), "/")
+		}
+		host, _, err := net.SplitHostPort(each)
+		if err != nil || !strings.EqualFold(host, "localhost") && !net.ParseIP(host).IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
 // resolveTarget makes one target of an address, or of several separated by commas: any replica will do, and the next is tried
 // when one does not answer. What goes with it are the options that resolve it.
 func resolveTarget(address string) (string, []grpc.DialOption) {

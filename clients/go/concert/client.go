@@ -23,7 +23,8 @@ type Client struct {
 }
 
 // Connect makes a client for a coordinator: "host:port", or several of them separated by commas (replicas: any will do), or any
-// other target of grpc-go; AddressDefault when empty. It connects with the first call, without TLS unless WithTLS says otherwise.
+// other target of grpc-go; AddressDefault when empty. It connects with the first call, without TLS unless WithTLS or
+// WithTLSFiles says otherwise.
 func Connect(address string, options ...Option) (*Client, error) {
 	if strings.Trim(address, ", ") == "" {
 		address = AddressDefault
@@ -37,6 +38,11 @@ func Connect(address string, options ...Option) (*Client, error) {
 	}
 	if c.writer != "" {
 		writer = c.writer
+	}
+	if files, given := c.credentials.(fromFiles); given {
+		if _, err := files.config(); err != nil {
+			return nil, invalid("no TLS with these files: %v", err)
+		}
 	}
 	channel, err := c.openChannel()
 	if err != nil {

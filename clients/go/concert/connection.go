@@ -2,9 +2,9 @@ package concert
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,6 +26,7 @@ type connection struct {
 	writer      string
 	metadata    metadata.MD
 	credentials credentials.TransportCredentials
+	token       TokenSource
 	options     []grpc.DialOption
 	callTimeout time.Duration
 	retry       time.Duration
@@ -63,7 +64,13 @@ func (c *connection) openChannel() (*grpc.ClientConn, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // retries are ours, under one request_id
 	}, resolve...)
+	if c.token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{c.token, isLocal(c.target)}))
+	}
 	channel, err := grpc.NewClient(target, append(options, c.options...)...)
+	if err != nil && strings.Contains(err.Error(), "transport level security") { // what grpc-go says of RequireTransportSecurity
+		return nil, invalid("a token is not sent to %s in plain text: give TLS (concert.WithTLS, concert.WithTLSFiles)", c.target)
+	}
 	if err != nil {
 		return nil, invalid("%q is no address of a coordinator: %v", c.target, err)
 	}
@@ -196,13 +203,7 @@ func WithWriter(writer string) Option {
 	return func(c *connection) { c.writer = writer }
 }
 
-// WithTLS encrypts: give it the authority that signed the coordinator's certificate (RootCAs) and, for mutual TLS, one's own
-// certificate. nil means TLS by the authorities of the system.
-func WithTLS(config *tls.Config) Option {
-	return func(c *connection) { c.credentials = credentials.NewTLS(config) }
-}
-
-// WithMetadata has this sent with every call, for example an authorization.
+// WithMetadata has this sent with every call.
 func WithMetadata(sent map[string]string) Option {
 	return func(c *connection) { c.metadata = metadata.New(sent) }
 }

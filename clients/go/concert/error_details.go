@@ -32,7 +32,28 @@ func fromStatus(refused *statuspb.Status) error {
 	if info := detailOf[*errdetails.ErrorInfo](e); info.GetDomain() == errorDomain {
 		e.Reason = Reason(info.GetReason())
 	}
+	e.Message = cured(e)
 	return typed(e)
+}
+
+// cured is the message of an error with what there is to do about it, where the coordinator did not know who called, or did not let it.
+func cured(e *Error) string {
+	needed := neededBy(e)
+	switch {
+	case e.Code == codes.Unauthenticated && needed["credential"] != "":
+		return e.Message + ": give " + needed["credential"] + " that is valid (concert.WithToken, concert.WithTLSFiles)"
+	case e.Code == codes.PermissionDenied && needed["role"] != "":
+		return e.Message + " (granted in the coordinator's access file)"
+	}
+	return e.Message
+}
+
+// neededBy is what a caller lacks, by name.
+func neededBy(e *Error) map[string]string {
+	if info := detailOf[*errdetails.ErrorInfo](e); info.GetDomain() == errorDomain {
+		return info.GetMetadata()
+	}
+	return nil
 }
 
 // fromRPC is the error for a failed rpc; what ended because its context did wraps the context's cause.
@@ -77,12 +98,16 @@ func tooOld(target string, level uint32) error {
 // cure adds to what the transport says what there is to do about it. Whether waiting would not help.
 func cure(target, message string) (string, bool) {
 	switch {
+	case strings.Contains(message, "remote error: tls:"):
+		return message + ": " + target + " wants another certificate of yours (concert.WithTLSFiles)", true
 	case strings.Contains(message, "certificate"):
 		return message + ": is " + target + " the coordinator, and is its authority given (concert.WithTLS)?", true
 	case strings.Contains(message, "first record does not look like a TLS handshake"):
 		return message + ": " + target + " does not speak TLS, connect without it", true
 	case strings.Contains(message, "error reading server preface"):
-		return message + ": does " + target + " want TLS (concert.WithTLS), and is it a coordinator?", false
+		return message + ": does " + target + " want TLS (concert.WithTLS), or a certificate of yours (concert.WithTLSFiles), and is it a coordinator?", false
+	case strings.Contains(message, "broken pipe"), strings.Contains(message, "connection reset"):
+		return message + ": " + target + " hung up; if it always does, does it want a certificate of yours (concert.WithTLSFiles)?", false
 	case strings.Contains(message, "connection refused"), strings.Contains(message, "no such host"),
 		strings.Contains(message, "produced zero addresses"):
 		return message + ": is a coordinator running at " + target + ", and is the address right?", false

@@ -48,8 +48,8 @@ const (
 	ErrLogMismatch       Reason = "LOG_MISMATCH"       // LogPositionError: a cursor or token of another log
 	ErrLogTailLost       Reason = "LOG_TAIL_LOST"      // LogPositionError: acknowledged events are gone
 	ErrUnavailable       Reason = "UNAVAILABLE"        // UnavailableError: failing over, shutting down, no route
-	ErrPermissionDenied  Reason = "PERMISSION_DENIED"  // the caller may not do this
-	ErrUnauthenticated   Reason = "UNAUTHENTICATED"    // the caller is not known
+	ErrPermissionDenied  Reason = "PERMISSION_DENIED"  // PermissionDeniedError: the caller may not do this
+	ErrUnauthenticated   Reason = "UNAUTHENTICATED"    // UnauthenticatedError: the caller is not known
 	ErrInternal          Reason = "INTERNAL"           // a fault of the coordinator
 	ErrFeatureMissing    Reason = "FEATURE_MISSING"    // FeatureMissingError: the coordinator is too old for this
 )
@@ -234,6 +234,20 @@ type FeatureMissingError struct {
 	FeatureLevel int
 }
 
+// UnauthenticatedError says that the caller is not known.
+type UnauthenticatedError struct {
+	*refusal
+	// Credential is what would do, in words; empty when it was not said.
+	Credential string
+}
+
+// PermissionDeniedError says that the caller may not do this.
+type PermissionDeniedError struct {
+	*refusal
+	// Role is the one that it takes, Namespace where, Principal whom the coordinator took the caller for; empty when it was not said.
+	Role, Namespace, Principal string
+}
+
 // typed gives an Error the type that knows its details.
 func typed(e *Error) error {
 	switch e.Reason {
@@ -262,6 +276,11 @@ func typed(e *Error) error {
 	case codes.OutOfRange, codes.DataLoss:
 		found := detailOf[*concertv1.LogPosition](e)
 		return &LogPositionError{e, found.GetLogId(), found.GetRequestedLogId(), found.GetOldestSequence()}
+	case codes.Unauthenticated:
+		return &UnauthenticatedError{e, neededBy(e)["credential"]}
+	case codes.PermissionDenied:
+		needed := neededBy(e)
+		return &PermissionDeniedError{e, needed["role"], needed["namespace"], needed["principal"]}
 	case codes.Unavailable:
 		return &UnavailableError{refusal: e, RetryAfter: retryDelay(e)}
 	}

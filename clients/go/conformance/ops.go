@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -35,6 +33,11 @@ type place struct {
 	CallSeconds     seconds `json:"call_seconds"`
 	RetrySeconds    seconds `json:"retry_seconds"`
 	RootCertificate string  `json:"root_certificate"`
+	Certificate     string
+	PrivateKey      string `json:"private_key"`
+	Token           string
+	TokenFile       string `json:"token_file"`
+	TokenFunction   string `json:"token_function"`
 }
 
 func (p place) connect() (*concert.Client, error) {
@@ -46,13 +49,19 @@ func (p place) connect() (*concert.Client, error) {
 		options = append(options, concert.WithRetryTimeout(time.Duration(p.RetrySeconds)))
 	}
 	if p.RootCertificate != "" {
-		pem, err := os.ReadFile(p.RootCertificate)
-		if err != nil {
-			return nil, err
-		}
-		authorities := x509.NewCertPool()
-		authorities.AppendCertsFromPEM(pem)
-		options = append(options, concert.WithTLS(&tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}))
+		files := concert.TLSFiles{CA: p.RootCertificate, Certificate: p.Certificate, Key: p.PrivateKey}
+		options = append(options, concert.WithTLSFiles(files))
+	}
+	switch {
+	case p.Token != "":
+		options = append(options, concert.WithToken(concert.Token(p.Token)))
+	case p.TokenFile != "":
+		options = append(options, concert.WithToken(concert.TokenFile(p.TokenFile)))
+	case p.TokenFunction != "":
+		options = append(options, concert.WithToken(func(context.Context) (string, error) {
+			read, err := os.ReadFile(p.TokenFunction)
+			return strings.TrimSpace(string(read)), err
+		}))
 	}
 	address := fmt.Sprint(p.Address)
 	if several, ok := p.Address.([]any); ok {

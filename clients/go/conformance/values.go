@@ -152,11 +152,17 @@ func detailsOf(err error) object {
 	var away *concert.UnavailableError
 	var position *concert.LogPositionError
 	var missing *concert.FeatureMissingError
+	var unknown *concert.UnauthenticatedError
+	var denied *concert.PermissionDeniedError
 	switch {
 	case errors.As(err, &missing):
 		if missing.FeatureLevel >= 0 {
 			details["feature_level"] = missing.FeatureLevel
 		}
+	case errors.As(err, &unknown):
+		details["needed"] = object{"credential": unknown.Credential}
+	case errors.As(err, &denied):
+		details["needed"] = object{"role": denied.Role, "namespace": denied.Namespace, "principal": denied.Principal}
 	case errors.As(err, &invalid):
 		details["violations"] = violationsOf(invalid.Violations)
 	case errors.As(err, &cycle):
