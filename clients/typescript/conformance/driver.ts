@@ -12,6 +12,17 @@ import { Attempt, RemoteAgent } from "./agents.js";
 import { inSpan, type Operation, operations } from "./operations.js";
 import { type Args, decoded, errorOf, milliseconds, toLine } from "./values.js";
 
+const PLACE = [
+  "address",
+  "namespace",
+  "lease",
+  "root_certificate",
+  "certificate",
+  "private_key",
+  "token",
+  "token_file",
+  "token_function",
+];
 const things = new Map<string, unknown>();
 const say = (message: object) => process.stdout.write(toLine(message));
 
@@ -31,14 +42,11 @@ const ops: Record<string, Operation> = {
   },
 
   async host_agent(_on: unknown, args: Args) {
-    const { as: name, address, namespace, root_certificate, lease, ...description } = args;
-    const agent = new RemoteAgent(
-      name,
-      say,
-      things,
-      place({ address, namespace, root_certificate, lease }),
-      description,
-    );
+    const where = Object.fromEntries(PLACE.filter((each) => each in args).map((each) => [each, args[each]]));
+    const { as: name, ...description } = Object.fromEntries(
+      Object.entries(args).filter(([each]) => !PLACE.includes(each)),
+    ) as Args;
+    const agent = new RemoteAgent(name, say, things, place(where), description);
     try {
       await agent.host.registered();
     } catch (error) {
@@ -66,8 +74,8 @@ const ops: Record<string, Operation> = {
   close: (_on: unknown, _args: Args, name: string) => close(name),
 };
 
-/** Where a coordinator is: what is left out is the client's default. */
-function place({ root_certificate, ...args }: Args): Args {
+/** Where a coordinator is and who calls: what is left out is the client's default. */
+function place({ root_certificate, certificate, private_key, token_file, token_function, ...args }: Args): Args {
   const given = Object.fromEntries(Object.entries(args).filter(([, value]) => value !== undefined));
   const options = milliseconds(given, "lease", "call_seconds", "retry_seconds");
   const { callSecondsMs, retrySecondsMs, ...rest } = options;
@@ -75,7 +83,11 @@ function place({ root_certificate, ...args }: Args): Args {
     ...rest,
     ...(callSecondsMs !== undefined && { callMs: callSecondsMs }),
     ...(retrySecondsMs !== undefined && { retryMs: retrySecondsMs }),
-    ...(root_certificate && { tls: { ca: readFileSync(root_certificate) } }),
+    ...(root_certificate && {
+      tls: { ca: readFileSync(root_certificate), ...(certificate && { certFile: certificate, keyFile: private_key }) },
+    }),
+    ...(token_file && { token: { file: token_file } }),
+    ...(token_function && { token: () => readFileSync(token_function, "utf8").trim() }),
   };
 }
 

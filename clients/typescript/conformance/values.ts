@@ -35,6 +35,7 @@ const DETAILS = [
   "oldestSequence",
   "requestedLogId",
   "featureLevel",
+  "needed",
 ] as const;
 const VALUES = new Set(["current", "attempted"]);
 

@@ -3,7 +3,8 @@ import * as grpc from "@grpc/grpc-js";
 import { Addresses, unreached } from "./addresses.js";
 import { Backoff } from "./backoff.js";
 import { type Caller, type CallOptions, complete, RequestIds, type Responses } from "./caller.js";
-import { DeadlineExceeded, FeatureMissing, Unavailable } from "./errors.js";
+import { bearer, Tls, type TlsOptions, type TokenSource } from "./credentials.js";
+import { DeadlineExceeded, FeatureMissing, InvalidArgument, Unavailable } from "./errors.js";
 import {
   BACKOFF_MS_MAX,
   CALL_MS_DEFAULT,
@@ -20,18 +21,7 @@ import { currentTraceparent } from "./tracing.js";
 /** Where coordinators are when nothing else is said. */
 export const ADDRESS_DEFAULT = "127.0.0.1:7420";
 
-/** How the channel is encrypted. What is a string or bytes is PEM. */
-export interface TlsOptions {
-  /** Whose certificates are trusted; those of the system when left out. */
-  ca?: string | Uint8Array;
-  /** This client's certificate, with `key`, where the coordinator asks for one. */
-  cert?: string | Uint8Array;
-  key?: string | Uint8Array;
-  /** The name that the coordinator's certificate has to be for, where that is not the address. */
-  serverName?: string;
-}
-
-/** Where a coordinator is and how it is talked to. Plain values: a worker thread is given them. */
+/** Where a coordinator is and how it is talked to. Plain values, since a worker thread is given them; but for functions. */
 export interface ConnectionOptions {
   /** `host:port`, or several, of which one is tried after the other: replicas of one coordinator. */
   address?: string | readonly string[];
@@ -41,6 +31,8 @@ export interface ConnectionOptions {
   metadata?: Readonly<Record<string, string>>;
   /** Encrypts; `true` trusts the certificates of the system. */
   tls?: boolean | TlsOptions;
+  /** Goes with every call. Refused in plain text beyond this machine. */
+  token?: TokenSource;
   /** How long a call may take that does not say otherwise; 60 s when left out. */
   callMs?: number;
   /** How long a call that is UNAVAILABLE is tried again, under one request id; 30 s when left out. */
@@ -73,16 +65,25 @@ export class Connection implements Caller {
   readonly #addresses: Addresses;
   readonly #requestIds = new RequestIds();
   readonly #metadata: Readonly<Record<string, string>>;
-  readonly #tls: TlsOptions | undefined;
+  readonly #tls: Tls | undefined;
+  readonly #bearer: { readonly credentials?: grpc.CallCredentials };
+  #sharedCredentials: grpc.ChannelCredentials | undefined;
   readonly #clients = new Map<string, grpc.Client>();
 
+  /** Throws InvalidArgument. */
   constructor(options: ConnectionOptions = {}) {
     this.#addresses = new Addresses(options.address ?? ADDRESS_DEFAULT);
     this.namespace = options.namespace ?? "";
     this.callMs = options.callMs ?? CALL_MS_DEFAULT;
     this.retryMs = options.retryMs ?? RETRY_MS_DEFAULT;
     this.#metadata = options.metadata ?? {};
-    this.#tls = options.tls === true ? {} : options.tls || undefined;
+    this.#tls = options.tls ? new Tls(options.tls === true ? {} : options.tls) : undefined;
+    this.#bearer = options.token === undefined ? {} : { credentials: bearer(options.token) };
+    if (options.token !== undefined && this.#tls === undefined && !this.#addresses.areLocal) {
+      throw new InvalidArgument(
+        `a token is not sent to ${this.addresses.join(", ")} in plain text: give TLS, as \`tls\``,
+      );
+    }
   }
 
   /** All of them. */
@@ -95,21 +96,27 @@ export class Connection implements Caller {
     return this.#addresses.current;
   }
 
-  /** Tries the next address from now on: nobody answered at this one. */
+  /** Tries the next address from now on, or with certificates that were renewed: nobody answered at this one. */
   leave(address: string): void {
     this.#addresses.leave(address);
+    if (this.#tls?.credentials() !== this.#sharedCredentials) this.close();
   }
 
   /** A channel of its own to the present address, to be closed by whoever asked for it. */
   openChannel(): grpc.Client {
     const options = { ...CHANNEL_OPTIONS };
     if (this.#tls === undefined) return new grpc.Client(this.address, grpc.credentials.createInsecure(), options);
-    const { ca, cert, key, serverName } = this.#tls;
+    const { serverName } = this.#tls;
     if (serverName !== undefined) {
       options["grpc.ssl_target_name_override"] = serverName;
       options["grpc.default_authority"] = serverName;
     }
-    return new grpc.Client(this.address, grpc.credentials.createSsl(pem(ca), pem(key), pem(cert)), options);
+    return new grpc.Client(this.address, this.#tls.credentials(), options);
+  }
+
+  /** How a call is made beside its metadata. */
+  get callOptions(): grpc.CallOptions {
+    return this.#bearer;
   }
 
   /** What goes with a call. */
@@ -158,7 +165,14 @@ export class Connection implements Caller {
     complete(method, request, this.namespace, this.#requestIds);
     const { address } = this;
     const encoded = Buffer.from(method.request.encode(request).finish());
-    const call = this.#client().makeServerStreamRequest(method.path, identity, identity, encoded, this.callMetadata());
+    const call = this.#client().makeServerStreamRequest(
+      method.path,
+      identity,
+      identity,
+      encoded,
+      this.callMetadata(),
+      this.callOptions,
+    );
     call.on("error", () => {}); // Whoever reads is told; after `close` nobody reads.
     const frames = call[Symbol.asyncIterator]();
     return {
@@ -178,7 +192,7 @@ export class Connection implements Caller {
     return () => {}; // Nothing to lose without a session.
   }
 
-  /** Closes the channels; calls still open are cancelled. */
+  /** Closes the channels; calls that wait for one are UNAVAILABLE. */
   close(): void {
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
@@ -203,6 +217,7 @@ export class Connection implements Caller {
     let client = this.#clients.get(address);
     if (client === undefined) {
       client = this.openChannel();
+      this.#sharedCredentials = this.#tls?.credentials();
       this.#clients.set(address, client);
     }
     return client;
@@ -215,7 +230,7 @@ export class Connection implements Caller {
         return;
       }
       const { address } = this;
-      const options = Number.isFinite(leftMs) ? { deadline: Date.now() + leftMs } : {};
+      const options = { ...this.callOptions, ...(Number.isFinite(leftMs) && { deadline: Date.now() + leftMs }) };
       const call = this.#client().makeUnaryRequest(
         path,
         identity,
@@ -234,10 +249,6 @@ export class Connection implements Caller {
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
-}
-
-function pem(text: string | Uint8Array | undefined): Buffer | null {
-  return text === undefined ? null : Buffer.from(text as string);
 }
 
 function isServiceError(error: unknown): error is grpc.ServiceError {

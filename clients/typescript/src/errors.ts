@@ -32,8 +32,8 @@
  *     ├── LogTailLost                     acknowledged events are gone           .logId
  *     ├── FeatureMissing                  the coordinator is too old for this    .featureLevel
  *     ├── Unavailable                     failing over, shutting down, no route  .retryAfterMs
- *     ├── PermissionDenied
- *     ├── Unauthenticated
+ *     ├── PermissionDenied                the caller may not do this             .needed
+ *     ├── Unauthenticated                 the caller is not known                .needed
  *     ├── Cancelled                       the call was cancelled
  *     └── InternalError                   a fault of the coordinator
  */
@@ -346,14 +346,22 @@ export class Unavailable extends RetryLaterError {
   static override readonly reason = "UNAVAILABLE";
 }
 
-/** The caller may not do this. */
-export class PermissionDenied extends ConcertError {
+/** What PermissionDenied and Unauthenticated share. */
+abstract class StrangerError extends ConcertError {
+  /** What the caller lacks, by name; empty where the coordinator did not say. */
+  get needed(): Readonly<Record<string, string>> {
+    return { ...this.detail("google.rpc.ErrorInfo")?.metadata };
+  }
+}
+
+/** The caller may not do this: `needed` names the `role`, `namespace` and `principal`. */
+export class PermissionDenied extends StrangerError {
   static override readonly code = "PERMISSION_DENIED";
   static override readonly reason = "PERMISSION_DENIED";
 }
 
-/** The caller is not known. */
-export class Unauthenticated extends ConcertError {
+/** The caller is not known: `needed` names the `credential` that would do. */
+export class Unauthenticated extends StrangerError {
   static override readonly code = "UNAUTHENTICATED";
   static override readonly reason = "UNAUTHENTICATED";
 }

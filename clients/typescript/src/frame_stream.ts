@@ -27,7 +27,8 @@ export class FrameStream {
     const { address } = connection;
     const channel = connection.openChannel();
     this.#close = () => channel.close();
-    this.#call = channel.makeBidiStreamRequest(CONNECT_PATH, identity, identity, connection.callMetadata());
+    const metadata = connection.callMetadata();
+    this.#call = channel.makeBidiStreamRequest(CONNECT_PATH, identity, identity, metadata, connection.callOptions);
     this.#call.on("data", (frame: Buffer) => this.#receive(frame));
     this.#call.on("error", (error) => {
       const explained = connection.explain(error, address, "sessions");

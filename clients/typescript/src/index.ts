@@ -7,7 +7,8 @@
  * This module is the public face; agents are in `@concert-dev/client/agent`, the contract's messages in `@concert-dev/client/v1`.
  */
 export { Client, type ConnectOptions, connect, Session, type SessionOptions } from "./client.js";
-export { ADDRESS_DEFAULT, type ConnectionOptions, type TlsOptions } from "./connection.js";
+export { ADDRESS_DEFAULT, type ConnectionOptions } from "./connection.js";
+export type { TlsOptions, TokenSource } from "./credentials.js";
 export type { Detail, DetailMessage, DetailType } from "./error_details.js";
 export type { ConflictKey, LockHolder, LockWait } from "./error_words.js";
 export * from "./errors.js";

@@ -2,6 +2,7 @@
 import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
 import { unpackDetail } from "./error_details.js";
 import * as errors from "./errors.js";
+import type { ErrorInfo } from "./generated/google/rpc/error_details.js";
 import { Status } from "./generated/google/rpc/status.js";
 
 const DOMAIN = "concert";
@@ -58,13 +59,21 @@ for (const each of CLASSES) if (!BY_CODE.has(each.code)) BY_CODE.set(each.code, 
 /** The error for a google.rpc.Status. */
 export function fromStatus(status: Status): errors.ConcertError {
   const details = status.details.map(unpackDetail).filter((each) => each !== undefined);
-  const info = details.find((each) => each.type === "google.rpc.ErrorInfo")?.value as
-    | { reason: string; domain: string }
-    | undefined;
-  const reason = info?.domain === DOMAIN ? info.reason : "";
+  const info = details.find((each) => each.type === "google.rpc.ErrorInfo")?.value as ErrorInfo | undefined;
+  const ours = info?.domain === DOMAIN ? info : undefined;
+  const reason = ours?.reason ?? "";
   const code = grpcStatus[status.code] ?? "UNKNOWN";
   const kind = BY_REASON.get(reason) ?? BY_CODE.get(code) ?? errors.ConcertError;
-  return new kind(status.message, { code, reason, details });
+  return new kind(cured(status.message, code, ours), { code, reason, details });
+}
+
+/** The message with what there is to do about it, where the coordinator did not know who called, or did not let it. */
+function cured(message: string, code: string, info: ErrorInfo | undefined): string {
+  const { credential, role } = info?.metadata ?? {};
+  if (code === "UNAUTHENTICATED" && credential)
+    return `${message}: give ${credential} that is valid, as \`token\` or \`tls\``;
+  if (code === "PERMISSION_DENIED" && role) return `${message} (granted in the coordinator's access file)`;
+  return message;
 }
 
 /** The error for a failed gRPC call. */

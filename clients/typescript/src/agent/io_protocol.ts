@@ -1,5 +1,6 @@
 /** What the program's thread and the I/O thread say to each other. Plain values, so that a message port carries them. */
 import type { Answer, Asked } from "../commands.js";
+import type { ConnectionOptions } from "../connection.js";
 import type { CarriedError } from "../status.js";
 
 /** To the I/O thread. `agent` is the place of an agent in its host, `session` counts its sessions from 1, `id` names an answer. */
@@ -21,7 +22,15 @@ export type Order =
   | { readonly do: "proceed"; readonly agent: number }
   | { readonly do: "update"; readonly id: number; readonly agent: number; readonly spec: Uint8Array }
   | { readonly do: "drain"; readonly id: number; readonly agent: number }
-  | { readonly do: "stop"; readonly id: number; readonly agent: number; readonly reason: string };
+  | { readonly do: "stop"; readonly id: number; readonly agent: number; readonly reason: string }
+  /** The answer to "token": one of the two. */
+  | { readonly do: "token"; readonly asked: number; readonly token?: string; readonly error?: CarriedError };
+
+/** What the I/O thread is started with. */
+export interface IoOptions extends ConnectionOptions {
+  /** Whether tokens are asked for: the function that gives them cannot cross. */
+  readonly asksForTokens?: boolean;
+}
 
 /** From the I/O thread. */
 export type Word =
@@ -45,6 +54,8 @@ export type Word =
       readonly graceMs: number;
     }
   | { readonly tell: "drain"; readonly agent: number }
+  /** A token is needed, and this side has the function that gives it. */
+  | { readonly tell: "token"; readonly asked: number }
   | { readonly tell: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly message: string };
 
 /** Posts many values as one message: whatever is there when the present turn of the event loop has run. */

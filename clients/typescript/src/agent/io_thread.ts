@@ -5,14 +5,14 @@ import type { Caller, CallOptions, Responses } from "../caller.js";
 import { RequestIds } from "../caller.js";
 import type { Answer } from "../commands.js";
 import type { Connection, ConnectionOptions } from "../connection.js";
-import { type ConcertError, InternalError, SessionOver } from "../errors.js";
-import { log } from "../log.js";
+import { ConcertError, InternalError, SessionOver, Unauthenticated } from "../errors.js";
+import { log, say } from "../log.js";
 import type { Method } from "../methods.js";
 import { readAnswer, writeRequest } from "../session_stream.js";
-import { uncarry } from "../status.js";
+import { carry, uncarry } from "../status.js";
 import { Deferred } from "../time.js";
 import { currentTraceparent } from "../tracing.js";
-import { type Order, Outbox, type Word } from "./io_protocol.js";
+import { type IoOptions, type Order, Outbox, type Word } from "./io_protocol.js";
 
 /** An order without what names its answer. */
 type Question =
@@ -32,6 +32,7 @@ export class IoThread {
   readonly #pending = new Map<number, Deferred<Answer | undefined>>();
   readonly #listener: (word: AgentWord) => void;
   readonly #onBroken: (error: ConcertError) => void;
+  readonly #token: () => string | Promise<string>;
   #count = 0;
   #over: ConcertError | undefined;
 
@@ -43,8 +44,10 @@ export class IoThread {
   ) {
     this.#listener = listener;
     this.#onBroken = onBroken;
+    const { token } = connection;
+    this.#token = typeof token === "function" ? token : () => "";
     this.#worker = new Worker(new URL("./io_worker.js", import.meta.url), {
-      workerData: connection,
+      workerData: crossing(connection),
       name: "concert-io",
     });
     this.#outbox = new Outbox((batch) => this.#worker.postMessage(batch));
@@ -94,11 +97,23 @@ export class IoThread {
       case "refused":
         this.#take(word.id)?.reject(uncarry(word.error));
         return;
+      case "token":
+        void this.#giveToken(word.asked);
+        return;
       case "log":
         log[word.level](word.message);
         return;
       default:
         this.#listener(word);
+    }
+  }
+
+  async #giveToken(asked: number): Promise<void> {
+    try {
+      this.post({ do: "token", asked, token: await this.#token() });
+    } catch (error) {
+      const told = error instanceof ConcertError ? error : new Unauthenticated(say(error));
+      this.post({ do: "token", asked, error: carry(told) });
     }
   }
 
@@ -113,6 +128,12 @@ export class IoThread {
     for (const answered of this.#pending.values()) answered.reject(error);
     this.#pending.clear();
   }
+}
+
+/** The options as far as they cross. */
+function crossing({ token, ...options }: ConnectionOptions): IoOptions {
+  if (typeof token === "function") return { ...options, asksForTokens: true };
+  return token === undefined ? options : { ...options, token };
 }
 
 /** How a call of a hosted session is made. */

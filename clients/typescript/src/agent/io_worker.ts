@@ -3,19 +3,23 @@
  * on. Agents' code never runs here.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { Connection, type ConnectionOptions } from "../connection.js";
+import { Connection } from "../connection.js";
 import { SessionOver } from "../errors.js";
 import { AgentSpec } from "../generated/concert/v1/agent.js";
 import { type Logger, setLogger } from "../log.js";
-import { carry } from "../status.js";
-import { type Order, Outbox, type Word } from "./io_protocol.js";
+import { carry, uncarry } from "../status.js";
+import { Deferred } from "../time.js";
+import { type IoOptions, type Order, Outbox, type Word } from "./io_protocol.js";
 import { AgentLink } from "./link.js";
 
 const port = parentPort;
 if (port === null) throw new Error("this module is the I/O thread's own");
 
 const outbox = new Outbox<Word>((batch) => port.postMessage(batch));
-const connection = new Connection(workerData as ConnectionOptions);
+const { asksForTokens = false, ...options } = workerData as IoOptions;
+const tokens = new Map<number, Deferred<string>>();
+let tokensAsked = 0;
+const connection = new Connection(asksForTokens ? { ...options, token: askForToken } : options);
 const links = new Map<number, AgentLink>();
 const asking = new Map<number, AbortController>();
 
@@ -49,9 +53,27 @@ function obey(order: Order): void {
     case "drain":
       answer(order.id, linkOf(order.agent).drain());
       return;
+    case "token":
+      takeToken(order);
+      return;
     case "stop":
       answer(order.id, linkOf(order.agent).stop(order.reason));
   }
+}
+
+function askForToken(): Promise<string> {
+  const asked = ++tokensAsked;
+  const given = new Deferred<string>();
+  tokens.set(asked, given);
+  outbox.put({ tell: "token", asked });
+  return given.promise;
+}
+
+function takeToken({ asked, token, error }: Extract<Order, { do: "token" }>): void {
+  const given = tokens.get(asked);
+  tokens.delete(asked);
+  if (error === undefined) given?.resolve(token ?? "");
+  else given?.reject(uncarry(error));
 }
 
 function host(agent: number, spec: AgentSpec, leaseMs: number): void {
