@@ -40,8 +40,9 @@ import java.util.Optional;
  * ├── FeatureMissingException             the coordinator is too old for this    featureLevel()
  * ├── UnavailableException                failing over, shutting down, no route  retryAfter()
  * │   └── UntrustedException              no channel that both sides accept
- * ├── PermissionDeniedException
- * ├── UnauthenticatedException
+ * ├── NotAdmittedException
+ * │   ├── PermissionDeniedException       the caller may not do this             needed()
+ * │   └── UnauthenticatedException        the caller is not known                needed()
  * ├── CancelledException                  the peer cancelled the call
  * ├── InterruptedCallException            this thread was interrupted
  * └── InternalException                   a fault of the coordinator

@@ -3,8 +3,8 @@ package dev.concert.errors;
 import com.google.protobuf.Message;
 import java.util.List;
 
-/** The caller is not known. */
-public class UnauthenticatedException extends ConcertException {
+/** The caller is not known: {@link #needed} names the credential that would do. */
+public class UnauthenticatedException extends NotAdmittedException {
     private static final long serialVersionUID = 1L;
 
     /** What was said, with the gRPC status code, the contract's reason and the detail messages that came with it. */

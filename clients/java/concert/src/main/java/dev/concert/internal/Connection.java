@@ -1,13 +1,16 @@
 package dev.concert.internal;
 
 import com.google.protobuf.Message;
+import dev.concert.TokenSource;
 import dev.concert.errors.InvalidArgumentException;
+import io.grpc.CallOptions;
 import io.grpc.ChannelCredentials;
 import io.grpc.Metadata;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
 
 /** The way to a coordinator: unary calls with retry, server streams, and the event loop of them all. */
 public final class Connection implements Caller {
@@ -15,6 +18,7 @@ public final class Connection implements Caller {
             Metadata.Key.of(Tracing.TRACEPARENT, Metadata.ASCII_STRING_MARSHALLER);
 
     final Route route;
+    private final CallOptions callOptions;
     private final String namespace;
     private final Map<Metadata.Key<String>, String> metadata;
     private final Duration callFor;
@@ -22,11 +26,12 @@ public final class Connection implements Caller {
     private final RequestIds requestIds = new RequestIds();
     private final EventLoop loop = new EventLoop("concert-io");
 
-    /** {@code metadata} goes with every call. */
+    /** {@code metadata} goes with every call, and so does the token, unless it is null. */
     public Connection(
             List<String> addresses,
             String namespace,
-            ChannelCredentials credentials,
+            Supplier<ChannelCredentials> credentials,
+            TokenSource token,
             String authority,
             Map<String, String> metadata,
             Duration callFor,
@@ -35,6 +40,8 @@ public final class Connection implements Caller {
             throw new InvalidArgumentException("there is no address to connect to");
         }
         this.route = new Route(List.copyOf(addresses), credentials, authority);
+        this.callOptions =
+                token == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withCallCredentials(new BearerToken(token));
         this.namespace = namespace;
         this.callFor = callFor;
         this.retryFor = retryFor;
@@ -82,12 +89,17 @@ public final class Connection implements Caller {
 
     @Override
     public <Q extends Message, R extends Message> ResponseStream<R> stream(Method<Q, R> method, Q request) {
-        return new ResponseStream<>(route, method, method.complete(request, namespace, requestIds), headers());
+        return new ResponseStream<>(this, method, method.complete(request, namespace, requestIds));
     }
 
     @Override
     public Runnable onLost(Runnable lost) {
         return () -> {};
+    }
+
+    /** Of every call. */
+    CallOptions callOptions() {
+        return callOptions;
     }
 
     /** What goes with a call. */

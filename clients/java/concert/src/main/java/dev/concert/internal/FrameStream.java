@@ -7,7 +7,6 @@ import dev.concert.errors.UnavailableException;
 import dev.concert.v1.ConnectRequest;
 import dev.concert.v1.ConnectResponse;
 import dev.concert.v1.SessionServiceGrpc;
-import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.KnownLength;
 import io.grpc.Metadata;
@@ -55,7 +54,7 @@ final class FrameStream {
         loop = connection.loop();
         route = connection.route;
         way = route.open();
-        call = way.channel().newCall(CONNECT, CallOptions.DEFAULT);
+        call = way.channel().newCall(CONNECT, connection.callOptions());
         call.start(new Relay(listener), connection.headers());
         call.request(Limits.RESPONSES_AHEAD_MAX);
     }

@@ -146,7 +146,10 @@ public final class Refusals {
             String cure = ": check the address, and that the coordinator runs";
             return withCause(new UnavailableException("nobody answers at " + address + cure), status.getCause());
         }
-        return withCause(new UnavailableException(said + " (" + address + ")"), status.getCause());
+        String cure = said.startsWith("Network closed")
+                ? "; if it always hangs up, does it want TLS, or a certificate of yours: tls(authorities, certificate, key)?"
+                : "";
+        return withCause(new UnavailableException(said + " (" + address + ")" + cure), status.getCause());
     }
 
     /** The last word of a chain of causes: the one that knows. */
@@ -167,6 +170,11 @@ public final class Refusals {
             return "the certificate of " + address
                     + " is for another name: use that name in the address, or say it with" + " authority(...) (" + said
                     + ")";
+        }
+        if (said.contains("alert")) {
+            return "what listens at " + address
+                    + " wants another certificate of yours, or one at all: give tls(authorities, certificate, key) ("
+                    + said + ")";
         }
         if (isDistrusted) {
             return "the certificate of " + address
@@ -201,7 +209,25 @@ public final class Refusals {
                 .findFirst()
                 .orElse("");
         Kind kind = BY_REASON.getOrDefault(reason, BY_CODE.getOrDefault(code, ConcertException::new));
-        return kind.of(message, code, reason, details);
+        return kind.of(cured(message, code, details), code, reason, details);
+    }
+
+    /** What was said, with what there is to do about it where the coordinator did not know who called, or did not let it. */
+    private static String cured(String message, String code, List<Message> details) {
+        Map<String, String> needed = details.stream()
+                .filter(ErrorInfo.class::isInstance)
+                .map(ErrorInfo.class::cast)
+                .filter(info -> info.getDomain().equals(DOMAIN))
+                .findFirst()
+                .map(ErrorInfo::getMetadataMap)
+                .orElse(Map.of());
+        if (code.equals("UNAUTHENTICATED") && needed.containsKey("credential")) {
+            return message + ": give " + needed.get("credential") + " that is valid, with token(...) or tls(...)";
+        }
+        if (code.equals("PERMISSION_DENIED") && needed.containsKey("role")) {
+            return message + " (granted in the coordinator's access file)";
+        }
+        return message;
     }
 
     private static void unpack(Any any, List<Message> details) {

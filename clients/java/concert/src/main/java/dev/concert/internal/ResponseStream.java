@@ -3,7 +3,6 @@ package dev.concert.internal;
 import com.google.protobuf.Message;
 import dev.concert.errors.ConcertException;
 import dev.concert.errors.UnavailableException;
-import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -21,9 +20,10 @@ public final class ResponseStream<R extends Message> implements AutoCloseable {
     /** Either a response, or how the stream ended. */
     private record Item<R>(R response, ConcertException end) {}
 
-    <Q extends Message> ResponseStream(Route route, Method<Q, R> method, Q request, Metadata headers) {
+    <Q extends Message> ResponseStream(Connection connection, Method<Q, R> method, Q request) {
+        Route route = connection.route;
         Route.Way way = route.way();
-        ClientCall<Q, R> opened = way.channel().newCall(method.rpc(), CallOptions.DEFAULT);
+        ClientCall<Q, R> opened = way.channel().newCall(method.rpc(), connection.callOptions());
         call = opened;
         opened.start(
                 new ClientCall.Listener<>() {
@@ -43,7 +43,7 @@ public final class ResponseStream<R extends Message> implements AutoCloseable {
                         ready.add(new Item<>(null, why));
                     }
                 },
-                headers);
+                connection.headers());
         opened.request(Limits.RESPONSES_AHEAD_MAX);
         opened.sendMessage(request);
         opened.halfClose();

@@ -8,19 +8,21 @@ import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 
 /**
  * The ways to the coordinator's replicas: any of them takes any call, so one is used until it fails, then the next.
  */
 final class Route {
     private final List<String> addresses;
-    private final ChannelCredentials credentials;
+    private final Supplier<ChannelCredentials> credentials;
     private final String authority;
     private final List<ManagedChannel> shared = new ArrayList<>();
+    private ChannelCredentials sharedBy;
     private int current;
     private boolean closed;
 
-    Route(List<String> addresses, ChannelCredentials credentials, String authority) {
+    Route(List<String> addresses, Supplier<ChannelCredentials> credentials, String authority) {
         this.addresses = addresses;
         this.credentials = credentials;
         this.authority = authority;
@@ -39,6 +41,7 @@ final class Route {
     synchronized Way way() {
         if (shared.get(current) == null) {
             ManagedChannel made = build(addresses.get(current));
+            sharedBy = credentials.get();
             shared.set(current, made);
             if (closed) {
                 made.shutdownNow();
@@ -60,8 +63,15 @@ final class Route {
         return addresses.get(index);
     }
 
-    /** That way is blocked, or about to be: the next one, or a fresh try of the only one. */
+    /**
+     * That way is blocked, or about to be: the next one, or a fresh try of the only one, with certificates that were renewed
+     * if they were. Calls that are under way on the old channels end there.
+     */
     synchronized void avoid(int index) {
+        if (sharedBy != null && credentials.get() != sharedBy) {
+            shared.stream().filter(each -> each != null).forEach(ManagedChannel::shutdown);
+            shared.replaceAll(each -> null);
+        }
         if (index == current) {
             current = (current + 1) % addresses.size();
         }
@@ -77,7 +87,7 @@ final class Route {
     }
 
     private ManagedChannel build(String address) {
-        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(address, credentials)
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(address, credentials.get())
                 .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Limits.CONNECT_MAX.toMillis())
                 .keepAliveTime(Limits.KEEPALIVE_PING.toMillis(), TimeUnit.MILLISECONDS)
                 .keepAliveTimeout(Limits.KEEPALIVE_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)

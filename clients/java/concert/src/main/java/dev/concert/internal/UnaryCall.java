@@ -55,7 +55,7 @@ final class UnaryCall<Q extends Message, R extends Message> {
             return;
         }
         Route.Way way = connection.route.way();
-        CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(left, TimeUnit.NANOSECONDS);
+        CallOptions options = connection.callOptions().withDeadlineAfter(left, TimeUnit.NANOSECONDS);
         ClientCall<Q, R> call = way.channel().newCall(method.rpc(), options);
         current = call;
         Metadata sent = new Metadata();

@@ -13,6 +13,7 @@ import dev.concert.StateEntry;
 import dev.concert.Subscription;
 import dev.concert.SubscriptionBuilder;
 import dev.concert.Surface;
+import dev.concert.TokenSource;
 import dev.concert.With;
 import dev.concert.agent.AgentHost;
 import dev.concert.errors.ConcertException;
@@ -25,12 +26,11 @@ import dev.concert.v1.EventType;
 import dev.concert.v1.GetServerInfoResponse;
 import dev.concert.v1.ListEventsRequest;
 import dev.concert.v1.LockGrant;
-import io.grpc.TlsChannelCredentials;
 import io.opentelemetry.api.GlobalOpenTelemetry;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.context.Scope;
-import java.io.File;
-import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
@@ -138,12 +138,12 @@ final class Operations {
 
     // ---- things
 
-    private Object connect(Json args) throws IOException {
+    private Object connect(Json args) {
         things.put(text(args, "as"), place(args).connect());
         return Map.of();
     }
 
-    private static Coordinator place(Json args) throws IOException {
+    private static Coordinator place(Json args) {
         Json address = args.get("address");
         String[] addresses = address.size() > 0
                 ? address.asList().stream().map(Json::asString).toArray(String[]::new)
@@ -157,11 +157,23 @@ final class Operations {
             place = place.retryFor(RunArguments.duration(args.get("retry_seconds")));
         }
         if (!args.get("root_certificate").isNull()) {
-            place = place.credentials(TlsChannelCredentials.newBuilder()
-                    .trustManager(new File(text(args, "root_certificate")))
-                    .build());
+            place = place.tls(path(args, "root_certificate"), path(args, "certificate"), path(args, "private_key"));
+        }
+        if (!args.get("token").isNull()) {
+            place = place.token(TokenSource.of(text(args, "token")));
+        }
+        if (!args.get("token_file").isNull()) {
+            place = place.token(TokenSource.file(path(args, "token_file")));
+        }
+        if (!args.get("token_function").isNull()) {
+            Path file = path(args, "token_function");
+            place = place.token(() -> Files.readString(file).strip());
         }
         return place;
+    }
+
+    private static Path path(Json args, String name) {
+        return args.get(name).optional().map(Json::asString).map(Path::of).orElse(null);
     }
 
     private Object openSession(Client client, Json args) {
@@ -185,7 +197,7 @@ final class Operations {
         say.accept(Map.of("notice", "lost", "on", name, "error", Values.errorOf(why)));
     }
 
-    private Object hostAgent(Json args) throws IOException {
+    private Object hostAgent(Json args) {
         String name = text(args, "as");
         RemoteAgent agent = new RemoteAgent(name, args, say, things);
         Duration lease =

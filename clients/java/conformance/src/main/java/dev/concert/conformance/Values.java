@@ -13,6 +13,7 @@ import dev.concert.errors.InvalidArgumentException;
 import dev.concert.errors.LimitReachedException;
 import dev.concert.errors.LockTimeoutException;
 import dev.concert.errors.LogMismatchException;
+import dev.concert.errors.NotAdmittedException;
 import dev.concert.errors.NotFoundException;
 import dev.concert.errors.StaleAttemptException;
 import dev.concert.errors.StaleFenceException;
@@ -129,6 +130,8 @@ final class Values {
         } else if (error instanceof CursorCompactedException compacted) {
             details.put("log_id", compacted.logId());
             details.put("oldest_sequence", compacted.oldestSequence());
+        } else if (error instanceof NotAdmittedException stranger) {
+            details.put("needed", stranger.needed());
         } else if (error instanceof FeatureMissingException missing) {
             missing.featureLevel().ifPresent(level -> details.put("feature_level", level));
         } else if (error instanceof LogMismatchException mismatch) {
