@@ -17,7 +17,9 @@ def main() -> int:
     """Returns the exit code: 0 when everything passed."""
     parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help="all that have a driver when none is named")
-    parser.add_argument("--only", default="", metavar="WORD", help="scenarios whose name or topic has it")
+    parser.add_argument(
+        "--only", action="append", metavar="WORD", help="scenarios whose name or topic has it; of several words one"
+    )
     parser.add_argument("--table", action="store_true", help="write docs/conformance.md from what passed")
     parser.add_argument("--toolchains", action="store_true", help="only say which languages can be tested here")
     parser.add_argument("--at-once", type=int, default=8, metavar="COUNT", help="how many are played at a time")
@@ -40,8 +42,11 @@ def main() -> int:
             print(f"{language.name}: {error}")
             code = 1
             continue
+        words = given.only or [""]
         scenarios = [
-            each for each in scenarios_for(basic=language.basic) if given.only in each.name or given.only in each.topic
+            each
+            for each in scenarios_for(basic=language.basic)
+            if any(word in each.name or word in each.topic for word in words)
         ]
         verdicts = asyncio.run(run_suite(language, scenarios, at_once=given.at_once, tell=_tell))
         cells |= passed(verdicts, language)

@@ -47,8 +47,10 @@ class Play:
     async def set_up(self) -> None:
         """Has everything that it needs brought up."""
         scenario = self._scenario
-        self._coordinator: CoordinatorProcess = await self._stage.coordinator(dict(scenario.coordinator))
-        self._wire = Wire(self._coordinator.address, self._namespace)
+        staged = await self._stage.coordinator(dict(scenario.coordinator))
+        self._coordinator: CoordinatorProcess = staged.process
+        self._callers = staged.callers
+        self._wire = Wire(self._coordinator.address, self._namespace, self._callers)
         self._route = Route(scenario, lambda: self._coordinator.address)
         await self._route.start()
         self._driver: Driver = await self._stage.driver(scenario.driver)
@@ -140,7 +142,9 @@ class Play:
 
     async def _request(self, op: str, on: str, args: dict[str, Any]) -> Any:
         if op in ("connect", "host_agent"):
-            args = {"namespace": self._namespace, **self._route.place, **args}
+            caller = args.pop("caller", self._scenario.caller)
+            shown = self._callers.place(caller) if self._callers is not None else {}
+            args = {"namespace": self._namespace, **self._route.place, **shown, **args}
         if "as" in args:
             args = {**args, "as": f"{self._prefix}:{args['as']}"}
             self._made[args["as"]] = None
@@ -216,6 +220,10 @@ class Play:
         }
         for action in actions[step.body]:
             await asyncio.to_thread(action)
+
+    async def _do_renew_token(self, step: Step, _variables: dict[str, Any]) -> Any:
+        assert self._callers is not None, "the coordinator knows nobody"
+        self._callers.renew(step.body)
 
     async def _do_network(self, step: Step, _variables: dict[str, Any]) -> Any:
         assert self._route.network is not None, "the scenario has no network"

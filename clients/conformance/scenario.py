@@ -21,6 +21,7 @@ RUNNER_VERBS = frozenset(
         "rpc_until",
         "script",
         "coordinator",
+        "renew_token",
         "network",
         "driver",
         "join",
@@ -110,6 +111,7 @@ class Scenario:
     driver: str = "shared"
     coordinator: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] | None = None
+    caller: str | dict[str, str] = ""
     log: tuple[dict[str, Any], ...] = ()
     never: tuple[dict[str, Any], ...] = ()
 

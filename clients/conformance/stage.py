@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clients.conformance.callers import Callers
 from clients.conformance.driver import Driver, Language
 from tests.coordinator_process import CoordinatorProcess
 
 _STARTS_AT_ONCE = 2
 _SKEWED = "clients.conformance.skewed_coordinator"
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """One that runs, and whom it knows; None where it serves everybody."""
+
+    process: CoordinatorProcess
+    callers: Callers | None
 
 
 class Stage:
@@ -20,14 +30,14 @@ class Stage:
     def __init__(self, language: Language, directory: Path) -> None:
         self._language = language
         self._directory = directory
-        self._shared: dict[str, asyncio.Task[CoordinatorProcess]] = {}
+        self._shared: dict[str, asyncio.Task[Coordinator]] = {}
         self._coordinators: list[CoordinatorProcess] = []
         self._drivers: list[Driver] = []
         self._driver: asyncio.Task[Driver] | None = None
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
 
-    async def coordinator(self, wanted: dict[str, Any]) -> CoordinatorProcess:
-        """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`."""
+    async def coordinator(self, wanted: dict[str, Any]) -> Coordinator:
+        """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`, `callers`, `mutual`."""
         if wanted.get("own"):
             return await self._start(wanted)
         key = repr(sorted(wanted.items()))
@@ -48,7 +58,7 @@ class Stage:
         await asyncio.gather(*(driver.stop() for driver in self._drivers), return_exceptions=True)
         await asyncio.gather(*(asyncio.to_thread(each.stop) for each in self._coordinators))
 
-    async def _start(self, wanted: dict[str, Any]) -> CoordinatorProcess:
+    async def _start(self, wanted: dict[str, Any]) -> Coordinator:
         directory = self._directory / f"coordinator-{len(self._coordinators)}"
         directory.mkdir()
         options: list[str] = [str(each) for each in wanted.get("options", ())]
@@ -56,6 +66,10 @@ class Stage:
             file = directory / "policies.yaml"
             file.write_text(wanted["policies"])
             options += ["--policy-file", str(file)]
+        callers = None
+        if "callers" in wanted:
+            callers = Callers(directory, wanted["callers"], mutual=wanted.get("mutual", False))
+            options += callers.options()
         program: Sequence[str] = ("-m", "coordinator_service")
         if "clock_ahead" in wanted:
             program = ("-m", _SKEWED, str(wanted["clock_ahead"]))
@@ -63,7 +77,7 @@ class Stage:
         self._coordinators.append(process)
         async with self._starting:
             await asyncio.to_thread(process.start)
-        return process
+        return Coordinator(process, callers)
 
     async def _start_driver(self) -> Driver:
         driver = Driver(self._language)

@@ -10,6 +10,8 @@ from google.protobuf import json_format, message_factory
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from clients.conformance.callers import Callers
+
 _MODULES = {
     name: importlib.import_module(f"concert.v1.{name}_service_pb2")
     for name in ("agent", "event", "lock", "monitor", "run", "session", "state")
@@ -17,6 +19,12 @@ _MODULES = {
 _PREFIXES = ("EVENT_TYPE_", "RUN_STATUS_", "TASK_STATUS_", "AGENT_STATUS_", "LOCK_MODE_", "MERGE_STRATEGY_")
 _JSON = frozenset({"json", "value", "attempted", "current", "metadata", "labels"})
 _CALL_SECONDS = 60.0
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    ("grpc.max_send_message_length", 16 * 1024 * 1024),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+]
 
 # Its details print by name once their module is loaded.
 assert error_details_pb2.ErrorInfo.DESCRIPTOR is not None
@@ -33,17 +41,15 @@ class RpcRefused(Exception):  # noqa: N818 - it says what happened
 class Wire:
     """Calls to one coordinator, for the life of the event loop."""
 
-    def __init__(self, address: str, namespace: str) -> None:
+    def __init__(self, address: str, namespace: str, callers: Callers | None = None) -> None:
+        """As the runner's own principal, where the coordinator knows its callers."""
         self._namespace = namespace
-        self._channel = grpc.aio.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-                ("grpc.max_send_message_length", 16 * 1024 * 1024),
-                ("grpc.max_reconnect_backoff_ms", 500),
-                ("grpc.use_local_subchannel_pool", 1),
-            ],
-        )
+        self._metadata: tuple[tuple[str, str], ...] = ()
+        if callers is None:
+            self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        else:
+            credentials, self._metadata = callers.channel()
+            self._channel = grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
 
     async def close(self) -> None:
         """Closes the channel."""
@@ -64,7 +70,7 @@ class Wire:
             response_deserializer=_class(method.output_type).FromString,
         )
         try:
-            return plain(await stub(message, timeout=_CALL_SECONDS, wait_for_ready=True))
+            return plain(await stub(message, timeout=_CALL_SECONDS, wait_for_ready=True, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
             raise RpcRefused(_refusal(error)) from error
 

@@ -12,7 +12,8 @@ results by reference, context, unicode, numbers, 1 MiB payloads, over-limit erro
 lost lease, take-over, drain, coordinator SIGKILL and restart, frames coalesced, frames split, lock queue, shared locks,
 several locks at once, lock upgrade, deadlock, lost lock, state merge, state replace, state append, conflict detail,
 filters, resume without gap or repeat, slow subscriber, named subscriptions, idempotent repeats, error table,
-trace context, an hour of clock skew, unknown fields and enum values, bad results, feature level, TLS
+trace context, an hour of clock skew, unknown fields and enum values, bad results, feature level, TLS,
+mutual TLS, tokens, permissions
 """
 
 

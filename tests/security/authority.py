@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Authority:
     ) -> Issued:
         """A certificate for those names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, hosts)]
+        names = [*map(x509.UniformResourceIdentifier, uris), *map(_host, hosts)]
         certificate = _sign(_name(common_name), self._name, key.public_key(), self._key, names, expired=expired)
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), pem_of(key))
 
@@ -92,6 +93,13 @@ def pem_of(key: Any) -> bytes:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return encoded
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _name(common_name: str) -> x509.Name:

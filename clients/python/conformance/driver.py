@@ -18,7 +18,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))  # run as a file, from anywhere
 
 import concert
-import grpc
 from agents import Attempt, RemoteAgent, in_span
 from concert.agent import AgentHost
 from concert.errors import ConcertError
@@ -28,6 +27,16 @@ from opentelemetry.sdk.trace import TracerProvider
 from values import decoded, encoded, error_of, event_of, run_arguments, run_of, task_of
 
 _LINE_BYTES_MAX = 64 * 1024 * 1024
+_PLACE = (
+    "address",
+    "namespace",
+    "root_certificate",
+    "certificate",
+    "private_key",
+    "token",
+    "token_file",
+    "token_function",
+)
 _FILTER = ("types", "custom_names", "run_ids", "task_ids", "agent_ids", "agent_names")
 
 
@@ -122,7 +131,7 @@ class Driver:
     async def op_host_agent(self, _thing: Any, args: dict[str, Any], _on: str) -> Any:
         """An agent, once it is registered."""
         name = args.pop("as")
-        place = {key: args.pop(key) for key in ("address", "namespace", "root_certificate", "lease") if key in args}
+        place = {key: args.pop(key) for key in (*_PLACE, "lease") if key in args}
         agent = RemoteAgent(name, self.say, self._things, **args)
         agent.host = AgentHost(agent, **_place(place))
         await agent.host.__aenter__()
@@ -336,9 +345,14 @@ def _given(args: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _place(args: dict[str, Any]) -> dict[str, Any]:
-    certificate = args.pop("root_certificate", "")
-    if certificate:
-        args["credentials"] = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
+    root, certificate, key = (args.pop(name, None) for name in ("root_certificate", "certificate", "private_key"))
+    if root or certificate:
+        args["credentials"] = concert.tls(root, certificate=certificate, key=key)
+    if "token_file" in args:
+        args["token"] = concert.token_file(args.pop("token_file"))
+    if "token_function" in args:
+        file = Path(args.pop("token_function"))
+        args["token"] = lambda: file.read_text().strip()
     return args
 
 

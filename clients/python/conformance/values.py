@@ -28,6 +28,7 @@ _ERROR_DETAILS = (
     "oldest_sequence",
     "requested_log_id",
     "feature_level",
+    "needed",
 )
 
 
