@@ -189,8 +189,8 @@ async def test_locks_without_a_scope_stand_until_they_are_given_back(client: con
 
 async def test_a_lock_scope_outlives_a_sigkill(mortal: CoordinatorProcess) -> None:
     """A lock stands as it stood after a restart: the scope notices nothing, others still wait."""
-    async with concert.connect(mortal.address) as client, client.session(lease=30) as session:
-        async with client.lock("a", lease=10), session.lock("b"):
+    async with concert.connect(mortal.address) as client, client.session(lease=120) as session:
+        async with client.lock("a", lease=120), session.lock("b"):
             await asyncio.to_thread(mortal.restart)
             for resource in ("a", "b"):
                 with pytest.raises(concert.LockTimeout):
