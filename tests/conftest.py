@@ -20,9 +20,11 @@ LANGUAGES: Final = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test its group, and has those of the languages run first."""
+    """Gives each test a group that has none, and has those of the languages run first."""
     items.sort(key=lambda item: not _builds(item))
     for item in items:
+        if item.get_closest_marker("xdist_group") is not None:
+            continue
         group = "languages" if _builds(item) else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
 

@@ -75,11 +75,18 @@ class Wire:
             raise RpcRefused(_refusal(error)) from error
 
     async def events(self, after: int) -> list[dict[str, Any]]:
-        """All events after a sequence."""
+        """All events after a sequence that are kept: where the log is trimmed meanwhile, from where it begins then."""
         found: list[dict[str, Any]] = []
         request: dict[str, Any] = {"after_sequence": after, "page_size": 1000}
         while True:
-            page = await self.call("EventService/ListEvents", request)
+            try:
+                page = await self.call("EventService/ListEvents", request)
+            except RpcRefused as refused:
+                if refused.error["reason"] != "CURSOR_COMPACTED":
+                    raise
+                (told,) = (each for each in refused.error["details"] if "oldest_sequence" in each)
+                request.update(after_sequence=int(told["oldest_sequence"]) - 1, page_token="")
+                continue
             found += page.get("events", [])
             request["page_token"] = page.get("next_page_token", "")
             if not request["page_token"]:
