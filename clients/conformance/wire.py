@@ -85,7 +85,7 @@ class Wire:
                 if refused.error["reason"] != "CURSOR_COMPACTED":
                     raise
                 (told,) = (each for each in refused.error["details"] if "oldest_sequence" in each)
-                request.update(after_sequence=int(told["oldest_sequence"]) - 1, page_token="")
+                request = {"after_sequence": int(told["oldest_sequence"]) - 1, "page_size": 1000}
                 continue
             found += page.get("events", [])
             request["page_token"] = page.get("next_page_token", "")

@@ -40,9 +40,9 @@ def test_everything_public_is_described() -> None:
 
 
 def test_modules_beside_the_public_ones_are_private() -> None:
-    """Only errors, agent and the generated v1 (and the testing kit) are named without an underscore."""
+    """Only errors, agent, audit and the generated v1 (and the testing kit) are named without an underscore."""
     found = {module.name for module in pkgutil.iter_modules(concert.__path__) if not module.name.startswith("_")}
-    assert found <= {"agent", "errors", "testing", "cli", "v1"}
+    assert found <= {"agent", "audit", "errors", "testing", "cli", "v1"}
 
 
 def test_the_exception_tree_at_the_top_of_its_file_is_the_tree() -> None:

@@ -283,6 +283,7 @@ async def test_everything_is_reached_by_keyboard(browser: Browser, stage: Coordi
         for key, heading in (("3", "Agents"), ("4", "Locks"), ("5", "Shared state"), ("6", "Events"), ("2", "Runs")):
             await page.keyboard.press(key)
             await expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        await expect(page.locator(".row.run").first).to_be_visible()  # the filter is there with what it filters
         await page.keyboard.press("/")
         await page.keyboard.type("night")
         await expect(page.locator(".row.run")).to_have_count(1)

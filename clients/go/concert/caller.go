@@ -21,6 +21,8 @@ type caller interface {
 	onLost(lost func(error)) (forget func())
 	// lockIdentity names whoever holds the locks taken through it; empty when each request is a holder of its own.
 	lockIdentity() string
+	// place names the coordinator and the namespace: holders of one name in two places are two.
+	place() string
 	// retryTimeout is how long something that is UNAVAILABLE is tried again.
 	retryTimeout() time.Duration
 }

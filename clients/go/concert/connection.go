@@ -37,6 +37,7 @@ type connection struct {
 var _ caller = (*connection)(nil)
 
 func (c *connection) lockIdentity() string        { return "" }
+func (c *connection) place() string               { return c.target + "/" + c.namespace }
 func (c *connection) retryTimeout() time.Duration { return c.retry }
 func (c *connection) onLost(func(error)) func()   { return func() {} }
 

@@ -238,9 +238,9 @@ func takeTurn(ctx context.Context, o origin, resources []string, options lockOpt
 	holder := o.lockIdentity()
 	switch {
 	case o.attemptToken != 0:
-		holder = fmt.Sprintf("attempt/%d", o.attemptToken)
+		holder = fmt.Sprintf("%s/attempt/%d", o.place(), o.attemptToken)
 	case holder == "" && options.request.GetHolder() != "":
-		holder = "holder/" + options.request.GetHolder()
+		holder = o.place() + "/holder/" + options.request.GetHolder()
 	}
 	wait := lockWaitDefault
 	if options.waits {

@@ -141,6 +141,7 @@ func (s *sessionStream) isOver() error {
 // ---- caller
 
 func (s *sessionStream) lockIdentity() string        { return s.identity }
+func (s *sessionStream) place() string               { return s.connection.place() }
 func (s *sessionStream) retryTimeout() time.Duration { return s.connection.retry }
 
 func (s *sessionStream) stream(ctx context.Context, m *method, request proto.Message) (responses, error) {

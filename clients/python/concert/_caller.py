@@ -21,6 +21,10 @@ class Caller(Protocol):
         """
 
     @property
+    def place(self) -> str:
+        """Names the coordinator and the namespace: holders of one name in two places are two."""
+
+    @property
     def call_seconds(self) -> float:
         """How long a call may take that does not say otherwise."""
 

@@ -66,6 +66,7 @@ class Connection:
         if token is not None and credentials is None and not self.addresses.are_local:
             raise InvalidArgument(f"a token is not sent to {self.addresses} in plain text: give TLS, as `credentials`")
         self.namespace = namespace
+        self.place = f"{self.addresses}/{namespace}"
         self.call_seconds = call_seconds
         self.retry_seconds = retry_seconds
         self.request_ids = RequestIds()

@@ -107,8 +107,9 @@ class LockScope:
         self._request = _lock_request(mode, lease, guards, holder, priority, metadata)
         follows = origin.caller.lock_identity
         self._follows_session = bool(follows)
-        attempt = f"attempt/{origin.attempt_token}" if origin.attempt_token else ""
-        self._holder = attempt or follows or (f"holder/{holder}" if holder else "")
+        place = origin.caller.place
+        attempt = f"{place}/attempt/{origin.attempt_token}" if origin.attempt_token else ""
+        self._holder = attempt or follows or (f"{place}/holder/{holder}" if holder else "")
         self._turns: Turns | None = None
         self._lock: Lock | None = None
         self._body: asyncio.Task[Any] | None = None

@@ -94,6 +94,7 @@ class SessionStream:
         self.lease_seconds = lease
         self.limits: dict[str, int] = {}
         self.lock_identity = f"session/{secrets.token_hex(8)}"
+        self.place = connection.place
         self._connection = connection
         self._spec = spec
         self._takeover = takeover

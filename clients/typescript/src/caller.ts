@@ -22,6 +22,8 @@ export interface Responses<Response> {
 export interface Caller {
   /** Names whoever holds the locks taken through this caller; empty when each request is a holder of its own. */
   readonly lockIdentity: string;
+  /** Names the coordinator and the namespace: holders of one name in two places are two. */
+  readonly place: string;
   /** How long something that is UNAVAILABLE is tried again. */
   readonly retryMs: number;
 

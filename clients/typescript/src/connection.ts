@@ -86,6 +86,10 @@ export class Connection implements Caller {
     }
   }
 
+  get place(): string {
+    return `${this.addresses.join()}/${this.namespace}`;
+  }
+
   /** All of them. */
   get addresses(): readonly string[] {
     return this.#addresses.all;

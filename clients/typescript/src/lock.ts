@@ -289,7 +289,7 @@ export class Lock implements AsyncDisposable {
 function holderOf(origin: Origin, options: LockOptions): string {
   const { attemptToken, caller } = origin;
   if (caller.lockIdentity !== "") return `${caller.lockIdentity}/${attemptToken}`;
-  return options.holder === undefined || options.holder === "" ? "" : `holder/${options.holder}`;
+  return options.holder === undefined || options.holder === "" ? "" : `${caller.place}/holder/${options.holder}`;
 }
 
 function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal | undefined {

@@ -103,6 +103,10 @@ export class SessionStream implements Caller {
   #drained = new Deferred<void>();
   #runner: Promise<void> = Promise.resolve();
 
+  get place(): string {
+    return this.#connection.place;
+  }
+
   constructor(connection: Connection, spec: AgentSpec, settings: SessionSettings = {}) {
     this.#connection = connection;
     this.#spec = spec;

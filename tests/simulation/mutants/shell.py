@@ -66,7 +66,7 @@ def followers_see_what_is_not_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sequencer.Sequencer, "_settle", early)
 
 
-@mutant("a batch that the disk had no room for is acknowledged", "D3", "D4", "E5", "S1", "5", "ValueError")
+@mutant("a batch that the disk had no room for is acknowledged", "D3", "D4", "E5", "S1", "5", "7", "ValueError")
 def a_full_disk_goes_unnoticed(patch: pytest.MonkeyPatch) -> None:
     append = memory.MemoryLog.append
 
@@ -194,7 +194,7 @@ def a_spoiled_snapshot_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(snapshots, "decode_folds", decode)
 
 
-@mutant("a store that was replaced may still write, whatever its epoch", "5", "12", "D3", "E5", "S1", "ValueError")
+@mutant("a store that was replaced may still write, whatever its epoch", "5", "7", "12", "D3", "E5", "S1", "ValueError")
 def a_zombie_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory.MemoryStore, "check_open", lambda _: None)
     patch.setattr(memory.MemoryLog, "_check_epoch", lambda *_: None)

@@ -78,6 +78,7 @@ class BridgedCaller:
         self._thread = thread
         self._inner = inner
         self.lock_identity = inner.lock_identity
+        self.place = inner.place
         self.call_seconds = inner.call_seconds
         self.retry_seconds = inner.retry_seconds
 

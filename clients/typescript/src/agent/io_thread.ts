@@ -156,6 +156,10 @@ export class HostedSession implements Caller {
   readonly #lostCallbacks = new Set<() => void>();
   #over = false;
 
+  get place(): string {
+    return this.#connection.place;
+  }
+
   constructor(thread: IoThread, connection: Connection, agent: number, number: number) {
     this.lockIdentity = `hosted/${randomBytes(8).toString("hex")}`;
     this.retryMs = connection.retryMs;
