@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from clients.conformance.callers import Callers
+from clients.conformance.cluster import Cluster, Exited
 from clients.conformance.driver import Driver, DriverFailed, Refused
 from clients.conformance.judge import judge_absence, judge_executions, judge_log, judge_order
 from clients.conformance.matching import Mismatch, check, filled, found_at, matches
@@ -47,11 +49,19 @@ class Play:
     async def set_up(self) -> None:
         """Has everything that it needs brought up."""
         scenario = self._scenario
-        staged = await self._stage.coordinator(dict(scenario.coordinator))
-        self._coordinator: CoordinatorProcess = staged.process
-        self._callers = staged.callers
-        self._wire = Wire(self._coordinator.address, self._namespace, self._callers)
-        self._route = Route(scenario, lambda: self._coordinator.address)
+        self._cluster: Cluster | None = None
+        self._coordinator: CoordinatorProcess | None = None
+        self._callers: Callers | None = None
+        if "replicas" in scenario.coordinator:
+            cluster = self._cluster = await self._stage.cluster(dict(scenario.coordinator))
+            self._wire = Wire(cluster.addresses, self._namespace)
+            self._route = Route(scenario, lambda: cluster.addresses)
+        else:
+            staged = await self._stage.coordinator(dict(scenario.coordinator))
+            one = self._coordinator = staged.process
+            self._callers = staged.callers
+            self._wire = Wire([one.address], self._namespace, self._callers)
+            self._route = Route(scenario, lambda: one.address)
         await self._route.start()
         self._driver: Driver = await self._stage.driver(scenario.driver)
         self._take_driver()
@@ -80,7 +90,7 @@ class Play:
             judge_absence(filled(self._scenario.never, self._variables), self._events)
             judge_log(self._events)
             judge_executions(self._notices)
-        except (Mismatch, Refused, RpcRefused, DriverFailed, KeyError, IndexError, TimeoutError) as error:
+        except (Mismatch, Refused, RpcRefused, DriverFailed, Exited, KeyError, IndexError, TimeoutError) as error:
             raise Failed(f"{step}\n    {type(error).__name__}: {error}\n{self._told()}") from error
 
     def _told(self) -> str:
@@ -100,7 +110,9 @@ class Play:
             await self._close_all()
         await self._route.stop()
         await self._wire.close()
-        if self._scenario.coordinator.get("own"):
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.stop)
+        elif self._coordinator is not None and self._scenario.coordinator.get("own"):
             await asyncio.to_thread(self._coordinator.stop)
 
     async def _close_all(self) -> None:
@@ -211,7 +223,13 @@ class Play:
     async def _do_script(self, step: Step, _variables: dict[str, Any]) -> Any:
         self._scripts[f"{self._prefix}:{step.body['of']}"] = step.body["steps"]
 
+    async def _do_replica(self, step: Step, _variables: dict[str, Any]) -> Any:
+        assert self._cluster is not None, "the scenario has no replicas"
+        for action, number in step.body.items():
+            await self._cluster.do(action, number)
+
     async def _do_coordinator(self, step: Step, _variables: dict[str, Any]) -> Any:
+        assert self._coordinator is not None, "the scenario has replicas"
         actions: dict[str, tuple[Callable[[], Any], ...]] = {
             "kill": (self._coordinator.kill,),
             "stop": (self._coordinator.terminate,),

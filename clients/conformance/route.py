@@ -18,7 +18,8 @@ _MIDDLEBOX = frozenset({"contract", "refuse", "tls"})
 class Route:
     """`place` is what a client is told; `variables` what the scenario may say besides."""
 
-    def __init__(self, scenario: Scenario, coordinator: Callable[[], str]) -> None:
+    def __init__(self, scenario: Scenario, coordinator: Callable[[], Any]) -> None:
+        """`coordinator` says where it is: HOST:PORT; of several replicas a list, and nothing is between then."""
         self.place: dict[str, Any] = {}
         self.variables: dict[str, Any] = {}
         self.network: Network | None = None

@@ -22,6 +22,7 @@ RUNNER_VERBS = frozenset(
         "script",
         "coordinator",
         "renew_token",
+        "replica",
         "network",
         "driver",
         "join",

@@ -1,16 +1,19 @@
-"""What scenarios play on: coordinators, shared by those that leave them alone, and drivers."""
+"""What scenarios play on: coordinators, shared by those that leave them alone, clusters of them, and drivers."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clients.conformance.callers import Callers
+from clients.conformance.cluster import Cluster
 from clients.conformance.driver import Driver, Language
 from tests.coordinator_process import CoordinatorProcess
+from tests.redis_process import RedisProcess
 
 _STARTS_AT_ONCE = 2
 _SKEWED = "clients.conformance.skewed_coordinator"
@@ -35,6 +38,9 @@ class Stage:
         self._drivers: list[Driver] = []
         self._driver: asyncio.Task[Driver] | None = None
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._redis: asyncio.Task[RedisProcess] | None = None
+        self._clusters: list[Cluster] = []
+        self._numbers = itertools.count(1)
 
     async def coordinator(self, wanted: dict[str, Any]) -> Coordinator:
         """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`, `callers`, `mutual`."""
@@ -44,6 +50,19 @@ class Stage:
         if key not in self._shared:
             self._shared[key] = asyncio.create_task(self._start(wanted))
         return await self._shared[key]
+
+    async def cluster(self, wanted: dict[str, Any]) -> Cluster:
+        """One of the scenario's own: `replicas`, how many, and `options`."""
+        if self._redis is None:
+            self._redis = asyncio.create_task(asyncio.to_thread(RedisProcess(self._directory / "redis").start))
+        options = [str(each) for each in wanted.get("options", ())]
+        directory = self._directory / f"cluster-{next(self._numbers)}"
+        redis = await asyncio.shield(self._redis)
+        cluster = Cluster(directory, redis, wanted["replicas"], options)
+        self._clusters.append(cluster)
+        async with self._starting:
+            await cluster.start()
+        return cluster
 
     async def driver(self, which: str) -> Driver:
         """The shared one, or one of the scenario's own."""
@@ -57,6 +76,9 @@ class Stage:
         """Ends everything."""
         await asyncio.gather(*(driver.stop() for driver in self._drivers), return_exceptions=True)
         await asyncio.gather(*(asyncio.to_thread(each.stop) for each in self._coordinators))
+        await asyncio.gather(*(asyncio.to_thread(each.stop) for each in self._clusters))
+        if self._redis is not None:
+            await asyncio.to_thread((await self._redis).stop)
 
     async def _start(self, wanted: dict[str, Any]) -> Coordinator:
         directory = self._directory / f"coordinator-{len(self._coordinators)}"

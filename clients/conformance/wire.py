@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -25,6 +28,7 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
 ]
+_MOVE_SECONDS = 0.1
 
 # Its details print by name once their module is loaded.
 assert error_details_pb2.ErrorInfo.DESCRIPTOR is not None
@@ -39,17 +43,19 @@ class RpcRefused(Exception):  # noqa: N818 - it says what happened
 
 
 class Wire:
-    """Calls to one coordinator, for the life of the event loop."""
+    """Calls to one coordinator, or to whichever of several replicas answers, for the life of the event loop."""
 
-    def __init__(self, address: str, namespace: str, callers: Callers | None = None) -> None:
+    def __init__(self, addresses: Sequence[str], namespace: str, callers: Callers | None = None) -> None:
         """As the runner's own principal, where the coordinator knows its callers."""
         self._namespace = namespace
+        self._several = len(addresses) > 1
         self._metadata: tuple[tuple[str, str], ...] = ()
+        target = f"ipv4:{','.join(addresses)}" if self._several else addresses[0]
         if callers is None:
-            self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         else:
             credentials, self._metadata = callers.channel()
-            self._channel = grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+            self._channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
 
     async def close(self) -> None:
         """Closes the channel."""
@@ -69,10 +75,18 @@ class Wire:
             request_serializer=lambda one: one.SerializeToString(),
             response_deserializer=_class(method.output_type).FromString,
         )
-        try:
-            return plain(await stub(message, timeout=_CALL_SECONDS, wait_for_ready=True, metadata=self._metadata))
-        except grpc.aio.AioRpcError as error:
-            raise RpcRefused(_refusal(error)) from error
+        deadline = time.monotonic() + _CALL_SECONDS
+        while True:
+            try:
+                return plain(await stub(message, timeout=_CALL_SECONDS, wait_for_ready=True, metadata=self._metadata))
+            except grpc.aio.AioRpcError as error:
+                if not self._moves(error) or time.monotonic() > deadline:
+                    raise RpcRefused(_refusal(error)) from error
+                await asyncio.sleep(_MOVE_SECONDS)
+
+    def _moves(self, error: grpc.aio.AioRpcError) -> bool:
+        """Whether a namespace may only be on its way from one replica to another."""
+        return self._several and error.code() is grpc.StatusCode.UNAVAILABLE
 
     async def events(self, after: int) -> list[dict[str, Any]]:
         """All events after a sequence that are kept: where the log is trimmed meanwhile, from where it begins then."""

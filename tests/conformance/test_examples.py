@@ -75,7 +75,7 @@ def test_fencing(language: Language, coordinator: CoordinatorProcess) -> None:
 @pytest.mark.timeout(300)
 async def test_resume(language: Language, coordinator: CoordinatorProcess) -> None:
     """A consumer sees every order once, in order, over its own end and the coordinator's."""
-    wire = Wire(coordinator.address, "default")
+    wire = Wire([coordinator.address], "default")
     process = start(language, "resume", coordinator.address, "4")
     try:
         assert process.stdout is not None
