@@ -8,7 +8,7 @@ SOURCES := coordinator_service agent_service clients/python tests benchmarks pro
 SEED ?=
 N ?= 1000
 START ?= 0
-FUZZ := $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out file,$(origin N)),--n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
+FUZZ := $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out file,$(origin N)),--n $(N)) $(if $(SEED),--seed $(SEED)) $(foreach each,$(TARGET),--target $(each))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup protos check test sim chaos fuzz audit bench bench-languages demo demo-polyglot jaeger-demo clean

@@ -27,7 +27,8 @@ from tests.fuzz.mutations import mutated
 
 SERVICES = ("Event", "Agent", "Run", "Lock", "State", "Monitor")
 NAMESPACES = ("", "", "default", "one")
-WORKERS = 12
+WORKERS = 48
+"""At once; those that wait for what streams or waits cost nothing."""
 WAIT_SECONDS_MAX = 0.3
 """What waits or streams is cancelled after that."""
 ANSWER_SECONDS_MAX = 60.0
