@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 from coordinator_service.clock import Clock, NamespaceClock
 from coordinator_service.core import monitor
-from coordinator_service.core.answers import Answer, FromLog, PastFromLog, Recall, recalled
+from coordinator_service.core.answers import Answer
 from coordinator_service.core.commands import (
     COORDINATOR,
     Caller,
     Command,
     EndSession,
     ExpireLock,
-    RetryRun,
     WithdrawRequest,
 )
 from coordinator_service.core.events import (
@@ -26,7 +25,6 @@ from coordinator_service.core.events import (
     ResourceAcquired,
     ResourceReleased,
 )
-from coordinator_service.core.evicted_runs import EvictedRun
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.metrics import Metrics
 from coordinator_service.core.monitor import MetricsAsked
@@ -44,9 +42,9 @@ from coordinator_service.followed_log import FollowedLog
 from coordinator_service.leases import LeaseKey, Leases
 from coordinator_service.log.base import Cursor, EventLog, Fenced, LogEnds, LogError
 from coordinator_service.log.codec import EventCodec
+from coordinator_service.log_answers import LogAnswers
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
 from coordinator_service.ownership import Ownership
-from coordinator_service.past_reads import read_past
 from coordinator_service.ports import Committed, Outcome, Respond, ask
 from coordinator_service.retention import Retention, RetentionLimits
 from coordinator_service.sequencer import OnDecided, Sequencer, SequencerLimits
@@ -103,7 +101,6 @@ class LocalNamespace:
         self._leases = Leases(clock, self._lease_ended)
         self._closed: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._past_turn = asyncio.Lock()
         self.sequencer = Sequencer(
             state,
             log,
@@ -112,9 +109,17 @@ class LocalNamespace:
             self._time,
             limits=limits.sequencer,
             on_committed=self._committed,
-            on_recall=self._recall,
+            on_recall=lambda wanted, respond: self._answers.give(wanted, respond),
             on_failed=self._failed,
             on_decided=on_decided,
+        )
+        self._answers = LogAnswers(
+            log,
+            self._tail,
+            self._followed,
+            spawn=self._spawn,
+            again=self.sequencer.submit,
+            dropped=lambda: self._closed.result() if self._closed.done() else None,
         )
         self._subscriptions = NamedSubscriptions(
             log,
@@ -365,59 +370,6 @@ class LocalNamespace:
             stands=lambda: self.sequencer.is_awaited_by(request_sequence, respond),
         )
 
-    def _recall(self, recall: Recall | FromLog | PastFromLog, respond: Respond) -> None:
-        if isinstance(recall, Recall):
-            recalling = self._spawn(self._answer_again(recall, respond))
-        elif isinstance(recall, PastFromLog):
-            recalling = self._spawn(self._answer_from_past(recall, respond))
-        else:
-            recalling = self._spawn(self._answer_from_log(recall, respond))
-
-        def done(_: asyncio.Task[None]) -> None:
-            if recalling.cancelled():  # perhaps before it began
-                respond(self._closed.result() if self._closed.done() else Unavailable("the answer was not read"))
-
-        recalling.add_done_callback(done)
-
-    async def _answer_again(self, recall: Recall, respond: Respond) -> None:
-        """D5: the first answer, from the events of the first decision."""
-        try:
-            found = await self._tail.read(recall.first_sequence - 1, recall.count)
-        except Rejection as failure:
-            respond(failure)
-            return
-        if [found[0].sequence, len(found)] == [recall.first_sequence, recall.count]:
-            respond(recalled([each.event for each in found]))
-        else:
-            respond(Unavailable("the first answer is no longer kept"))
-
-    async def _answer_from_log(self, asked: FromLog, respond: Respond) -> None:
-        """D8: what is evicted is still answered from the log while that has it."""
-        evicted = EvictedRun(self.namespace, asked)
-        follower = TailFollower(self._tail, asked.first_sequence - 1, self._followed.check_kept)
-        try:
-            while follower.position < asked.last_sequence:
-                found = await follower.read(events_max=asked.last_sequence - follower.position)
-                evicted.take([each.event for each in found])
-        except Rejection as failure:
-            respond(failure)
-            return
-        outcome = evicted.answer()
-        if isinstance(outcome, RetryRun):
-            self.sequencer.submit(outcome, asked.caller, respond)
-        else:
-            respond(outcome)
-
-    async def _answer_from_past(self, asked: PastFromLog, respond: Respond) -> None:
-        """S1: what memory does not know any more is folded again, one question at a time."""
-        async with self._past_turn:
-            try:
-                respond(await read_past(self._log, asked.command))
-            except Rejection as failure:
-                respond(failure)
-            except LogError as error:
-                respond(Unavailable(f"the log cannot be read: {error}"))
-
     async def _hear_of(self, sequence: int) -> None:
         """Where replicas share a log, others may read what was appended here before it is heard here that it is
         durable: waits for that. Raises Unavailable."""
@@ -453,6 +405,8 @@ class LocalNamespace:
                 pass  # the namespace was dropped, and everybody is told
             except LogError as error:
                 _log.error("namespace %s: %s", self.namespace, error)
+            except Exception:
+                _log.exception("namespace %s: what followed its log broke", self.namespace)
 
         task = asyncio.get_running_loop().create_task(watched())
         self._tasks[task] = None

@@ -18,9 +18,9 @@ from coordinator_service.core.rejections import (
     LogMismatch,
     NotFound,
     Rejection,
-    Unavailable,
 )
-from coordinator_service.log.base import Cursor, EventLog, LogError
+from coordinator_service.faults import rejection_of
+from coordinator_service.log.base import Cursor, EventLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +167,9 @@ class NamedSubscriptions:
                     self._durable.pop(name, None)
                 self._durable.update((cursor.name, cursor) for cursor in saved)
                 _tell(self._in_flight, None)
-        except LogError as error:
+        except Exception as error:
             self._writing = None
-            failure = Unavailable(f"the log failed: {error}")
+            failure = rejection_of(error, "a change of named subscriptions")
             self.close(failure)
             self._failed(failure)
         finally:

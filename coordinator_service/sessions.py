@@ -37,6 +37,7 @@ from coordinator_service.core.events import (
     TaskCancelRequested,
 )
 from coordinator_service.core.rejections import Fault, LimitReached, Rejection, SessionOver
+from coordinator_service.faults import rejection_of
 from coordinator_service.log.codec import frame
 from coordinator_service.log.mirror import to_proto
 from coordinator_service.ports import NamespacePort, Outcome
@@ -257,8 +258,8 @@ class SessionHub:
                     self._position = each.sequence
                     if type(each.event.payload) in _ROUTED:
                         self._route(each.event)
-        except Rejection as reason:
-            self._end(reason)
+        except Exception as failure:
+            self._end(rejection_of(failure, f"what the agents of {self.port.namespace} follow"))
 
     async def _catch_up(self, stream: SessionStream, after: int, until: int) -> None:
         """Where another replica owns the namespace, the log may be further than the answer that a session stands: what
@@ -272,8 +273,8 @@ class SessionHub:
                     if type(each.event.payload) in _ROUTED and each.event.agent_id == agent_id:
                         self._route(each.event)
             follower.close()
-        except Rejection as reason:
-            stream.close(reason)
+        except Exception as failure:
+            stream.close(rejection_of(failure, f"what agent {agent_id} follows"))
 
     def _route(self, event: Event) -> None:
         payload = event.payload

@@ -36,6 +36,7 @@ from coordinator_service.cluster.wire import Outbox, Wire, WireLost
 from coordinator_service.core.answers import SessionOpened
 from coordinator_service.core.commands import COORDINATOR, DetachSession
 from coordinator_service.core.rejections import Fault, Rejection, Unavailable
+from coordinator_service.faults import rejection_of
 from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.ports import Outcome
 
@@ -131,8 +132,12 @@ class Relay:
             return
         if isinstance(outcome, SessionOpened):
             self._note_session(namespace, outcome)
-        name, body = answer_to_bytes(outcome)
-        self._put(Told(number, name, body))
+        try:
+            name, body = answer_to_bytes(outcome)
+        except Exception as failure:
+            self._refuse(number, rejection_of(failure, f"{type(outcome).__name__} of namespace {namespace.namespace}"))
+        else:
+            self._put(Told(number, name, body))
 
     async def _question(self, asked: Question, namespace: LocalNamespace) -> None:
         question = QUESTIONS.get(asked.name)
@@ -140,13 +145,13 @@ class Relay:
             self._refuse(asked.number, Fault(f"this replica does not know the question {asked.name}"))
             return
         try:
-            answer = await question.ask(namespace, *question.arguments_of(asked.body))
+            answer = to_bytes(await question.ask(namespace, *question.arguments_of(asked.body)))
         except Unspoken as fault:
             self._refuse(asked.number, Fault(f"this replica does not understand {fault}"))
-        except Rejection as rejection:
-            self._refuse(asked.number, rejection)
+        except Exception as failure:
+            self._refuse(asked.number, rejection_of(failure, f"{asked.name} of namespace {namespace.namespace}"))
         else:
-            self._put(Told(asked.number, "", to_bytes(answer)))
+            self._put(Told(asked.number, "", answer))
 
     def _refuse(self, number: int, rejection: Rejection) -> None:
         name, body = rejection_to_bytes(rejection)

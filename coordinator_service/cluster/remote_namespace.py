@@ -16,7 +16,8 @@ from coordinator_service.core.answers import Answer, Done
 from coordinator_service.core.commands import COORDINATOR, Caller, Command, GetEnds, WithdrawRequest
 from coordinator_service.core.figures import HealthStatus, HealthWindowView, MetricsView
 from coordinator_service.core.monitor import MetricsAsked
-from coordinator_service.core.rejections import Rejection, Unavailable
+from coordinator_service.core.rejections import Rejection
+from coordinator_service.faults import rejection_of
 from coordinator_service.followed_log import FollowedLog
 from coordinator_service.log.base import Cursor, EventLog, LogEnds, LogError
 from coordinator_service.log.codec import frame, split
@@ -161,8 +162,8 @@ class RemoteNamespace:
                 last = await self._log.grown(self._tail.last)
                 while self._tail.last < last:
                     await self._take_up()
-        except LogError as error:
-            self.drop(Unavailable(f"the log cannot be read: {error}"))
+        except Exception as failure:
+            self.drop(rejection_of(failure, f"what follows the log of namespace {self.namespace}"))
 
     async def _take_up(self) -> None:
         batches = await self._log.read(self._tail.last)

@@ -9,15 +9,14 @@ the parsing (guard.py).
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from coordinator_service.core.rejections import Fault, InvalidField, Rejection, Unavailable
-from coordinator_service.log.base import LogError
+from coordinator_service.core.rejections import InvalidField, Rejection, Unavailable
+from coordinator_service.faults import rejection_of
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import NamespacePort
 from coordinator_service.rpc import errors, limits
@@ -27,8 +26,6 @@ from coordinator_service.rpc.operation import Operation, Scope
 from coordinator_service.rpc.permissions import need_of
 from coordinator_service.rpc.traced import traced
 from coordinator_service.telemetry.call_spans import CallSpans
-
-_log = logging.getLogger(__name__)
 
 PACKAGE = "concert.v1"
 
@@ -191,9 +188,10 @@ class Calls:
         return encoded
 
     def _rejection_of(self, failure: Exception, request_class: Any, context: Context) -> Rejection:
-        rejection = _rejection_of(failure, request_class)
+        method = request_class.DESCRIPTOR.name.removesuffix("Request")
+        rejection = rejection_of(failure, method)
         if self._guard is not None:
-            self._guard.note(request_class.DESCRIPTOR.name.removesuffix("Request"), context, rejection)
+            self._guard.note(method, context, rejection)
         return rejection
 
 
@@ -214,16 +212,6 @@ def _parse(request_class: Any, encoded: bytes) -> Any:
         return request_class.FromString(encoded)
     except DecodeError:
         raise InvalidField(("request", f"is no {request_class.DESCRIPTOR.name}")) from None
-
-
-def _rejection_of(failure: Exception, request_class: Any) -> Rejection:
-    if isinstance(failure, Rejection):
-        return failure
-    if isinstance(failure, LogError):
-        _log.error("the log failed: %s", failure)
-        return Unavailable("the log cannot be read or written")
-    _log.error("a fault in answering %s", request_class.DESCRIPTOR.name, exc_info=failure)
-    return Fault("a fault of the coordinator; it is in its log")
 
 
 def _stopping() -> Unavailable:

@@ -21,6 +21,7 @@ from coordinator_service.core.answers import AgentRead, Answer, Waiting
 from coordinator_service.core.commands import COORDINATOR, Caller, GetAgent, OpenSession, ResumeSession
 from coordinator_service.core.rejections import Fault, InvalidField, Rejection, Unavailable
 from coordinator_service.core.values import NS_PER_MS
+from coordinator_service.faults import rejection_of
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.ports import NamespacePort, Outcome, Respond
 from coordinator_service.rpc import errors, identity
@@ -88,7 +89,10 @@ class SessionServicer:
                 return
             conversation = await self._open(first, context, admission)
             await conversation.run(first[1:])
-        except Rejection as reason:
+        except grpc.aio.BaseError:
+            raise  # of the transport: nobody is there any more
+        except Exception as failure:
+            reason = rejection_of(failure, "Connect")
             if not isinstance(reason, _HalfClosed):
                 if self._guard is not None:
                     self._guard.note("Connect", context, reason)
@@ -270,8 +274,8 @@ class Conversation:
             tokens = read_keep_alive(request)
             principal = None if self._admission is None else self._admission.principal
             left_ns = await self._port.keep_alive(tokens, principal)
-        except Rejection as fault:
-            self._reply_error(correlation_id, fault)
+        except Exception as failure:
+            self._reply_error(correlation_id, rejection_of(failure, "KeepAlive"))
             return
         message = pb.CoordinatorMessage()
         message.reply.correlation_id = correlation_id
@@ -333,4 +337,6 @@ def _reason(reader: asyncio.Task[None]) -> Rejection:
     if reader.cancelled():
         return Unavailable("the stream is lost")
     failure = reader.exception()
-    return failure if isinstance(failure, Rejection) else Unavailable("the stream is lost")
+    if not isinstance(failure, Exception) or isinstance(failure, grpc.aio.BaseError):  # of the transport
+        return Unavailable("the stream is lost")
+    return rejection_of(failure, "what a session sent")

@@ -13,6 +13,8 @@ import pytest
 from concert.agent import Agent, AgentHost, TaskContext
 from concert.v1 import event_service_pb2, lock_service_pb2, monitor_service_pb2
 
+from coordinator_service.cluster import relay
+from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.server import CoordinatorServer
 from tests.cli.concert_command import until
 from tests.rpc.peer import Peer, acquire, refused, update
@@ -166,6 +168,26 @@ async def test_health_metrics_and_named_subscriptions_are_the_owners(peers: list
     for peer in peers:
         listed = await peer.events.ListSubscriptions(event_service_pb2.ListSubscriptionsRequest())
         assert [each.name for each in listed.subscriptions] == ["audit"]
+
+
+@pytest.mark.parametrize("where", ["measure", "answer"])
+async def test_a_slip_at_the_owner_is_told_to_whoever_asked_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, peers: list[Peer], where: str
+) -> None:
+    """D4, across replicas: INTERNAL; nobody waits for an answer that will not come."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("a slip")
+
+    _, second, _ = peers
+    await second.publish("before")
+    if where == "measure":
+        monkeypatch.setattr(LocalNamespace, "measure", broken)
+        refusal = await refused(second.monitor.GetMetrics(monitor_service_pb2.GetMetricsRequest(), timeout=30))
+    else:
+        monkeypatch.setattr(relay, "answer_to_bytes", broken)
+        refusal = await refused(second.locks.ListLocks(lock_service_pb2.ListLocksRequest(), timeout=30))
+    assert (refusal.code, refusal.reason) == ("INTERNAL", "INTERNAL")
 
 
 async def test_a_namespace_moves_and_nobody_loses_anything(town: Town, three: list[CoordinatorServer]) -> None:

@@ -10,12 +10,15 @@ import grpc
 import pytest
 from concert.v1 import event_service_pb2 as event_pb
 from concert.v1 import event_service_pb2_grpc as event_grpc
+from concert.v1 import lock_service_pb2 as lock_pb
 from concert.v1 import run_service_pb2 as run_pb
 from concert.v1 import session_service_pb2 as pb
+from concert.v1 import state_service_pb2 as state_pb
 from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
 
 from coordinator_service.config import Settings
+from coordinator_service.local_namespace import LocalNamespace
 from coordinator_service.server import CoordinatorServer
 
 SETTINGS: dict[str, Any] = {
@@ -475,3 +478,27 @@ async def test_a_server_that_stops_tells_its_sessions() -> None:
         assert drain.reconnect_by.ToMilliseconds() == 500
         assert await peer.refusal() == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
         await stopping
+
+
+@pytest.mark.parametrize(
+    ("where", "what"), [("keep_alive", "reply"), ("submit", "end")], ids=["beside the inbox", "while it is read"]
+)
+async def test_a_slip_behind_a_session_is_told(
+    monkeypatch: pytest.MonkeyPatch, channel: grpc.aio.Channel, where: str, what: str
+) -> None:
+    """D4: INTERNAL, as for a unary call: a command is not left without a reply, nor the stream without a reason."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a slip")
+
+    peer = Peer(channel)
+    await peer.hello()
+    with monkeypatch.context() as slipping:
+        slipping.setattr(LocalNamespace, where, broken)
+        if what == "reply":
+            reply = await peer.ask(keep_alive=lock_pb.KeepAliveRequest(fencing_tokens=[1]))
+            assert (reply.error.code, reason_of(reply.error)) == (code_pb2.INTERNAL, "INTERNAL")
+        else:
+            command = pb.Command(correlation_id=1, get_state=state_pb.GetStateRequest(keys=["a"]))
+            await peer.send(pb.ClientMessage(command=command))
+            assert await peer.refusal() == (grpc.StatusCode.INTERNAL, "INTERNAL")
