@@ -1,12 +1,14 @@
-"""A proxy that understands the contract: a coordinator of another age, one that refuses, one behind TLS.
+"""A proxy that understands the contract: a coordinator of another age, one that refuses or is slow, one behind TLS.
 
 Everything passes through to a real coordinator and back. On the way back `newer` adds what a later contract may add
 (fields, messages, enum values, a higher feature level), `older` takes away what an earlier one lacks (the feature
-level, named subscriptions), `refuse` answers a method with a status of its own.
+level, named subscriptions), `refuse` answers a method with a status of its own, and under each agent id the first
+Welcome comes when `late_welcome` seconds, the lease that it speaks of, are over.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -34,10 +36,14 @@ _OPTIONS = [
 class Middlebox(grpc.GenericRpcHandler):
     """See the module."""
 
-    def __init__(self, target: str, *, contract: str = "", refuse: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, target: str, *, contract: str = "", refuse: dict[str, Any] | None = None, late_welcome: float = 0
+    ) -> None:
         self.address = ""
         self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         self._contract = contract
+        self._late_welcome = late_welcome
+        self._welcomed: set[str] = set()
         self._refusals = {f"/concert.v1.{path}": _status(said) for path, said in (refuse or {}).items()}
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
@@ -72,6 +78,8 @@ class Middlebox(grpc.GenericRpcHandler):
             stream = onward(requests, metadata=metadata, timeout=context.time_remaining())
             try:
                 async for response in stream:
+                    if self._late_welcome and path.endswith("/Connect"):
+                        response = await self._late(response)
                     yield self._changed(path, response)
             except grpc.aio.AioRpcError as error:
                 details = [pair for pair in error.trailing_metadata() or () if pair[0] == _DETAILS_KEY]
@@ -81,6 +89,18 @@ class Middlebox(grpc.GenericRpcHandler):
                 stream.cancel()
 
         return grpc.stream_stream_rpc_method_handler(forward)
+
+    async def _late(self, response: bytes) -> bytes:
+        frame = session_service_pb2.ConnectResponse.FromString(response)
+        if not frame.messages or not frame.messages[0].HasField("welcome"):
+            return response
+        welcome = frame.messages[0].welcome
+        if welcome.agent_id in self._welcomed:
+            return response
+        self._welcomed.add(welcome.agent_id)
+        welcome.lease.FromNanoseconds(round(self._late_welcome * 1e9))
+        await asyncio.sleep(self._late_welcome)
+        return bytes(frame.SerializeToString())
 
     def _changed(self, path: str, response: bytes) -> bytes:
         change = _CHANGES.get((self._contract, path.rpartition("/")[2]))

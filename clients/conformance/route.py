@@ -12,7 +12,7 @@ from clients.conformance.middlebox import Middlebox
 from clients.conformance.network import Network
 from clients.conformance.scenario import Scenario
 
-_MIDDLEBOX = frozenset({"contract", "refuse", "tls"})
+_MIDDLEBOX = frozenset({"contract", "refuse", "late_welcome", "tls"})
 
 
 class Route:
@@ -47,7 +47,10 @@ class Route:
 
     async def _past_a_middlebox(self, wanted: dict[str, Any]) -> None:
         self._middlebox = Middlebox(
-            self._coordinator(), contract=wanted.get("contract", ""), refuse=wanted.get("refuse")
+            self._coordinator(),
+            contract=wanted.get("contract", ""),
+            refuse=wanted.get("refuse"),
+            late_welcome=wanted.get("late_welcome", 0),
         )
         certificates = None
         if wanted.get("tls"):

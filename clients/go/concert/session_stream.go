@@ -83,7 +83,7 @@ func (s *sessionStream) open(ctx context.Context) error {
 	retryUntil := time.Now().Add(s.connection.retry)
 	var pause pauses.Backoff
 	for {
-		opened, err := openLink(s.ctx, s.connection, s.hello())
+		opened, err := s.openLink()
 		if err == nil {
 			if !stop() {
 				opened.close()
@@ -228,6 +228,28 @@ func (s *sessionStream) hello() *v1.Hello {
 	return hello
 }
 
+// openLink opens a stream. A Welcome that comes when its lease may be over already is as good as none; the session that its Hello began,
+// if it began one, is taken over by the next.
+func (s *sessionStream) openLink() (*link, error) {
+	hello := s.hello()
+	opened, err := openLink(s.ctx, s.connection, hello)
+	if err != nil {
+		return nil, err
+	}
+	granted := opened.welcome.GetLease().AsDuration()
+	if granted <= 0 {
+		granted = hello.GetLease().AsDuration()
+	}
+	if time.Since(opened.helloSentAt) < leaseShare(granted) {
+		return opened, nil
+	}
+	opened.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takeover = true
+	return nil, unavailable("%s: Hello was answered so late that the lease may be over", opened.target)
+}
+
 // adopt makes a stream the one that carries the session, and has everything pending sent again.
 func (s *sessionStream) adopt(l *link) error {
 	welcome := l.welcome
@@ -281,7 +303,7 @@ func (s *sessionStream) keepOpen(current *link) {
 func (s *sessionStream) reopen() (*link, error) {
 	var pause pauses.Backoff
 	for {
-		opened, err := openLink(s.ctx, s.connection, s.hello())
+		opened, err := s.openLink()
 		if err == nil || !resumable(err) {
 			return opened, err
 		}
@@ -403,7 +425,7 @@ func (s *sessionStream) succeed(ctx context.Context, l *link) succession {
 			return succession{}
 		}
 		s.succeeding.Store(true)
-		opened, err := openLink(s.ctx, s.connection, s.hello())
+		opened, err := s.openLink()
 		if err == nil || l.ctx.Err() != nil || l.stream.Context().Err() != nil {
 			return succession{opened, err}
 		}

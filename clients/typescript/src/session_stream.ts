@@ -36,6 +36,7 @@ import {
   FRAME_BYTES_MAX,
   GOODBYE_REASON_BYTES_MAX,
   HEARTBEATS_PER_LEASE,
+  LEASE_SHARE,
   RECONNECT_JITTER_MS_MAX,
   SESSION_LEASE_MS_DEFAULT,
   SILENT_STREAM_SHARE,
@@ -83,7 +84,7 @@ export class SessionStream implements Caller {
 
   readonly #connection: Connection;
   #spec: AgentSpec;
-  readonly #takeover: boolean;
+  #takeover: boolean;
   readonly #peer: SessionPeer;
   readonly #requestIds = new RequestIds();
   readonly #commands = new Commands(() => this.#wake());
@@ -253,6 +254,10 @@ export class SessionStream implements Caller {
       const welcome = first.shift();
       if (welcome?.kind !== "welcome") throw new InternalError("the coordinator did not answer Hello with Welcome");
       checkLevel(welcome.welcome.featureLevel, address);
+      if (performance.now() >= helloSentAt + (fromDuration(welcome.welcome.lease) || this.leaseMs) * LEASE_SHARE) {
+        this.#takeover = true; // Of the session that this Hello began, if it began one and that still stands.
+        throw new Unavailable(`${address}: Hello was answered so late that the lease may be over`);
+      }
       return { frames, welcome: welcome.welcome, first, helloSentAt };
     } catch (error) {
       frames.close();

@@ -32,6 +32,13 @@ final class Lease {
         return length;
     }
 
+    /** Whether the lease that a Hello sent at that time was granted may be over by now. */
+    boolean mayBeOver(long helloSentAt, Duration granted) {
+        Duration whole = granted.isZero() ? length : granted;
+        return System.nanoTime() - helloSentAt
+                >= Times.share(whole, Limits.LEASE_SHARE).toNanos();
+    }
+
     /** A stream was opened by a Hello sent at that time: the lease is whole again from then on. */
     void opened(long helloSentAt, Duration granted) {
         if (!granted.isZero()) {

@@ -52,7 +52,6 @@ public final class SessionStream implements Caller, FrameStream.Listener {
     private final Connection connection;
     private final EventLoop loop;
     private final SessionPeer peer;
-    private final boolean takeover;
     private final String lockIdentity = "session/" + RequestIds.randomHex(8);
     private final RequestIds requestIds = new RequestIds();
     private final Commands commands;
@@ -67,6 +66,7 @@ public final class SessionStream implements Caller, FrameStream.Listener {
     private volatile Map<String, Long> limits = Map.of();
     private volatile SessionOverException over;
     private volatile boolean expired;
+    private boolean takeover;
     private boolean goodbye;
 
     private FrameStream current;
@@ -337,6 +337,11 @@ public final class SessionStream implements Caller, FrameStream.Listener {
                         "the coordinator speaks feature level " + welcome.getFeatureLevel() + " of the contract";
                 String cure = ", and sessions need " + Limits.FEATURE_LEVEL_MIN + ": upgrade it";
                 onEnd(stream, new FeatureMissingException(spoken + cure, welcome.getFeatureLevel()));
+                return;
+            }
+            if (lease.mayBeOver(helloSentAt, Times.fromProto(welcome.getLease()))) {
+                takeover = true; // of the session that this Hello began, if it began one and that still stands
+                onEnd(stream, new UnavailableException("Hello was answered so late that the lease may be over"));
                 return;
             }
             adopt(stream, welcome);
