@@ -8,6 +8,7 @@ SOURCES := coordinator_service agent_service clients/python tests benchmarks pro
 SEED ?=
 N ?= 1000
 START ?= 0
+JOBS ?= 2
 FUZZ := $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out file,$(origin N)),--n $(N)) $(if $(SEED),--seed $(SEED)) $(foreach each,$(TARGET),--target $(each))
 
 .DEFAULT_GOAL := help
@@ -39,9 +40,9 @@ check: $(READY) ## Format, lint, types, import contract, protos and their drift
 	$(BIN)/buf lint
 	$(BIN)/buf breaking protos --against protos/released.binpb
 
-test: $(READY) ## Run all tests; those of a language whose toolchain is missing are left out, and named
+test: $(READY) ## Run all tests, JOBS at a time; those of a language whose toolchain is missing are left out, and named
 	@$(BIN)/python -m clients.conformance --toolchains
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup --no-loadscope-reorder)
 
 sim: $(READY) ## Simulate N seeds, or replay one with SEED=
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N) --start $(START))

@@ -1,0 +1,42 @@
+"""Which tests may run side by side, where several processes run them (`make test JOBS=2`).
+
+The tests of a module stay together, so that what they share is started once. Those that build a client of another
+language all stay together, because each builds in one place; they take longest, and begin first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+LANGUAGES: Final = (
+    "tests/conformance/",
+    "tests/clients_go/",
+    "tests/clients/test_java.py",
+    "tests/clients/test_typescript.py",
+    "tests/e2e/test_polyglot_demo.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist puts the groups into the names
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives each test a group that has none, and has those of the languages run first."""
+    items.sort(key=lambda item: not _builds(item))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is not None:
+            continue
+        group = "languages" if _builds(item) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Without their groups two Maven builds meet in one directory: rather no test than that."""
+    if session.config.getoption("loadgroup", default=False):
+        strays = [item.nodeid for item in session.items if "@" not in item.nodeid]
+        if strays:
+            raise pytest.UsageError(f"pytest-xdist knows no group of {strays[0]} and of {len(strays) - 1} more")
+
+
+def _builds(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(LANGUAGES)
