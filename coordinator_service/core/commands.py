@@ -30,7 +30,7 @@ class Caller:
     """Who asks.
 
     An empty request_id means that repetitions are not recognised; digest is of the request in canonical form. With
-    own_only the runs and agents of other principals are out of its reach.
+    own_only the runs, agents and locks of other principals are out of its reach.
     """
 
     principal: str = ""
@@ -231,9 +231,10 @@ class Acquire:
 
 @value
 class Release:
-    """Give locks back, all or none."""
+    """Give locks back, all or none; with force take them from whoever holds them, however often they are counted."""
 
     fencing_tokens: tuple[int, ...]
+    force: bool = False
 
 
 @value

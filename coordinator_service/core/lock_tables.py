@@ -17,6 +17,9 @@ from coordinator_service.core.requests import forget, request_key
 from coordinator_service.core.state import GrantRow, LockRow, NamespaceState, QueueKey, WaiterRow
 from coordinator_service.core.values import NS_PER_MS
 
+_LOST = (reasons.RELEASED_BY_SESSION, reasons.RELEASED_BY_FORCE)
+"""Why a lock ends that its attempt goes on without: it is fenced by that (L8)."""
+
 
 def queue_key(state: NamespaceState, priority: int, ready_at_ns: int, sequence: int) -> QueueKey:
     """R5: the turn of a request."""
@@ -107,8 +110,8 @@ def apply_released(state: NamespaceState, event: Event, payload: ResourceRelease
     grants, _ = _belongings(state, grant.session_id, grant.attempt_token)
     if grants is not None:
         grants.pop(grant.token, None)
-    attempt = state.attempts.get(grant.attempt_token) if event.reason == reasons.RELEASED_BY_SESSION else None
-    if attempt is not None:
+    attempt = state.attempts.get(grant.attempt_token)
+    if attempt is not None and event.reason in _LOST:
         attempt.lost[grant.token] = grant.resource
 
 

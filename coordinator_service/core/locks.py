@@ -148,22 +148,35 @@ def stale_fence(state: NamespaceState, resource: str, token: int) -> StaleFence:
 
 
 def decide_release(d: Deciding, command: Release) -> Done:
-    """Gives locks back, all or none, and grants to the next in line in the same decision."""
-    state = d.state
+    """Gives locks back, all or none, and grants to the next in line in the same decision.
+
+    What is taken by force is gone at once, however often it was counted, and fences the attempt that held it (L8).
+    """
+    state, force = d.state, command.force
     counted: dict[int, int] = {}
     for token in command.fencing_tokens:
         counted[token] = counted.get(token, 0) + 1
         grant = state.grants.get(token)
-        if grant is None or counted[token] > grant.count or not _may_release(d, grant):
+        if grant is None or counted[token] > (1 if force else grant.count):
+            raise NotHolder(token)
+        if force:
+            d.require_own(grant.principal, f"lock {token}")
+        elif not _may_release(d, grant):
             raise NotHolder(token)
     first = state.sequence + 1
-    resources = []
-    for token in command.fencing_tokens:
-        grant = state.grants[token]
-        own = grant.attempt_token in (0, d.caller.attempt_token)
-        resources.append(_release(d, grant, reasons.RELEASED_BY_HOLDER if own else reasons.RELEASED_BY_SESSION))
+    resources = [
+        _release(d, state.grants[token], _release_reason(d, command, token), whole=force)
+        for token in command.fencing_tokens
+    ]
     pump(d, resources)
     return Done(sequence=first)
+
+
+def _release_reason(d: Deciding, command: Release, token: int) -> str:
+    if command.force:
+        return reasons.RELEASED_BY_FORCE
+    own = d.state.grants[token].attempt_token in (0, d.caller.attempt_token)
+    return reasons.RELEASED_BY_HOLDER if own else reasons.RELEASED_BY_SESSION
 
 
 def decide_expire(d: Deciding, command: ExpireLock) -> Done:

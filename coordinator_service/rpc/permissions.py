@@ -49,8 +49,8 @@ PERMISSIONS: Final[dict[str, Role]] = {
     "MonitorService/ListNamespaces": Role.KNOWN,
     "MonitorService/GetServerInfo": Role.KNOWN,
 }
-"""The least role that may call it, by service and rpc. CancelRun, RetryRun and DrainAgent touch what is others' with
-the role operator."""
+"""The least role that may call it, by service and rpc. CancelRun, RetryRun, DrainAgent and Release by force touch
+what is others' with the role operator."""
 
 
 def need_of(request_class: Any) -> Role:

@@ -2,7 +2,7 @@
 
     viewer      reads
     agent       works as itself: sessions, events, locks, shared state, runs of its own
-    operator    also cancels, retries and drains what is others'
+    operator    also cancels, retries and drains what is others', and takes locks from their holders
     admin       also acts as any agent
 
 A later role may whatever an earlier one may. What is not granted is not allowed.

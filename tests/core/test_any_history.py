@@ -263,10 +263,19 @@ class AnyHistory(RuleBasedStateMachine):
         caller = Caller(attempt_token=self.token(which)) if inside else self.session(which)
         self.ask_by_name(commands.Acquire(requests=requests), caller, request_id)
 
-    @rule(which=st.integers(0, 99), session=st.integers(0, 9), what=st.sampled_from(["release", "expire", "withdraw"]))
+    @rule(
+        which=st.integers(0, 99),
+        session=st.integers(0, 9),
+        what=st.sampled_from(["release", "force", "expire", "withdraw"])
+    )
     def let_go(self, which: int, session: int, what: str) -> None:
         token = self.token(which)
-        if what == "expire":
+        if what == "force":
+            held = list(self.namespace.state.grants)
+            if held:
+                token = held[which % len(held)]
+                self.ask(commands.Release(fencing_tokens=(token,), force=True), self.session(session))
+        elif what == "expire":
             self.ask(commands.ExpireLock(fencing_token=token))
         elif what == "withdraw":
             self.ask(commands.WithdrawRequest(request_sequence=token))
@@ -500,7 +509,7 @@ class Walk:
         )
 
     def let_go(self) -> None:
-        what = self.any(*["release"] * 4, "expire", "withdraw")
+        what = self.any(*["release"] * 4, "force", "expire", "withdraw")
         self.history.let_go(self.random.randrange(100), self.random.randrange(10), what)
 
     def update(self) -> None:

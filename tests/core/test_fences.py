@@ -110,6 +110,21 @@ def test_an_attempt_is_fenced_by_every_lock_it_was_granted(namespace: Namespace,
 
 
 @pytest.mark.parametrize("declared", [True, False])
+def test_an_attempt_whose_lock_is_taken_by_force_is_fenced(namespace: Namespace, declared: bool) -> None:
+    """L8: it may say that it failed and nothing else, so that whoever has the lock now is alone with it."""
+    namespace.open("a", "work")
+    locks = (specs.TaskLock(resource="door"),) if declared else ()
+    namespace.submit(task("t", locks=locks))
+    inside = namespace.inside("t")
+    token = namespace.state.locks["door"].holders[f"attempt/{inside.attempt_token}"] if declared else 0
+    token = token or namespace.hold(inside, "door")
+    namespace.do(commands.Release(fencing_tokens=(token,), force=True), caller(principal="olivia"))
+    for command in (*FENCED[:4], commands.CompleteTask(attempt_token=inside.attempt_token)):
+        assert namespace.refuse(StaleFence, command, inside).token == token
+    namespace.fail("t")
+
+
+@pytest.mark.parametrize("declared", [True, False])
 def test_an_attempt_gives_its_own_locks_back_and_goes_on(namespace: Namespace, declared: bool) -> None:
     """L8: what it released itself fences it no more, be it declared or asked for."""
     namespace.open("a", "work")

@@ -429,6 +429,37 @@ def test_nobody_releases_what_another_holds(namespace: Namespace, stranger: Call
         namespace.refuse(NotHolder, commands.Release(fencing_tokens=(token,)), other)
 
 
+@pytest.mark.parametrize("holder", ["name", "session", "attempt", "declared"])
+def test_force_takes_a_lock_from_whoever_holds_it(namespace: Namespace, holder: str) -> None:
+    """L8: whoever it was and however often it was counted; the next in line has it in the same decision, and the event
+    says who did it and that it was by force."""
+    session = namespace.open("a", "work", principal="alice")
+    namespace.submit(task("t", locks=(specs.TaskLock(resource="door"),) if holder == "declared" else ()))
+    asks = {"name": caller(principal="alice"), "session": session}.get(holder) or namespace.inside("t")
+    named_holder = "x" if holder == "name" else ""
+    token = namespace.hold(asks, "door", holder=named_holder)
+    assert namespace.hold(asks, "door", holder=named_holder) == token
+    named(namespace, "door", "y")
+    decision = namespace.decide(commands.Release(fencing_tokens=(token,), force=True), caller(principal="olivia"))
+    released, acquired = decision.events[:2]
+    assert (released.principal, released.reason) == ("olivia", reasons.RELEASED_BY_FORCE)
+    assert isinstance(released.payload, ResourceReleased)
+    assert (released.payload.fencing_token, released.payload.remaining) == (token, 0)
+    assert (acquired.reason, namespace.holders("door")) == (reasons.NEXT_IN_LINE, ["y"])
+
+
+def test_force_is_for_those_who_may_touch_what_is_anothers(namespace: Namespace) -> None:
+    """What is its own a caller that is kept to its own may take by force too; nothing that is not held, or twice."""
+    kept = replace(caller(principal="mallory"), own_only=True)
+    others = namespace.hold(caller(principal="alice"), "one", holder="x")
+    own = namespace.hold(kept, "two", holder="y")
+    namespace.refuse(PermissionDenied, commands.Release(fencing_tokens=(own, others), force=True), kept)
+    namespace.refuse(NotHolder, commands.Release(fencing_tokens=(own, own), force=True), kept)
+    namespace.refuse(NotHolder, commands.Release(fencing_tokens=(9999,), force=True))
+    namespace.do(commands.Release(fencing_tokens=(own,), force=True), kept)
+    assert (namespace.holders("one"), namespace.holders("two")) == (["x"], [])
+
+
 def test_releasing_several_is_all_or_none(namespace: Namespace) -> None:
     """L3: one token that is not the caller's refuses the others too."""
     mine = namespace.hold(caller(), "one", holder="x")

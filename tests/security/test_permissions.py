@@ -227,6 +227,26 @@ async def test_runs_and_agents_of_others_are_for_operators(
     assert (await agent.agents.DrainAgent(drain)).sequence
 
 
+async def test_a_lock_of_another_is_taken_by_operators_alone(
+    channel: grpc.aio.Channel, agent: Peer, rival: Peer, operator: Peer
+) -> None:
+    """By force only, which what is its own an agent may use too; from a session as well; the event says who did it."""
+    tokens = [(await agent.acquire(each, namespace=OWN)).grants[0].fencing_token for each in ("one", "two", "three")]
+    plain = [lock_service_pb2.ReleaseRequest(namespace=OWN, fencing_tokens=[each]) for each in tokens]
+    forced = [lock_service_pb2.ReleaseRequest(namespace=OWN, fencing_tokens=[each], force=True) for each in tokens]
+    assert (await refused(operator.locks.Release(plain[0]))).reason == "NOT_HOLDER"
+    refusal = await refused(rival.locks.Release(forced[0]))
+    assert (refusal.code, refusal.details["ErrorInfo"].metadata["role"]) == ("PERMISSION_DENIED", "operator")
+    sequence = (await operator.locks.Release(forced[0])).sequence
+    found = (await operator.events.GetEvent(event_service_pb2.GetEventRequest(namespace=OWN, sequence=sequence))).event
+    assert (found.principal, found.reason) == ("operator", "RELEASED_BY_FORCE")
+    session = SessionPeer(channel, known_as("operator"))
+    await session.hello("operator-1", namespace=OWN)
+    reply = await session.ask(release={"fencing_tokens": [tokens[1]], "force": True})
+    assert reply.HasField("release")
+    assert (await agent.locks.Release(forced[2])).sequence
+
+
 async def test_the_principal_is_in_every_event(channel: grpc.aio.Channel, agent: Peer) -> None:
     """Of whatever a call or a session led to at once; what the coordinator does by itself has none."""
     worker = SessionPeer(channel, known_as("agent"))

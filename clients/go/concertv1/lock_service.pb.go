@@ -180,6 +180,9 @@ type ReleaseRequest struct {
 	AttemptToken uint64 `protobuf:"varint,3,opt,name=attempt_token,json=attemptToken,proto3" json:"attempt_token,omitempty"`
 	// Fencing tokens of 1 to 64 grants.
 	FencingTokens []uint64 `protobuf:"varint,4,rep,packed,name=fencing_tokens,json=fencingTokens,proto3" json:"fencing_tokens,omitempty"`
+	// Whether to take the locks from whoever holds them, however often they are counted: for operators. Their fencing tokens are stale
+	// from then on, and an attempt that held one is fenced.
+	Force         bool `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +243,13 @@ func (x *ReleaseRequest) GetFencingTokens() []uint64 {
 		return x.FencingTokens
 	}
 	return nil
+}
+
+func (x *ReleaseRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 // The locks are given back.
@@ -716,13 +726,14 @@ const file_concert_v1_lock_service_proto_rawDesc = "" +
 	"\x0fAcquireResponse\x12-\n" +
 	"\x06grants\x18\x01 \x03(\v2\x15.concert.v1.LockGrantR\x06grants\x12)\n" +
 	"\x10request_sequence\x18\x02 \x01(\x04R\x0frequestSequence\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed\"\x99\x01\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\"\xaf\x01\n" +
 	"\x0eReleaseRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
 	"\rattempt_token\x18\x03 \x01(\x04R\fattemptToken\x12%\n" +
-	"\x0efencing_tokens\x18\x04 \x03(\x04R\rfencingTokens\"I\n" +
+	"\x0efencing_tokens\x18\x04 \x03(\x04R\rfencingTokens\x12\x14\n" +
+	"\x05force\x18\x05 \x01(\bR\x05force\"I\n" +
 	"\x0fReleaseResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1a\n" +
 	"\breplayed\x18\x02 \x01(\bR\breplayed\"W\n" +

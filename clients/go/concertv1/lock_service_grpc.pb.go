@@ -35,7 +35,8 @@ type LockServiceClient interface {
 	// Takes 1 to 64 locks, all or none; blocks up to the wait time-out. A call that is cancelled withdraws its request. Errors:
 	// DEADLINE_EXCEEDED (not granted in time), FAILED_PRECONDITION (upgrade; or a repeated request whose grant is gone).
 	Acquire(ctx context.Context, in *AcquireRequest, opts ...grpc.CallOption) (*AcquireResponse, error)
-	// Gives locks back, all or none. Errors: FAILED_PRECONDITION when the caller does not hold them.
+	// Gives locks back, all or none. Errors: FAILED_PRECONDITION when the caller does not hold them, PERMISSION_DENIED when those that
+	// it wants to take from their holders by force are another principal's and it has not the role operator.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// Makes leases whole again. Says which locks are gone; that is no error of the call.
 	KeepAlive(ctx context.Context, in *KeepAliveRequest, opts ...grpc.CallOption) (*KeepAliveResponse, error)
@@ -112,7 +113,8 @@ type LockServiceServer interface {
 	// Takes 1 to 64 locks, all or none; blocks up to the wait time-out. A call that is cancelled withdraws its request. Errors:
 	// DEADLINE_EXCEEDED (not granted in time), FAILED_PRECONDITION (upgrade; or a repeated request whose grant is gone).
 	Acquire(context.Context, *AcquireRequest) (*AcquireResponse, error)
-	// Gives locks back, all or none. Errors: FAILED_PRECONDITION when the caller does not hold them.
+	// Gives locks back, all or none. Errors: FAILED_PRECONDITION when the caller does not hold them, PERMISSION_DENIED when those that
+	// it wants to take from their holders by force are another principal's and it has not the role operator.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// Makes leases whole again. Says which locks are gone; that is no error of the call.
 	KeepAlive(context.Context, *KeepAliveRequest) (*KeepAliveResponse, error)

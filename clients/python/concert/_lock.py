@@ -288,10 +288,11 @@ class Locks:
         timeout = math.inf if seconds is None else seconds + LOCK_WAIT_MARGIN_SECONDS
         return Lock((await self._origin.caller.call(ACQUIRE, request, timeout=timeout)).grants)
 
-    async def release(self, *fencing_tokens: int) -> int:
-        """Gives 1 to 64 locks back, all or none; the sequence of the first event. Raises NotHolder."""
+    async def release(self, *fencing_tokens: int, force: bool = False) -> int:
+        """Gives 1 to 64 locks back, all or none; the sequence of the first event. With force, for operators, they are
+        taken from whoever holds them, who is fenced. Raises NotHolder, PermissionDenied."""
         request = lock_service_pb2.ReleaseRequest(
-            attempt_token=self._origin.attempt_token, fencing_tokens=fencing_tokens
+            attempt_token=self._origin.attempt_token, fencing_tokens=fencing_tokens, force=force
         )
         return int((await self._origin.caller.call(RELEASE, request)).sequence)
 

@@ -116,7 +116,7 @@ def fill_acquired(answer: Acquired, _scope: Scope, response: Any) -> None:
 
 def decode_release(request: Any, _scope: Scope, faults: Faults) -> Release:
     check_tokens(faults, "fencing_tokens", request.fencing_tokens, limits.TOKENS_PER_RELEASE_MAX)
-    return Release(fencing_tokens=tuple(request.fencing_tokens))
+    return Release(fencing_tokens=tuple(request.fencing_tokens), force=request.force)
 
 
 def fill_done(answer: Done, _scope: Scope, response: Any) -> None:

@@ -105,10 +105,11 @@ async def acquire_locks(
 async def release_locks(
     call: Call,
     tokens: Annotated[list[int], typer.Argument(metavar="TOKEN", help="Fencing tokens.", min=1)],
+    force: Annotated[bool, typer.Option("--force", help="Take them from whoever holds them; for operators.")] = False,
 ) -> None:
     """Gives locks back, all or none. One that is not held: exit code 5."""
     async with call.connect() as client:
-        sequence = await client.locks.release(*tokens)
+        sequence = await client.locks.release(*tokens, force=force)
     if call.printer.for_people:
         call.printer.line(f"released, by event {sequence}")
     else:

@@ -26,7 +26,7 @@ from concert.v1 import lock_pb2 as concert_dot_v1_dot_lock__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63oncert/v1/lock_service.proto\x12\nconcert.v1\x1a\x15\x63oncert/v1/lock.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9c\x01\n\x0e\x41\x63quireRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12)\n\x08requests\x18\x04 \x03(\x0b\x32\x17.concert.v1.LockRequest\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"d\n\x0f\x41\x63quireResponse\x12%\n\x06grants\x18\x01 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\x18\n\x10request_sequence\x18\x02 \x01(\x04\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"f\n\x0eReleaseRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x16\n\x0e\x66\x65ncing_tokens\x18\x04 \x03(\x04\"5\n\x0fReleaseResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"=\n\x10KeepAliveRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x16\n\x0e\x66\x65ncing_tokens\x18\x02 \x03(\x04\":\n\x11KeepAliveResponse\x12%\n\x06leases\x18\x01 \x03(\x0b\x32\x15.concert.v1.LockLease\"P\n\tLockLease\x12\x15\n\rfencing_token\x18\x01 \x01(\x04\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x10ListLocksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x11ListLocksResponse\x12\x1f\n\x05locks\x18\x01 \x03(\x0b\x32\x10.concert.v1.Lock\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"5\n\x0eGetLockRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\"C\n\x0fGetLockResponse\x12\x1e\n\x04lock\x18\x01 \x01(\x0b\x32\x10.concert.v1.Lock\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x32\xed\x02\n\x0bLockService\x12\x42\n\x07\x41\x63quire\x12\x1a.concert.v1.AcquireRequest\x1a\x1b.concert.v1.AcquireResponse\x12\x42\n\x07Release\x12\x1a.concert.v1.ReleaseRequest\x1a\x1b.concert.v1.ReleaseResponse\x12H\n\tKeepAlive\x12\x1c.concert.v1.KeepAliveRequest\x1a\x1d.concert.v1.KeepAliveResponse\x12H\n\tListLocks\x12\x1c.concert.v1.ListLocksRequest\x1a\x1d.concert.v1.ListLocksResponse\x12\x42\n\x07GetLock\x12\x1a.concert.v1.GetLockRequest\x1a\x1b.concert.v1.GetLockResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63oncert/v1/lock_service.proto\x12\nconcert.v1\x1a\x15\x63oncert/v1/lock.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9c\x01\n\x0e\x41\x63quireRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12)\n\x08requests\x18\x04 \x03(\x0b\x32\x17.concert.v1.LockRequest\x12!\n\x06\x66\x65nces\x18\x0f \x03(\x0b\x32\x11.concert.v1.Fence\"d\n\x0f\x41\x63quireResponse\x12%\n\x06grants\x18\x01 \x03(\x0b\x32\x15.concert.v1.LockGrant\x12\x18\n\x10request_sequence\x18\x02 \x01(\x04\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"u\n\x0eReleaseRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rattempt_token\x18\x03 \x01(\x04\x12\x16\n\x0e\x66\x65ncing_tokens\x18\x04 \x03(\x04\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\"5\n\x0fReleaseResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"=\n\x10KeepAliveRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x16\n\x0e\x66\x65ncing_tokens\x18\x02 \x03(\x04\":\n\x11KeepAliveResponse\x12%\n\x06leases\x18\x01 \x03(\x0b\x32\x15.concert.v1.LockLease\"P\n\tLockLease\x12\x15\n\rfencing_token\x18\x01 \x01(\x04\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x10ListLocksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x11ListLocksResponse\x12\x1f\n\x05locks\x18\x01 \x03(\x0b\x32\x10.concert.v1.Lock\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"5\n\x0eGetLockRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\"C\n\x0fGetLockResponse\x12\x1e\n\x04lock\x18\x01 \x01(\x0b\x32\x10.concert.v1.Lock\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x32\xed\x02\n\x0bLockService\x12\x42\n\x07\x41\x63quire\x12\x1a.concert.v1.AcquireRequest\x1a\x1b.concert.v1.AcquireResponse\x12\x42\n\x07Release\x12\x1a.concert.v1.ReleaseRequest\x1a\x1b.concert.v1.ReleaseResponse\x12H\n\tKeepAlive\x12\x1c.concert.v1.KeepAliveRequest\x1a\x1d.concert.v1.KeepAliveResponse\x12H\n\tListLocks\x12\x1c.concert.v1.ListLocksRequest\x1a\x1d.concert.v1.ListLocksResponse\x12\x42\n\x07GetLock\x12\x1a.concert.v1.GetLockRequest\x1a\x1b.concert.v1.GetLockResponseB>\n\x0e\x64\x65v.concert.v1P\x01Z*concert.dev/clients/go/concertv1;concertv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,23 +39,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACQUIRERESPONSE']._serialized_start=259
   _globals['_ACQUIRERESPONSE']._serialized_end=359
   _globals['_RELEASEREQUEST']._serialized_start=361
-  _globals['_RELEASEREQUEST']._serialized_end=463
-  _globals['_RELEASERESPONSE']._serialized_start=465
-  _globals['_RELEASERESPONSE']._serialized_end=518
-  _globals['_KEEPALIVEREQUEST']._serialized_start=520
-  _globals['_KEEPALIVEREQUEST']._serialized_end=581
-  _globals['_KEEPALIVERESPONSE']._serialized_start=583
-  _globals['_KEEPALIVERESPONSE']._serialized_end=641
-  _globals['_LOCKLEASE']._serialized_start=643
-  _globals['_LOCKLEASE']._serialized_end=723
-  _globals['_LISTLOCKSREQUEST']._serialized_start=725
-  _globals['_LISTLOCKSREQUEST']._serialized_end=817
-  _globals['_LISTLOCKSRESPONSE']._serialized_start=819
-  _globals['_LISTLOCKSRESPONSE']._serialized_end=914
-  _globals['_GETLOCKREQUEST']._serialized_start=916
-  _globals['_GETLOCKREQUEST']._serialized_end=969
-  _globals['_GETLOCKRESPONSE']._serialized_start=971
-  _globals['_GETLOCKRESPONSE']._serialized_end=1038
-  _globals['_LOCKSERVICE']._serialized_start=1041
-  _globals['_LOCKSERVICE']._serialized_end=1406
+  _globals['_RELEASEREQUEST']._serialized_end=478
+  _globals['_RELEASERESPONSE']._serialized_start=480
+  _globals['_RELEASERESPONSE']._serialized_end=533
+  _globals['_KEEPALIVEREQUEST']._serialized_start=535
+  _globals['_KEEPALIVEREQUEST']._serialized_end=596
+  _globals['_KEEPALIVERESPONSE']._serialized_start=598
+  _globals['_KEEPALIVERESPONSE']._serialized_end=656
+  _globals['_LOCKLEASE']._serialized_start=658
+  _globals['_LOCKLEASE']._serialized_end=738
+  _globals['_LISTLOCKSREQUEST']._serialized_start=740
+  _globals['_LISTLOCKSREQUEST']._serialized_end=832
+  _globals['_LISTLOCKSRESPONSE']._serialized_start=834
+  _globals['_LISTLOCKSRESPONSE']._serialized_end=929
+  _globals['_GETLOCKREQUEST']._serialized_start=931
+  _globals['_GETLOCKREQUEST']._serialized_end=984
+  _globals['_GETLOCKRESPONSE']._serialized_start=986
+  _globals['_GETLOCKRESPONSE']._serialized_end=1053
+  _globals['_LOCKSERVICE']._serialized_start=1056
+  _globals['_LOCKSERVICE']._serialized_end=1421
 # @@protoc_insertion_point(module_scope)

@@ -35,16 +35,18 @@ class AcquireResponse(_message.Message):
     def __init__(self, grants: _Optional[_Iterable[_Union[_lock_pb2.LockGrant, _Mapping]]] = ..., request_sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
-    __slots__ = ("namespace", "request_id", "attempt_token", "fencing_tokens")
+    __slots__ = ("namespace", "request_id", "attempt_token", "fencing_tokens", "force")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     request_id: str
     attempt_token: int
     fencing_tokens: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., fencing_tokens: _Optional[_Iterable[int]] = ...) -> None: ...
+    force: bool
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., attempt_token: _Optional[int] = ..., fencing_tokens: _Optional[_Iterable[int]] = ..., force: bool = ...) -> None: ...
 
 class ReleaseResponse(_message.Message):
     __slots__ = ("sequence", "replayed")

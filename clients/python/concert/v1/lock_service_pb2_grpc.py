@@ -75,7 +75,8 @@ class LockServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Gives locks back, all or none. Errors: FAILED_PRECONDITION when the caller does not hold them.
+        """Gives locks back, all or none. Errors: FAILED_PRECONDITION when the caller does not hold them, PERMISSION_DENIED when those that
+        it wants to take from their holders by force are another principal's and it has not the role operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

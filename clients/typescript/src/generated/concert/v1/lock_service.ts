@@ -48,6 +48,11 @@ export interface ReleaseRequest {
   attemptToken: bigint;
   /** Fencing tokens of 1 to 64 grants. */
   fencingTokens: bigint[];
+  /**
+   * Whether to take the locks from whoever holds them, however often they are counted: for operators. Their fencing tokens are stale
+   * from then on, and an attempt that held one is fenced.
+   */
+  force: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -354,7 +359,7 @@ export const AcquireResponse: MessageFns<AcquireResponse> = {
 };
 
 function createBaseReleaseRequest(): ReleaseRequest {
-  return { namespace: "", requestId: "", attemptToken: 0n, fencingTokens: [], _unknownFields: {} };
+  return { namespace: "", requestId: "", attemptToken: 0n, fencingTokens: [], force: false, _unknownFields: {} };
 }
 
 export const ReleaseRequest: MessageFns<ReleaseRequest> = {
@@ -380,6 +385,9 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
         writer.uint64(v);
       }
       writer.join();
+    }
+    if (message.force !== false) {
+      writer.uint32(40).bool(message.force);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -447,6 +455,14 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
 
             break;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -478,6 +494,7 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
       ? BigInt(object.attemptToken)
       : 0n;
     message.fencingTokens = object.fencingTokens?.map((e) => BigInt(e)) || [];
+    message.force = object.force ?? false;
     return message;
   },
 };
