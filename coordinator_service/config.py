@@ -158,6 +158,10 @@ class Settings(BaseSettings):
     web_feeds_max: PositiveInt = _limit(
         _LIVE.feeds_max, "different things that they may view at once", group="live page"
     )
+    web_read_only: bool = _setting(False, "the live page only shows, and does nothing for anybody", group="live page")
+    web_hosts: Annotated[str, AfterValidator(config_texts.hosts)] = _setting(
+        "", "names that a page on loopback has for browsers beside localhost, with commas between", group="live page"
+    )
     trace_url: Annotated[str, AfterValidator(config_texts.trace_url)] | None = _setting(
         None,
         "where the page finds a trace, for example http://jaeger:16686/trace/{trace_id}; none: no links",
@@ -378,6 +382,18 @@ class Settings(BaseSettings):
         listen = self.web_listen
         return listen is not None and not self.allow_plaintext and not config_texts.is_loopback(listen)
 
+    @property
+    def page_hosts(self) -> tuple[str, ...] | None:
+        """By which names browsers may ask for the page, beside this machine's own; None where by any: where its callers
+        are authenticated, or other machines reach it by names that are not known here."""
+        alone = self.web_listen is not None and self.access_file is None and config_texts.is_loopback(self.web_listen)
+        return tuple(filter(None, self.web_hosts.split(","))) if alone else None
+
+    @property
+    def page_acts(self) -> bool:
+        """Whether the page does what it is asked: where it knows who asks, or only this machine can."""
+        return not self.web_read_only and (self.access_file is not None or self.page_hosts is not None)
+
     def jwt_rules(self) -> JwtRules | None:
         """What JWTs have to be; None where there are none."""
         if self.jwt_keys is None:
@@ -544,6 +560,6 @@ def _metavar(name: str) -> str:
     special |= {"tls_certificate": "FILE", "tls_private_key": "FILE", "tls_client_ca": "FILE", "access_file": "FILE"}
     special |= {"token_hashes_file": "FILE", "jwt_keys": "FILE|URL", "jwt_issuer": "ISSUER", "jwt_audience": "AUDIENCE"}
     special |= {"jwt_algorithms": "NAME,...", "jwt_principal_claim": "CLAIM", "jwt_principal_prefix": "PREFIX"}
-    special |= {"allow_plaintext": "BOOLEAN"}
+    special |= {"allow_plaintext": "BOOLEAN", "web_read_only": "BOOLEAN", "web_hosts": "NAME,..."}
     special |= {"require_durable": "BOOLEAN", "event_store": "STORE", "replica_id": "NAME", "event_loop": "LOOP"}
     return special.get(name, "COUNT")

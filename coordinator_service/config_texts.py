@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from coordinator_service.security.jwt_rules import ALGORITHMS
 
 SECRET_CHARACTERS_MIN = 16
 SECRETS_MAX = 8
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
 def address(text: str) -> str:
@@ -107,6 +109,14 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def hosts(text: str) -> str:
+    """Names of machines with commas between them, without ports; or none."""
+    for each in filter(None, text.split(",")):
+        if not _HOST.fullmatch(each):
+            raise ValueError("must be names of machines, without ports, with commas between them")
+    return text.lower()
 
 
 def trace_url(text: str) -> str:

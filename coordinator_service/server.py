@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from types import TracebackType
 
@@ -50,6 +50,7 @@ from coordinator_service.rpc.calls import PACKAGE, Calls
 from coordinator_service.rpc.event_servicer import EventServicer
 from coordinator_service.rpc.guarded_reflection import serve_reflection
 from coordinator_service.rpc.identity import NAMESPACE_DEFAULT
+from coordinator_service.rpc.json_calls import JsonCalls
 from coordinator_service.rpc.lock_servicer import LockServicer
 from coordinator_service.rpc.monitor_servicer import MonitorServicer, PolicyFileStatus, ServerDescription
 from coordinator_service.rpc.run_servicer import RunServicer
@@ -62,11 +63,13 @@ from coordinator_service.telemetry.log_export import Pace
 from coordinator_service.telemetry.log_lines import DecisionLines
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Tracing
-from coordinator_service.web.guarded import guarded
+from coordinator_service.web.acting import Acting
+from coordinator_service.web.guarded import OPEN, guarded
 from coordinator_service.web.http_server import CannotListenHttp, HttpServer
 from coordinator_service.web.live.live_page import LivePage
 from coordinator_service.web.page import page
 from coordinator_service.web.readings import Sources, read_health, read_metrics
+from coordinator_service.web.same_origin import PageTokens, known_by
 from coordinator_service.web.scrape import scrape
 
 _log = logging.getLogger(__name__)
@@ -179,11 +182,12 @@ class CoordinatorServer:
         self._server = grpc.aio.server(
             options=(*_OPTIONS, *_bounds(settings)), maximum_concurrent_rpcs=settings.calls_max
         )
-        self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+        handlers = tuple(self._handlers())
+        self._server.add_generic_rpc_handlers(handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         serve_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server, guard)
         self.address = self._bind(credentials)
-        await self._start_http()
+        await self._start_http(handlers)
         if self._member is None:
             await self._open(NAMESPACE_DEFAULT)
         await self._server.start()
@@ -301,26 +305,33 @@ class CoordinatorServer:
     def _policy_file(self) -> PolicyFileStatus | None:
         return None if self._policies is None else self._policies.status()
 
-    async def _start_http(self) -> None:
+    async def _start_http(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Before anything is served: whoever asks is told that it is not ready yet."""
         sources = self._sources()
         settings = self.settings
         try:
             if settings.web_listen is not None:
-                application = page(lambda: read_health(sources))
-                guard = self._guarding.guard
-                self.live = LivePage(
-                    sources, settings.live_limits(), settings.trace_url or "", lists_namespaces=guard is None
-                )
-                self.live.add_to(application)
-                if guard is not None:
-                    application.middlewares.append(guarded(guard.gate, exposed=settings.page_is_exposed))
+                application = self._page(sources, handlers)
                 self.web_address = await self._serve_http(application, settings.web_listen)
             if settings.metrics_listen is not None:
                 metrics = scrape(lambda: read_metrics(sources))
                 self.metrics_address = await self._serve_http(metrics, settings.metrics_listen)
         except CannotListenHttp as fault:
             raise CannotListen(str(fault)) from None
+
+    def _page(self, sources: Sources, handlers: Sequence[grpc.GenericRpcHandler]) -> web.Application:
+        settings, guard = self.settings, self._guarding.guard
+        application = page(lambda: read_health(sources))
+        self.live = LivePage(sources, settings.live_limits(), settings.trace_url or "", lists_namespaces=guard is None)
+        self.live.add_to(application)
+        if settings.page_hosts is not None:
+            application.middlewares.append(known_by(settings.page_hosts, OPEN))
+        if guard is not None:
+            application.middlewares.append(guarded(guard.gate, exposed=settings.page_is_exposed))
+        calls = JsonCalls(handlers) if settings.page_acts else None
+        tokens = PageTokens(self._clock, " ".join(settings.cluster_secrets()))
+        Acting(calls, tokens, None if guard is None else guard.gate).add_to(application)
+        return application
 
     async def _serve_http(self, application: web.Application, listen: str) -> str:
         server = HttpServer(application, listen)

@@ -24,6 +24,8 @@ from coordinator_service.core.values import NS_PER_MS, JsonValue
 from coordinator_service.log.mirror import fill, fill_duration
 
 DOMAIN = "concert"
+DETAILS_KEY = "grpc-status-details-bin"
+"""The trailing metadata that a Status travels in."""
 DETAILS_BYTES_MAX = 4096
 TEXT_BYTES_MAX = 400
 """Of Status.message: it travels twice, once of them percent-encoded."""
@@ -48,6 +50,12 @@ def to_status(rejection: core.Rejection) -> Any:
     for detail in _details(rejection, left - 2 * _ANY_BYTES):
         _put(status, detail)
     return status
+
+
+def code_name(status: Any) -> str:
+    """The name of a Status' code."""
+    name: str = code_pb2.Code.Name(status.code)
+    return name
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], rejection: core.Rejection) -> NoReturn:

@@ -17,10 +17,13 @@ from aiohttp.typedefs import Middleware
 
 from coordinator_service.core.rejections import PermissionDenied, Rejection, Unauthenticated
 from coordinator_service.security.gate import Gate
+from coordinator_service.security.identities import Identity
 from coordinator_service.security.roles import Role
 
 OPEN: Final = frozenset(("/health", "/ready"))
-ABOUT_A_NAMESPACE: Final = frozenset(("/live", "/event", "/events"))
+ABOUT_A_NAMESPACE: Final = frozenset(("/live", "/event", "/events", "/me"))
+CALLER: Final = web.RequestKey("caller", Identity)
+"""Who asks, of each request that is let through."""
 _ASK: Final = {"WWW-Authenticate": 'Basic realm="concert: the password is your token", charset="UTF-8"'}
 _HIDDEN: Final = "the page is not served in plain text to other machines"
 
@@ -37,7 +40,7 @@ def guarded(gate: Gate, *, exposed: bool) -> Middleware:
         if exposed:
             return web.Response(status=403, text=_HIDDEN)
         try:
-            identity = await gate.identify(_authorization_of(request), b"")
+            identity = await gate.identify(authorization_of(request), b"")
             namespace = request.query.get("namespace", "") or "default"
 
             def check() -> None:
@@ -52,6 +55,7 @@ def guarded(gate: Gate, *, exposed: bool) -> Middleware:
         except Rejection as refusal:
             status = 403 if isinstance(refusal, PermissionDenied) else 503
             return web.Response(status=status, text=refusal.message)
+        request[CALLER] = identity
         answering: asyncio.Future[web.StreamResponse] = asyncio.ensure_future(handler(request))
         ended: asyncio.Future[Rejection] = asyncio.get_running_loop().create_future()
         stay = gate.stay(identity, check, lambda reason: _set(ended, reason))
@@ -75,8 +79,8 @@ def _set(ended: asyncio.Future[Any], reason: Rejection) -> None:
         ended.set_result(reason)
 
 
-def _authorization_of(request: web.Request) -> str:
-    """A bearer token, as in calls, or that which a browser sends as a password."""
+def authorization_of(request: web.Request) -> str:
+    """A bearer token, as in calls, or that which a browser sends as a password. Raises Unauthenticated."""
     given = request.headers.getall("Authorization", [])
     if len(given) > 1:
         raise Unauthenticated("authorization is given twice")

@@ -27,12 +27,14 @@ class Health:
     faults: dict[str, str] = field(default_factory=dict)
 
 
+REQUEST_BYTES_MAX = 16 * 1024
+
 ReadHealth: TypeAlias = Callable[[], Awaitable[Health]]
 
 
 def page(read_health: ReadHealth) -> web.Application:
     """The application. What else is to be served is added to its routes before it is started."""
-    application = web.Application()
+    application = web.Application(client_max_size=REQUEST_BYTES_MAX)
 
     async def health(_request: web.Request) -> web.Response:
         return web.json_response(_body(await read_health()))

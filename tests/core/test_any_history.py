@@ -266,7 +266,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(
         which=st.integers(0, 99),
         session=st.integers(0, 9),
-        what=st.sampled_from(["release", "force", "expire", "withdraw"])
+        what=st.sampled_from(["release", "force", "expire", "withdraw"]),
     )
     def let_go(self, which: int, session: int, what: str) -> None:
         token = self.token(which)

@@ -27,7 +27,7 @@ class Viewer:
 
     async def begin(self, path: str) -> None:
         """Asks, and reads the head of the answer."""
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: page\r\n\r\n".encode())
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await self._writer.drain()
         head = await self._reader.readuntil(b"\r\n\r\n")
         self.status = int(head.split()[1])
