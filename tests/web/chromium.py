@@ -10,7 +10,15 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+REBOUND = "rebound.example"
+"""A name that leads this browser to this machine, as an attacker's name server may let it."""
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
+]
 START_MS_MAX = 60_000
 
 

@@ -54,7 +54,7 @@ def operator(server: CoordinatorServer, session: aiohttp.ClientSession) -> Scrip
 
 async def a_run(peer: Peer, namespace: str = OWN) -> str:
     """The id of a run that waits for ever."""
-    run_id = f"run-{next(_numbers)}"
+    run_id = f"waiting-{next(_numbers)}"
     await peer.submit("page", namespace=namespace, run_id=run_id)
     return run_id
 

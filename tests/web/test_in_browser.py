@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,10 @@ from coordinator_service.server import CoordinatorServer
 from tests.coordinator_process import coordinator_process
 from tests.rpc.serving import serving
 
-from .chromium import chromium, executable
+from .chromium import chromium
+from .looking import CONTRAST, IN_CHROMIUM, NAMELESS, PATIENCE_MS, looking
 from .scene import STUCK_RUN, STUCK_TASK, Crew, layered_tasks, scene
 
-REQUIRED = os.environ.get("CONCERT_REQUIRE_BROWSER") == "1"
-PATIENCE_MS = 60_000
 HOSTILE = (
     "<script>document.title='pwned'</script>",
     '"><img src=x onerror="document.title=\'pwned\'">',
@@ -35,19 +33,9 @@ HOSTILE = (
     "line one\nline two\t{{7*7}} ${7*7}",
     "\u202egnp.exe\u0000\u2028\u2029 ‮ 💥",
 )
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
-NAMELESS = (Path(__file__).parent / "nameless.js").read_text()
 VIEWS = ("now", "runs", f"run/{STUCK_RUN}", "run/release-1.4", "agents", "locks", "state", "events")
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(
-        executable() is None and not REQUIRED,
-        reason="the live page was not tested in a browser: no Chromium is installed (on Debian: apt install chromium)",
-    ),
-    pytest.mark.timeout(240),
-]
-expect.set_options(timeout=PATIENCE_MS)
+pytestmark = IN_CHROMIUM
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -66,31 +54,6 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Coord
         scene(client, server.address),
     ):
         yield server
-
-
-@asynccontextmanager
-async def looking(browser: Browser, address: str, path: str = "", **options: Any) -> AsyncIterator[Page]:
-    """A page that may not say anything on its console: neither a fault of ours nor a breach of its policy."""
-    context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    context.set_default_timeout(PATIENCE_MS)
-    page = await context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: address not in request.url and said.append(f"elsewhere: {request.url}"))
-    try:
-        await page.goto(f"http://{address}/#/{path}")
-        await expect(page.locator(".link-live")).to_be_visible()
-        yield page
-        assert [each for each in said if not _is_loss(each)] == []
-    finally:
-        await context.close()
-
-
-def _is_loss(said: str) -> bool:
-    """What Chromium says itself when a coordinator is gone for a while."""
-    return "net::ERR_" in said or "Failed to load resource" in said
 
 
 async def texts(page: Page, selector: str) -> list[str]:

@@ -15,6 +15,7 @@ import { locks } from "./view_locks.js";
 import { state } from "./view_state.js";
 import { events } from "./view_events.js";
 import { shortcuts } from "./keys.js";
+import { begin as beginActing, learnWho, settle } from "./acting.js";
 
 const VIEWS = { now, runs, run, agents, locks, state, events };
 const FRAME_MS = 120;
@@ -29,6 +30,7 @@ const stream = new Stream(
   },
   (standing, why) => {
     if (model.standing === standing && model.why === why) return;
+    if (standing === "live") learnWho(model.namespace, model.standing === "lost");
     model.standing = standing;
     model.why = why;
     draw();
@@ -51,6 +53,7 @@ export function draw(atOnce = false) {
     const route = here();
     const view = VIEWS[route.view];
     render(document.getElementById("app"), shell(model, route, view.content(model, route, draw), explainPanel(model, route)));
+    settle();
     document.title = `${view.title(model, route)} · Concert`;
     if (arrived) {
       arrived = false;
@@ -71,6 +74,7 @@ function arrive() {
   const before = model.place;
   model.view(route.asked.ns || "default", viewed);
   stream.view(model.namespace, viewed);
+  learnWho(model.namespace);
   const place = `${route.view}/${route.id}`;
   arrived = before !== undefined && before !== place;
   model.place = place;
@@ -95,6 +99,7 @@ async function begin() {
     }
   }
   window.addEventListener("hashchange", arrive);
+  beginActing(draw);
   shortcuts({
     go: (view) => (location.hash = to(view)),
     close: () => here().asked.x && (location.hash = withAsked({ x: "" })),

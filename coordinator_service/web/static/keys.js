@@ -7,6 +7,7 @@ let shown = false;
 
 export function shortcuts({ go, close, draw }) {
   document.addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]")) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = /^(input|select|textarea)$/i.test(event.target.tagName);
     if (event.key === "Escape") {

@@ -1,6 +1,7 @@
 // What is around every view: name, namespace, health, connection, theme, and the way to the views.
 
 import { h } from "./dom.js";
+import { outcome, principal, question } from "./acting.js";
 import { keysHelp } from "./keys.js";
 import { to } from "./route.js";
 import { name, plain, short } from "./words.js";
@@ -18,9 +19,10 @@ export function shell(model, route, content, explain) {
   return h("div", { class: `page ${explain ? "with-panel" : ""}` },
     top(model),
     places(model, route),
-    h("main", { id: "main", tabindex: "-1" }, banner(model), content),
+    h("main", { id: "main", tabindex: "-1" }, banner(model), outcome(), content),
     explain,
-    keysHelp());
+    keysHelp(),
+    question());
 }
 
 function top(model) {
@@ -36,6 +38,7 @@ function top(model) {
     h("span", { class: "seq", title: "The last sequence of the log" }, `#${model.sequence.toLocaleString("en")}`),
     health(model, about),
     connection(model),
+    principal() && h("span", { class: "pill me", title: "Who you are here" }, principal()),
     themes());
 }
 

@@ -1,5 +1,6 @@
 // Agents: what each executes, its load and its circuits, and what was counted of each name.
 
+import { actButton } from "./acting.js";
 import { h } from "./dom.js";
 import { empty, mark, panel, search, settled, someOf, taskWhy, waiting, why } from "./parts.js";
 import { withAsked } from "./route.js";
@@ -7,6 +8,8 @@ import { slots } from "./view_now.js";
 import { ms, name, percent, plain, span } from "./words.js";
 
 const topic = (route) => `view=agents&${new URLSearchParams({ match: route.asked.match ?? "" })}`;
+
+const STAYS = ["ATTACHED", "DETACHED"];
 
 export const agents = {
   topics: (route) => [topic(route)],
@@ -32,7 +35,8 @@ function card(model, each) {
       mark(one.cancelling ? "CANCELLING" : "RUNNING"), taskWhy(one.run_id, one.task_id), h("time", null, span(model.now - ms(one.since_ns))),
       (one.fraction > 0 || one.message) && h("div", { class: "progress" }, h("i", { style: { width: `${Math.min(1, one.fraction) * 100}%` } }), h("span", { class: "dim" }, one.message)))),
     each.running > each.attempts.length && h("li", { class: "dim" }, `and ${each.running - each.attempts.length} more`)),
-    each.circuits.length > 0 && h("ul", { class: "circuits" }, each.circuits.map((one) => circuit(model, one))));
+    each.circuits.length > 0 && h("ul", { class: "circuits" }, each.circuits.map((one) => circuit(model, one))),
+    STAYS.includes(word) && actButton("drain", each, "Drain", `Drain ${each.agent_id}`));
 }
 
 function circuit(model, one) {

@@ -1,5 +1,6 @@
 // Locks: who holds each, and who waits for it in which order.
 
+import { actButton } from "./acting.js";
 import { h } from "./dom.js";
 import { empty, panel, party, search, settled, someOf, waiting, why } from "./parts.js";
 import { withAsked } from "./route.js";
@@ -23,9 +24,14 @@ function lock(model, each) {
   return h("li", { key: each.resource, class: `card lock ${each.waiters_total ? "contended" : ""}` },
     h("header", null, why({ resource: each.resource }, each.resource, { class: "what" }), each.mode !== null && h("span", { class: "tag" }, plain(name("LockMode", each.mode)))),
     h("h3", null, each.holders_total ? `Held by ${each.holders_total === 1 ? "" : each.holders_total}` : "Held by nobody"),
-    h("ul", { class: "parties" }, each.holders.map((one) => h("li", { key: one.sequence, class: "holder" }, party(one), why({ sequence: one.sequence }, `#${one.sequence}`, { class: "dim" }), h("time", null, span(model.now - ms(one.since_ns)))))),
+    h("ul", { class: "parties" }, each.holders.map((one) => h("li", { key: one.sequence, class: "holder" }, party(one), why({ sequence: one.sequence }, `#${one.sequence}`, { class: "dim" }), h("time", null, span(model.now - ms(one.since_ns))), releaseButton(each, one)))),
     each.waiters_total > 0 && h("h3", null, `${each.waiters_total} waiting`),
     each.waiters_total > 0 && h("ol", { class: "parties queue" }, each.waiters.map((one, at) => h("li", { key: `${one.sequence}-${one.run_id}-${one.task_id}` },
       h("span", { class: "turn" }, at + 1), party(one), name("LockMode", one.mode) === "SHARED" && h("span", { class: "tag" }, "shared"), one.detached && h("span", { class: "tag" }, "detached"), h("time", null, span(model.now - ms(one.since_ns))))),
     each.waiters.length < each.waiters_total && h("li", { class: "dim" }, `and ${each.waiters_total - each.waiters.length} more`)));
+}
+
+function releaseButton({ resource }, { holder, sequence, run_id, task_id }) {
+  const who = task_id ? `${run_id}/${task_id}` : holder;
+  return actButton("release", { resource, holder: who, sequence, isTask: Boolean(task_id) }, "Release", `Release ${resource}, held by ${who}`);
 }

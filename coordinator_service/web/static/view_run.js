@@ -1,5 +1,6 @@
 // A run: its graph, its timeline with waiting and executing apart, its critical path, and where its time went.
 
+import { actButton } from "./acting.js";
 import { h } from "./dom.js";
 import { choices, countsBar, mark, panel, search, tasksOf, waiting, why } from "./parts.js";
 import { graph } from "./graph.js";
@@ -47,6 +48,8 @@ function head(model, body) {
       run.open && h("span", { class: "tag" }, "open"),
       run.generation > 1 && h("span", { class: "tag" }, `try ${run.generation}`),
       h("span", { class: "space" }),
+      run.status < 3 && !run.cancelling && actButton("cancel", run, "Cancel"),
+      run.status > 3 && actButton("retry", run, "Retry"),
       why({ run_id: run.run_id }, "Explain", { class: "button" }),
       h("a", { class: "button quiet", href: to("events", "", { run: run.run_id }) }, "Events"),
       trace && url && h("a", { class: "button quiet", href: url.replace("{trace_id}", trace), target: "_blank", rel: "noopener noreferrer" }, "Trace")),
