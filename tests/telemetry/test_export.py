@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import concert
 import grpc
 import pytest
 
 from tests.rpc.serving import serving
+from tests.rpc.test_session_stream import Peer as SessionPeer
+from tests.security.secured import OWN, known_as, peer_of, secured
+from tests.web.acts import CANCEL, Script
 
 from .logs import events_of, platform_sequences
 from .receiver import Receiver, receiving
@@ -252,3 +256,29 @@ async def test_what_was_cut_from_the_log_is_counted(receiver: Receiver, tmp_path
         await receiver.until(lambda: any(each.sequence == revision for each in receiver.decisions()))
         first = min(each.sequence for each in receiver.decisions())
         assert server.tracing.counts.dropped[TRIMMED] == first - 1 > 0
+
+
+async def test_who_it_was_is_in_every_decision_span(receiver: Receiver, tmp_path: Path) -> None:
+    """T1, with authentication: of a call, of a session, and of an act on the page, which is a call with a span too;
+    what the coordinator does by itself has no principal."""
+    async with (
+        secured(tmp_path, web_listen="127.0.0.1:0") as server,
+        peer_of(server, "agent") as agent,
+        grpc.aio.insecure_channel(server.address) as channel,
+        aiohttp.ClientSession() as session,
+    ):
+        await agent.submit("page", namespace=OWN, run_id="waits")
+        worker = SessionPeer(channel, known_as("rival"))
+        await worker.hello("rival", namespace=OWN)
+        await worker.ask(update_state={"change": {"updates": [{"key": "a", "value": {"number_value": 1}}]}})
+        operator = Script(session, server, "operator")
+        assert (await operator.act(CANCEL, {"namespace": OWN, "runId": "waits"})).status == 200
+        events = {each.sequence: each for each in await agent.events_after(0, OWN)}
+        await receiver.until(lambda: {each.sequence for each in receiver.decisions(OWN)} >= set(events))
+        named = f"concert.v1.{CANCEL}"
+        await receiver.until(lambda: any(each.span.name == named for each in receiver.spans))
+    found = {each.sequence: each.attributes.get("concert.principal", "") for each in receiver.decisions(OWN)}
+    assert {sequence: found[sequence] for sequence in events} == {each: events[each].principal for each in events}
+    assert set(found.values()) == {"", "agent", "rival", "operator"}
+    [call] = [each for each in receiver.spans if each.span.name == named]
+    assert call.attributes["rpc.response.status_code"] == "OK"
