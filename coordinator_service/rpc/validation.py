@@ -122,7 +122,7 @@ def check_metadata(faults: Faults, field: str, metadata: Any) -> None:
     if len(metadata) > limits.METADATA_ENTRIES_MAX:
         faults.add(field, f"has {len(metadata)} entries, the limit is {limits.METADATA_ENTRIES_MAX}")
         return
-    for key, value in metadata.items():
+    for key, value in sorted(metadata.items()):
         fault = name_fault(key, limits.METADATA_KEY_BYTES_MAX)
         if fault:
             faults.add(f"{field}[{quoted(key)}]", f"the key {fault}")

@@ -228,6 +228,16 @@ async def test_locks_are_acquired_renewed_listed_and_released(run: Concert) -> N
     assert (await run("lock", "renew", token)).code == 5
 
 
+async def test_a_lock_is_taken_by_force(run: Concert, client: concert.Client) -> None:
+    """However often its holder has it; a plain release gives it back once."""
+    tokens = [(await run("lock", "acquire", "site", "--holder", "me", "-q")).out.strip() for _ in range(3)]
+    assert len(set(tokens)) == 1
+    assert (await run("lock", "release", tokens[0])).code == 0
+    assert len(await client.locks.list("site")) == 1
+    assert (await run("lock", "release", "--force", tokens[0])).code == 0
+    assert await client.locks.list("site") == []
+
+
 async def test_state_is_written_read_and_never_overwritten_unawares(run: Concert, client: concert.Client) -> None:
     """Two writes of one person are no conflict; another's are, and the way out is told."""
     first = await run("state", "set", "site/pages", "[1]", "-q")

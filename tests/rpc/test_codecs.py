@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from concert.v1 import run_service_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.rejections import InvalidField
 from coordinator_service.rpc.dispatch import OPERATIONS, Operation, Scope
+from coordinator_service.rpc.operations.runs import SUBMIT_RUN
 
 SCOPE = Scope(namespace="default", log_id="log-1", principal="alice", session_id=7)
 UNKNOWN_FIELDS = b"\xf8\x7f\x05" + b"\xf2\x7f\x03abc"  # fields 2047 and 2046 of a later version
@@ -103,6 +105,19 @@ def test_whatever_is_sent_is_a_command_or_refused_by_its_fields(operation: Opera
         assert isinstance(caller, Caller)
         assert isinstance(other, Caller)
         assert (caller.digest == other.digest) is (not caller.request_id)
+
+
+def test_a_refusal_names_entries_of_a_map_in_their_order() -> None:
+    """Equal requests are refused alike, in whatever order a hash table has their entries."""
+    keys = [f"\n{letter}" for letter in "abcdefgh"]
+    for order in (keys, keys[::-1]):
+        request = run_service_pb2.SubmitRunRequest()
+        for key in order:
+            request.run.metadata[key] = ""
+        found = prepared(SUBMIT_RUN, request.SerializeToString())
+        named = [str(field) for field in found if "metadata" in str(field)]
+        assert len(set(named)) == len(keys)
+        assert named == sorted(named)
 
 
 def test_the_search_reaches_both_ends() -> None:
