@@ -63,9 +63,9 @@ class PageTokens:
     some hours. secret is what replicas share, so that each knows the tokens of the others; without one each has its
     own."""
 
-    def __init__(self, clock: Clock, secret: str = "") -> None:
+    def __init__(self, clock: Clock, shared: str = "") -> None:
         self._clock = clock
-        own = secret.encode() if secret else secrets.token_bytes(32)
+        own = shared.encode() if shared else secrets.token_bytes(32)
         self._key = hashlib.sha256(b"tokens of the page\0" + own).digest()
 
     def issue(self, principal: str) -> str:
