@@ -39,16 +39,9 @@ func Connect(address string, options ...Option) (*Client, error) {
 	if c.writer != "" {
 		writer = c.writer
 	}
-	if files, given := c.credentials.(fromFiles); given {
-		if _, err := files.config(); err != nil {
-			return nil, invalid("no TLS with these files: %v", err)
-		}
-	}
-	channel, err := c.openChannel()
-	if err != nil {
+	if err := c.open(); err != nil {
 		return nil, err
 	}
-	c.channel = channel
 	return &Client{newSurface(origin{caller: c, writer: writer}), c}, nil
 }
 
@@ -64,4 +57,4 @@ func (c *Client) Namespace() string {
 func (c *Client) Address() string { return c.connection.target }
 
 // Close closes the connection; calls still open end. Sessions have connections of their own.
-func (c *Client) Close() error { return c.connection.channel.Close() }
+func (c *Client) Close() error { return c.connection.close() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,7 +32,13 @@ type connection struct {
 	callTimeout time.Duration
 	retry       time.Duration
 	requestIDs  *requestIDs
-	channel     *grpc.ClientConn
+
+	mu      sync.Mutex
+	channel *grpc.ClientConn
+	// made is the version of the TLSFiles that the channel was opened with.
+	made    string
+	retired map[*grpc.ClientConn]struct{}
+	closed  bool
 }
 
 var _ caller = (*connection)(nil)
@@ -78,6 +85,70 @@ func (c *connection) openChannel() (*grpc.ClientConn, error) {
 	return channel, nil
 }
 
+// shared is the channel of unary calls and server streams, and the version of the files that it was opened with.
+func (c *connection) shared() (*grpc.ClientConn, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.channel, c.made
+}
+
+// renewed is a refusal over a channel of that version. A caller who is not known by a certificate that was renewed since may be by the
+// new one: that is UNAVAILABLE, and another channel takes the place of this one, whose calls have as long as any call to end.
+func (c *connection) renewed(made string, refusal error) error {
+	var unknown *UnauthenticatedError
+	files, followed := c.credentials.(fromFiles)
+	if !followed || !errors.As(refusal, &unknown) || files.version() == made {
+		return refusal
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made == made && !c.closed {
+		channel, err := c.openChannel()
+		if err != nil {
+			return refusal
+		}
+		old := c.channel
+		c.channel, c.made = channel, files.version()
+		c.retired[old] = struct{}{}
+		time.AfterFunc(c.callTimeout, func() { c.retire(old) })
+	}
+	return unavailable("the connection to %s was made with a certificate that was renewed since", c.target)
+}
+
+func (c *connection) retire(channel *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.retired, channel)
+	_ = channel.Close()
+}
+
+// open makes the channel that calls share.
+func (c *connection) open() error {
+	made := ""
+	if files, given := c.credentials.(fromFiles); given {
+		if _, err := files.config(); err != nil {
+			return invalid("no TLS with these files: %v", err)
+		}
+		made = files.version()
+	}
+	channel, err := c.openChannel()
+	if err != nil {
+		return err
+	}
+	c.channel, c.made, c.retired = channel, made, map[*grpc.ClientConn]struct{}{}
+	return nil
+}
+
+func (c *connection) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for channel := range c.retired {
+		_ = channel.Close()
+	}
+	return c.channel.Close()
+}
+
 // outgoing is ctx with what goes with every call.
 func (c *connection) outgoing(ctx context.Context) context.Context {
 	sent := metadata.Join(c.metadata)
@@ -101,11 +172,12 @@ func (c *connection) call(ctx context.Context, m *method, request proto.Message)
 	for {
 		begun := time.Now()
 		response := m.newResponse()
-		err := c.channel.Invoke(c.outgoing(ctx), m.path, request, response)
+		channel, made := c.shared()
+		err := channel.Invoke(c.outgoing(ctx), m.path, request, response)
 		if err == nil {
 			return response, nil
 		}
-		refused := fromRPC(ctx, m.name, c.target, err)
+		refused := c.renewed(made, fromRPC(ctx, m.name, c.target, err))
 		var away *UnavailableError
 		if !errors.As(refused, &away) || away.Permanent {
 			return nil, refused
@@ -153,7 +225,8 @@ func unbounded(ctx context.Context) bool { return ctx.Value(unboundedKey{}) != n
 func (c *connection) stream(ctx context.Context, m *method, request proto.Message) (responses, error) {
 	setIfEmpty(request, "namespace", func() string { return c.namespace })
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := c.channel.NewStream(c.outgoing(ctx), &grpc.StreamDesc{ServerStreams: true}, m.path)
+	channel, made := c.shared()
+	stream, err := channel.NewStream(c.outgoing(ctx), &grpc.StreamDesc{ServerStreams: true}, m.path)
 	if err == nil {
 		err = stream.SendMsg(request)
 	}
@@ -162,18 +235,19 @@ func (c *connection) stream(ctx context.Context, m *method, request proto.Messag
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // EOF: what ended it is read
 		defer cancel()
-		return nil, fromRPC(ctx, m.name, c.target, err)
+		return nil, c.renewed(made, fromRPC(ctx, m.name, c.target, err))
 	}
-	return &serverStream{ctx: ctx, end: cancel, stream: stream, method: m, target: c.target}, nil
+	return &serverStream{ctx: ctx, end: cancel, stream: stream, method: m, connection: c, made: made}, nil
 }
 
 // serverStream is an open server stream.
 type serverStream struct {
-	ctx    context.Context
-	end    context.CancelFunc
-	stream grpc.ClientStream
-	method *method
-	target string
+	ctx        context.Context
+	end        context.CancelFunc
+	stream     grpc.ClientStream
+	method     *method
+	connection *connection
+	made       string
 }
 
 func (s *serverStream) next() (proto.Message, error) {
@@ -185,7 +259,7 @@ func (s *serverStream) next() (proto.Message, error) {
 	case errors.Is(err, io.EOF):
 		return nil, unavailable("the stream ended")
 	}
-	return nil, fromRPC(s.ctx, s.method.name, s.target, err)
+	return nil, s.connection.renewed(s.made, fromRPC(s.ctx, s.method.name, s.connection.target, err))
 }
 
 func (s *serverStream) close() { s.end() }

@@ -103,6 +103,18 @@ func (f TLSFiles) config() (*tls.Config, error) {
 	return config, nil
 }
 
+// version changes when a file does.
+func (f TLSFiles) version() string {
+	version := ""
+	for _, path := range []string{f.CA, f.Certificate, f.Key} {
+		if found, err := os.Stat(path); err == nil {
+			version += found.ModTime().String()
+		}
+		version += ","
+	}
+	return version
+}
+
 // fromFiles is TLS with what is in the files when a connection is made.
 type fromFiles struct{ TLSFiles }
 

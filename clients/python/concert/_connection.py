@@ -24,7 +24,15 @@ from concert._limits import (
 from concert._methods import Method
 from concert._poller import quiet_poller
 from concert._tracing import current_traceparent
-from concert.errors import ConcertError, DeadlineExceeded, FeatureMissing, InvalidArgument, Unavailable, from_rpc_error
+from concert.errors import (
+    ConcertError,
+    DeadlineExceeded,
+    FeatureMissing,
+    InvalidArgument,
+    Unauthenticated,
+    Unavailable,
+    from_rpc_error,
+)
 
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", int(KEEPALIVE_PING_SECONDS * 1000)),
@@ -115,13 +123,12 @@ class Connection:
             left = deadline - begun
             if left <= 0:
                 raise DeadlineExceeded(f"{method.name} was not answered in time")
-            address = self.addresses.current
+            address, metadata = self.addresses.current, await self.call_metadata()
+            ask, tls_version = self._callable(method), self._tls_version
             try:
-                return await self._callable(method)(
-                    request, timeout=None if left == math.inf else left, metadata=await self.call_metadata()
-                )
+                return await ask(request, timeout=None if left == math.inf else left, metadata=metadata)
             except grpc.aio.AioRpcError as error:
-                refusal = self._refusal(method, address, error)
+                refusal = self._refusal(method, address, tls_version, error)
                 if not isinstance(refusal, Unavailable):
                     raise refusal from error
                 self._leave(address)
@@ -137,13 +144,14 @@ class Connection:
     async def stream(self, method: Method, request: Any) -> AsyncGenerator[Any, None]:
         """See Caller.stream."""
         self._complete(method, request)
-        address = self.addresses.current
-        call = self._callable(method)(request, metadata=await self.call_metadata())
+        address, metadata = self.addresses.current, await self.call_metadata()
+        ask, tls_version = self._callable(method), self._tls_version
+        call = ask(request, metadata=metadata)
         try:
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as error:
-            refusal = self._refusal(method, address, error)
+            refusal = self._refusal(method, address, tls_version, error)
             if isinstance(refusal, Unavailable):
                 self._leave(address)
             raise refusal from error
@@ -164,8 +172,12 @@ class Connection:
             retired.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
 
-    def _refusal(self, method: Method, address: str, error: grpc.aio.AioRpcError) -> ConcertError:
+    def _refusal(
+        self, method: Method, address: str, tls_version: tuple[int, ...], error: grpc.aio.AioRpcError
+    ) -> ConcertError:
         refusal = from_rpc_error(error)
+        if isinstance(refusal, Unauthenticated) and tls_version != self._newest_tls_version():
+            return Unavailable(f"the connection to {address} was made with a certificate that was renewed since")
         if isinstance(refusal, FeatureMissing):
             return FeatureMissing(f"the coordinator at {address} does not know {method.name}: upgrade it")
         return unreached(address, refusal)
@@ -175,7 +187,7 @@ class Connection:
         the channel may end there.
         """
         channel = self._channel
-        renewed = isinstance(self._credentials, Tls) and self._credentials.version() != self._tls_version
+        renewed = self._newest_tls_version() != self._tls_version
         if channel is None or not (self.addresses.leave(address) or renewed):
             return
         self._channel = None
@@ -183,6 +195,9 @@ class Connection:
         retired = asyncio.create_task(_retire(channel, self.call_seconds))
         self._retired.add(retired)
         retired.add_done_callback(self._retired.discard)
+
+    def _newest_tls_version(self) -> tuple[int, ...]:
+        return self._credentials.version() if isinstance(self._credentials, Tls) else ()
 
     def _complete(self, method: Method, request: Any) -> None:
         if method.names_namespace and not request.namespace:
@@ -194,7 +209,7 @@ class Connection:
         found = self._callables.get(method.name)
         if found is None:
             if self._channel is None:
-                self._tls_version = self._credentials.version() if isinstance(self._credentials, Tls) else ()
+                self._tls_version = self._newest_tls_version()
                 self._channel = self.open_channel(self.addresses.current)
             make = self._channel.unary_stream if method.streams else self._channel.unary_unary
             found = self._callables[method.name] = make(

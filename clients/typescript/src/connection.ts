@@ -4,7 +4,7 @@ import { Addresses, unreached } from "./addresses.js";
 import { Backoff } from "./backoff.js";
 import { type Caller, type CallOptions, complete, RequestIds, type Responses } from "./caller.js";
 import { bearer, Tls, type TlsOptions, type TokenSource } from "./credentials.js";
-import { DeadlineExceeded, FeatureMissing, InvalidArgument, Unavailable } from "./errors.js";
+import { DeadlineExceeded, FeatureMissing, InvalidArgument, Unauthenticated, Unavailable } from "./errors.js";
 import {
   BACKOFF_MS_MAX,
   CALL_MS_DEFAULT,
@@ -56,6 +56,13 @@ const identity = (bytes: Buffer) => bytes;
 /** The same bytes, so that parts of them are no Buffers either. */
 const plain = ({ buffer, byteOffset, length }: Buffer) => new Uint8Array(buffer, byteOffset, length);
 
+/** One that calls share, and the credentials of its connections. */
+interface Channel {
+  readonly address: string;
+  readonly client: grpc.Client;
+  readonly madeWith: grpc.ChannelCredentials | undefined;
+}
+
 /** Calls to one coordinator in one namespace. */
 export class Connection implements Caller {
   readonly lockIdentity = "";
@@ -67,8 +74,7 @@ export class Connection implements Caller {
   readonly #metadata: Readonly<Record<string, string>>;
   readonly #tls: Tls | undefined;
   readonly #bearer: { readonly credentials?: grpc.CallCredentials };
-  #sharedCredentials: grpc.ChannelCredentials | undefined;
-  readonly #clients = new Map<string, grpc.Client>();
+  readonly #shared = new Map<string, Channel>();
 
   /** Throws InvalidArgument. */
   constructor(options: ConnectionOptions = {}) {
@@ -103,19 +109,21 @@ export class Connection implements Caller {
   /** Tries the next address from now on, or with certificates that were renewed: nobody answered at this one. */
   leave(address: string): void {
     this.#addresses.leave(address);
-    if (this.#tls?.credentials() !== this.#sharedCredentials) this.close();
+    for (const channel of this.#shared.values()) if (channel.madeWith !== this.#tls?.credentials()) this.#drop(channel);
   }
 
   /** A channel of its own to the present address, to be closed by whoever asked for it. */
-  openChannel(): grpc.Client {
+  openChannel(credentials = this.#tls?.credentials()): grpc.Client {
     const options = { ...CHANNEL_OPTIONS };
-    if (this.#tls === undefined) return new grpc.Client(this.address, grpc.credentials.createInsecure(), options);
+    if (this.#tls === undefined || credentials === undefined) {
+      return new grpc.Client(this.address, grpc.credentials.createInsecure(), options);
+    }
     const { serverName } = this.#tls;
     if (serverName !== undefined) {
       options["grpc.ssl_target_name_override"] = serverName;
       options["grpc.default_authority"] = serverName;
     }
-    return new grpc.Client(this.address, this.#tls.credentials(), options);
+    return new grpc.Client(this.address, credentials, options);
   }
 
   /** How a call is made beside its metadata. */
@@ -169,7 +177,8 @@ export class Connection implements Caller {
     complete(method, request, this.namespace, this.#requestIds);
     const { address } = this;
     const encoded = Buffer.from(method.request.encode(request).finish());
-    const call = this.#client().makeServerStreamRequest(
+    const { client, madeWith } = this.#channel();
+    const call = client.makeServerStreamRequest(
       method.path,
       identity,
       identity,
@@ -185,7 +194,7 @@ export class Connection implements Caller {
           const frame = await frames.next();
           return frame.done ? undefined : method.response.decode(plain(frame.value as Buffer));
         } catch (error) {
-          throw this.explain(error, address, method.name);
+          throw this.explain(error, address, method.name, madeWith);
         }
       },
       close: () => call.cancel(),
@@ -198,14 +207,22 @@ export class Connection implements Caller {
 
   /** Closes the channels; calls that wait for one are UNAVAILABLE. */
   close(): void {
-    for (const client of this.#clients.values()) client.close();
-    this.#clients.clear();
+    for (const channel of this.#shared.values()) this.#drop(channel);
   }
 
-  /** The error that a failed call of `what` is, with what to do when nobody was there. */
-  explain(error: unknown, address: string, what: string): unknown {
+  /**
+   * The error that a failed call of `what` is, with what to do when nobody was there. A caller who is not known by the certificate that the
+   * connection was made with may be by one that was renewed since: that is Unavailable.
+   */
+  explain(error: unknown, address: string, what: string, madeWith?: grpc.ChannelCredentials): unknown {
     if (!isServiceError(error)) return error;
     const explained = fromServiceError(error);
+    if (explained instanceof Unauthenticated && madeWith !== undefined && this.#tls?.credentials() !== madeWith) {
+      this.leave(address);
+      return new Unavailable(`the connection to ${address} was made with a certificate that was renewed since`, {
+        cause: explained,
+      });
+    }
     if (explained instanceof FeatureMissing) {
       return new FeatureMissing(`the coordinator at ${address} does not know ${what}: upgrade it`, {
         cause: explained,
@@ -216,15 +233,20 @@ export class Connection implements Caller {
     return explained.detail("google.rpc.ErrorInfo") === undefined ? unreached(address, explained) : explained;
   }
 
-  #client(): grpc.Client {
+  #channel(): Channel {
     const { address } = this;
-    let client = this.#clients.get(address);
-    if (client === undefined) {
-      client = this.openChannel();
-      this.#sharedCredentials = this.#tls?.credentials();
-      this.#clients.set(address, client);
+    let channel = this.#shared.get(address);
+    if (channel === undefined) {
+      const madeWith = this.#tls?.credentials();
+      channel = { address, client: this.openChannel(madeWith), madeWith };
+      this.#shared.set(address, channel);
     }
-    return client;
+    return channel;
+  }
+
+  #drop({ address, client }: Channel): void {
+    client.close();
+    this.#shared.delete(address);
   }
 
   #unary(path: string, request: Buffer, leftMs: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -234,8 +256,9 @@ export class Connection implements Caller {
         return;
       }
       const { address } = this;
+      const { client, madeWith } = this.#channel();
       const options = { ...this.callOptions, ...(Number.isFinite(leftMs) && { deadline: Date.now() + leftMs }) };
-      const call = this.#client().makeUnaryRequest(
+      const call = client.makeUnaryRequest(
         path,
         identity,
         identity,
@@ -245,7 +268,7 @@ export class Connection implements Caller {
         (error, response) => {
           signal?.removeEventListener("abort", onAbort);
           if (signal?.aborted) reject(signal.reason);
-          else if (error) reject(this.explain(error, address, path));
+          else if (error) reject(this.explain(error, address, path, madeWith));
           else resolve(plain(response ?? Buffer.alloc(0)));
         },
       );

@@ -36,7 +36,9 @@ public final class ResponseStream<R extends Message> implements AutoCloseable {
                     public void onClose(Status status, Metadata trailers) {
                         ConcertException why = status.isOk()
                                 ? new UnavailableException("the stream ended")
-                                : Refusals.fromCall(status, trailers, method.name(), route.address(way.index()));
+                                : route.renewed(
+                                        way,
+                                        Refusals.fromCall(status, trailers, method.name(), route.address(way.index())));
                         if (why instanceof UnavailableException) {
                             route.avoid(way.index());
                         }

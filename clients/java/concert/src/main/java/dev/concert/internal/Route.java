@@ -1,5 +1,8 @@
 package dev.concert.internal;
 
+import dev.concert.errors.ConcertException;
+import dev.concert.errors.UnauthenticatedException;
+import dev.concert.errors.UnavailableException;
 import io.grpc.ChannelCredentials;
 import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
@@ -17,8 +20,7 @@ final class Route {
     private final List<String> addresses;
     private final Supplier<ChannelCredentials> credentials;
     private final String authority;
-    private final List<ManagedChannel> shared = new ArrayList<>();
-    private ChannelCredentials sharedBy;
+    private final List<Way> shared = new ArrayList<>();
     private int current;
     private boolean closed;
 
@@ -34,25 +36,26 @@ final class Route {
      *
      * @param index which one
      * @param channel the channel there
+     * @param by what it was made with
      */
-    record Way(int index, ManagedChannel channel) {}
+    record Way(int index, ManagedChannel channel, ChannelCredentials by) {}
 
     /** The channel that unary calls and server streams share. */
     synchronized Way way() {
         if (shared.get(current) == null) {
-            ManagedChannel made = build(addresses.get(current));
-            sharedBy = credentials.get();
+            Way made = open();
             shared.set(current, made);
             if (closed) {
-                made.shutdownNow();
+                made.channel().shutdownNow();
             }
         }
-        return new Way(current, shared.get(current));
+        return shared.get(current);
     }
 
     /** A channel of its own, to be closed by whoever asked for it. */
     synchronized Way open() {
-        return new Way(current, build(addresses.get(current)));
+        ChannelCredentials by = credentials.get();
+        return new Way(current, build(addresses.get(current), by), by);
     }
 
     List<String> addresses() {
@@ -68,26 +71,41 @@ final class Route {
      * if they were. Calls that are under way on the old channels end there.
      */
     synchronized void avoid(int index) {
-        if (sharedBy != null && credentials.get() != sharedBy) {
-            shared.stream().filter(each -> each != null).forEach(ManagedChannel::shutdown);
-            shared.replaceAll(each -> null);
-        }
+        ChannelCredentials newest = credentials.get();
+        shared.stream()
+                .filter(each -> each != null && each.by() != newest)
+                .forEach(each -> each.channel().shutdown());
+        shared.replaceAll(each -> each != null && each.by() != newest ? null : each);
         if (index == current) {
             current = (current + 1) % addresses.size();
         }
-        ManagedChannel next = shared.get(current);
-        if (next != null && next.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
-            next.resetConnectBackoff();
+        Way next = shared.get(current);
+        if (next != null && next.channel().getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+            next.channel().resetConnectBackoff();
         }
+    }
+
+    /**
+     * A refusal of a call on that way. A caller who is not known by the certificate that the way was made with may be by one
+     * that was renewed since: that is UNAVAILABLE, and the next way is another.
+     */
+    ConcertException renewed(Way way, ConcertException refusal) {
+        boolean renewed = refusal instanceof UnauthenticatedException && credentials.get() != way.by();
+        return renewed
+                ? new UnavailableException("the connection to " + address(way.index())
+                        + " was made with a certificate that was renewed since")
+                : refusal;
     }
 
     synchronized void close() {
         closed = true;
-        shared.stream().filter(each -> each != null).forEach(ManagedChannel::shutdownNow);
+        shared.stream()
+                .filter(each -> each != null)
+                .forEach(each -> each.channel().shutdownNow());
     }
 
-    private ManagedChannel build(String address) {
-        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(address, credentials.get())
+    private ManagedChannel build(String address, ChannelCredentials by) {
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(address, by)
                 .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Limits.CONNECT_MAX.toMillis())
                 .keepAliveTime(Limits.KEEPALIVE_PING.toMillis(), TimeUnit.MILLISECONDS)
                 .keepAliveTimeout(Limits.KEEPALIVE_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)

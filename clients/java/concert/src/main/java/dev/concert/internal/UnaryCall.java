@@ -60,7 +60,7 @@ final class UnaryCall<Q extends Message, R extends Message> {
         current = call;
         Metadata sent = new Metadata();
         sent.merge(headers);
-        call.start(new Answer(way.index(), begun), sent);
+        call.start(new Answer(way, begun), sent);
         call.request(2);
         call.sendMessage(request);
         call.halfClose();
@@ -70,11 +70,11 @@ final class UnaryCall<Q extends Message, R extends Message> {
     }
 
     private final class Answer extends ClientCall.Listener<R> {
-        private final int way;
+        private final Route.Way way;
         private final long begun;
         private R response;
 
-        Answer(int way, long begun) {
+        Answer(Route.Way way, long begun) {
             this.way = way;
             this.begun = begun;
         }
@@ -87,7 +87,9 @@ final class UnaryCall<Q extends Message, R extends Message> {
         @Override
         public void onClose(Status status, Metadata trailers) {
             if (!status.isOk()) {
-                refuse(Refusals.fromCall(status, trailers, method.name(), connection.route.address(way)), way, begun);
+                String address = connection.route.address(way.index());
+                ConcertException refusal = Refusals.fromCall(status, trailers, method.name(), address);
+                refuse(connection.route.renewed(way, refusal), way.index(), begun);
             } else if (response == null) {
                 answer.completeExceptionally(new InternalException(method.name() + " was answered with nothing"));
             } else {
