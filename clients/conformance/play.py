@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -230,18 +232,20 @@ class Play:
 
     async def _do_coordinator(self, step: Step, _variables: dict[str, Any]) -> Any:
         assert self._coordinator is not None, "the scenario has replicas"
+        one = self._coordinator
         actions: dict[str, tuple[Callable[[], Any], ...]] = {
             "kill": (self._coordinator.kill,),
             "stop": (self._coordinator.terminate,),
             "start": (self._coordinator.start,),
             "restart": (self._coordinator.restart,),
+            "an_hour_passes": (lambda: os.kill(one.pid, signal.SIGUSR1),),
         }
         for action in actions[step.body]:
             await asyncio.to_thread(action)
 
-    async def _do_renew_token(self, step: Step, _variables: dict[str, Any]) -> Any:
+    async def _do_renew(self, step: Step, _variables: dict[str, Any]) -> Any:
         assert self._callers is not None, "the coordinator knows nobody"
-        self._callers.renew(step.body)
+        self._callers.renew(**step.body)
 
     async def _do_network(self, step: Step, _variables: dict[str, Any]) -> Any:
         assert self._route.network is not None, "the scenario has no network"

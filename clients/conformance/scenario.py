@@ -21,7 +21,7 @@ RUNNER_VERBS = frozenset(
         "rpc_until",
         "script",
         "coordinator",
-        "renew_token",
+        "renew",
         "replica",
         "network",
         "driver",

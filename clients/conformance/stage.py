@@ -43,7 +43,8 @@ class Stage:
         self._numbers = itertools.count(1)
 
     async def coordinator(self, wanted: dict[str, Any]) -> Coordinator:
-        """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`, `callers`, `mutual`."""
+        """One that runs as the scenario wants it: `own`, `options`, `policies`, `clock_ahead`, `callers`,
+        `mutual`, `jwt`."""
         if wanted.get("own"):
             return await self._start(wanted)
         key = repr(sorted(wanted.items()))
@@ -90,7 +91,9 @@ class Stage:
             options += ["--policy-file", str(file)]
         callers = None
         if "callers" in wanted:
-            callers = Callers(directory, wanted["callers"], mutual=wanted.get("mutual", False))
+            callers = Callers(
+                directory, wanted["callers"], mutual=wanted.get("mutual", False), jwt=wanted.get("jwt", False)
+            )
             options += callers.options()
         program: Sequence[str] = ("-m", "coordinator_service")
         if "clock_ahead" in wanted:

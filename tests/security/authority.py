@@ -20,6 +20,8 @@ from jwt.algorithms import ECAlgorithm
 
 ISSUER = "https://issuer.example"
 AUDIENCE = "concert"
+EXPIRED = timedelta(hours=-1)
+"""The life of what is over."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,17 @@ class Authority:
         self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(
-        self, *, uris: Sequence[str] = (), hosts: Sequence[str] = (), expired: bool = False, common_name: str = "x"
+        self,
+        *,
+        uris: Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        life: timedelta = timedelta(days=30),
+        common_name: str = "x",
     ) -> Issued:
-        """A certificate for those names."""
+        """A certificate for those names, from yesterday until its life is over."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [*map(x509.UniformResourceIdentifier, uris), *map(_host, hosts)]
-        certificate = _sign(_name(common_name), self._name, key.public_key(), self._key, names, expired=expired)
+        certificate = _sign(_name(common_name), self._name, key.public_key(), self._key, names, life=life)
         return Issued(certificate.public_bytes(serialization.Encoding.PEM), pem_of(key))
 
     def credentials(self, issued: Issued | None = None) -> grpc.ChannelCredentials:
@@ -114,10 +121,9 @@ def _sign(
     names: Sequence[x509.GeneralName],
     *,
     authority: bool = False,
-    expired: bool = False,
+    life: timedelta = timedelta(days=30),
 ) -> x509.Certificate:
     now = datetime.now(UTC)
-    until = now - timedelta(hours=1) if expired else now + timedelta(days=30)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -125,7 +131,7 @@ def _sign(
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(until)
+        .not_valid_after(now + life)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
     if names:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from coordinator_service.security.static_tokens import hash_of
 from tests.rpc.peer import Peer, publish, refused
-from tests.security.authority import AUDIENCE, ISSUER, Authority, Issued, Issuer, key_set
+from tests.security.authority import AUDIENCE, EXPIRED, ISSUER, Authority, Issued, Issuer, key_set
 from tests.security.secured import (
     ACCESS,
     OWN,
@@ -309,7 +309,7 @@ async def test_a_certificate_that_does_not_count_gets_no_connection(tmp_path: Pa
     authority, other = Authority(), Authority("other")
     agent = {"uris": ["spiffe://example.org/a"]}
     async with secured(tmp_path, **tls_settings(tmp_path, authority)) as server:
-        for issued in (None, authority.issue(**agent, expired=True), other.issue(**agent)):
+        for issued in (None, authority.issue(**agent, life=EXPIRED), other.issue(**agent)):
             async with peer_of(server, credentials=authority.credentials(issued)) as peer:
                 assert await verdict(peer.monitor.GetServerInfo(INFO)) == "UNAVAILABLE"
         good = authority.issue(**agent)
