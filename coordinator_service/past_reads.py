@@ -7,6 +7,7 @@ state alone: the others are told apart by their bytes and never decoded.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from coordinator_service.core.answers import StateRead
 from coordinator_service.core.commands import GetState
@@ -17,10 +18,15 @@ from coordinator_service.log.base import GENESIS_HASH, EventLog, LogCorrupt
 from coordinator_service.log.codec import decode_event, may_be, split
 from coordinator_service.snapshots import decode_tables
 
+BYTES_PER_TURN: Final = 64 * 1024
+"""Looked at before others on the loop get their turn. Not a turn for every batch: where the loop is busy a turn takes
+milliseconds, and a batch may be one event."""
+
 
 async def read_past(log: EventLog, asked: GetState) -> StateRead:
     """What keys held at a revision that is durable. Raises CursorCompacted naming the oldest it can tell, LogError."""
     fold, position = await _start(log, asked.revision)
+    looked_at_bytes = 0
     while position < asked.revision:
         batches = await log.read(position)
         if not batches:
@@ -35,7 +41,10 @@ async def read_past(log: EventLog, asked: GetState) -> StateRead:
             position = batch.last_sequence
             if position >= asked.revision:
                 break
-            await asyncio.sleep(0)
+            looked_at_bytes += len(batch.events)
+            if looked_at_bytes >= BYTES_PER_TURN:
+                looked_at_bytes = 0
+                await asyncio.sleep(0)
     return fold.answer(asked)
 
 

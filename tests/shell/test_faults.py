@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coordinator_service.core.answers import StateRead
 from coordinator_service.core.commands import Command, GetRun, GetState, UpdateState
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.rejections import Fault, Rejection, Unavailable
@@ -114,3 +115,22 @@ def _failing(fault: Exception) -> Any:
         raise fault
 
     return broken
+
+
+async def test_a_read_of_the_past_is_not_put_off_for_every_batch(bench: Bench) -> None:
+    """S1: found by fuzzing: it gave way after each batch, so that on a busy loop one of some hundred small batches took
+    seconds, and those that waited for their turn behind it had no answer within a minute."""
+    port = await begun(bench)
+    for value in range(500):
+        await port.call(write(value), bench.caller("UpdateState"))
+    begin = bench.durable - 1
+    await asyncio.sleep(30)
+    await port.call(publish("later"), bench.caller())
+    asked, turns = Asked(port, GetState(keys=("k",), revision=begin)), 0
+    while not asked.finals:
+        turns += 1
+        assert turns < 100
+        await asyncio.sleep(0)
+    (read,) = asked.finals
+    assert isinstance(read, StateRead)
+    assert read.entries[0].revision == begin
