@@ -1,7 +1,7 @@
 """The admission of one session: who opened it, as which agent, and what it may send.
 
-It is looked at when the session is opened or resumed and again whenever access changed; a command costs a look into a
-set.
+It is looked at when the session is opened or resumed and again whenever access changed. A command costs a look into a
+set, and what it is prepared with is there already.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from coordinator_service.core.rejections import PermissionDenied, Rejection
 from coordinator_service.core.specs import AgentSpec
@@ -23,6 +23,9 @@ from coordinator_service.security.identities import Identity
 from coordinator_service.security.quotas import Tally
 from coordinator_service.security.roles import Access, Role
 
+_LOOKED_INTO: Final = frozenset(("update_agent",))
+"""Commands that may be sent or not for what is in them."""
+
 
 class Admission:
     """Made by `of`, then `enter`, `check_agent` and `stay`; `close` at the end."""
@@ -33,10 +36,12 @@ class Admission:
         self.access = Access(principal=identity.principal, namespace="", role=Role.KNOWN)
         self._identity = identity
         self._tally = tally
-        self._commands: frozenset[str] = frozenset()
+        self.commands: frozenset[str] = frozenset()
+        """What it may send, whatever is in it, by the name in Command.request."""
+        self.scope = Scope(namespace="", log_id="")
+        """Of the session, as its role is now."""
         self._spec: AgentSpec | None = None
         self._stay: Stay | None = None
-        self._scope: Scope | None = None
 
     @classmethod
     async def of(cls, guard: Guard, context: Any) -> Admission:
@@ -69,13 +74,15 @@ class Admission:
         self.access.check_agent(spec.agent_id, spec.agent_name, names)
         self._spec = spec
 
-    def stay(self, ended: Callable[[Rejection], None]) -> None:
-        """Has the session ended when it may not go on."""
+    def stay(self, scope: Scope, ended: Callable[[Rejection], None]) -> None:
+        """The session is open in a scope; it is ended when it may not go on."""
+        self.scope = replace(scope, own_only=self.access.own_only)
         self._stay = self.guard.gate.stay(self._identity, self._check_again, ended)
 
     def refusal_of(self, name: str | None, command: Any) -> PermissionDenied | None:
-        """Why a command may not be sent; None where it may, or is of a kind that is not known."""
-        if name not in self._commands and name in COMMANDS:
+        """Of a command that is not among `commands`: why it may not be sent; None where it may, with what is in it, or
+        is of a kind that is not known."""
+        if name in COMMANDS and self.access.role < COMMANDS[name]:
             return PermissionDenied(f"{self.principal}: needs the role {COMMANDS[name].name.lower()}")
         if name == "update_agent":
             try:
@@ -83,12 +90,6 @@ class Admission:
             except PermissionDenied as refusal:
                 return refusal
         return None
-
-    def scope(self, scope: Scope) -> Scope:
-        """The scope of the session, as its role is now."""
-        if self._scope is None:
-            self._scope = replace(scope, own_only=self.access.own_only)
-        return self._scope
 
     async def pace(self, messages: int) -> None:
         """Lets a session that is faster than its principal may be wait: what it sends meanwhile stays with it."""
@@ -107,8 +108,8 @@ class Admission:
         access = self.guard.gate.access_of(self._identity, namespace)
         access.require(Role.AGENT)
         self.access = access
-        self._commands = commands_for(access.role)
-        self._scope = None
+        self.commands = commands_for(access.role) - _LOOKED_INTO
+        self.scope = replace(self.scope, own_only=access.own_only)
 
     def _check_again(self) -> None:
         self._take(self.access.namespace)

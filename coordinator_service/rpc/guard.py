@@ -11,8 +11,8 @@ import logging
 from typing import Any, Final
 
 from coordinator_service.core.rejections import PermissionDenied, Rejection, Unauthenticated
-from coordinator_service.rpc.identity import calling, namespace_of
-from coordinator_service.security.gate import Gate, credentials_of
+from coordinator_service.rpc.identity import calling, credentials_of, namespace_of
+from coordinator_service.security.gate import Gate
 from coordinator_service.security.identities import Identity
 from coordinator_service.security.quotas import Tally
 from coordinator_service.security.roles import Access, Role
@@ -35,13 +35,14 @@ class Guard:
 
     async def identify(self, context: Any) -> Identity:
         """Who calls. Raises Unauthenticated, Unavailable."""
-        authorization, certificate = credentials_of(context.invocation_metadata() or (), context.auth_context)
+        authorization, certificate = credentials_of(context)
         return self.gate.known(authorization, certificate) or await self.gate.identify(authorization, certificate)
 
     def begin_call(self, identity: Identity) -> Tally:
         """Counts a call. Raises LimitReached."""
-        tally = self.gate.tally_of(identity)
-        tally.begin_call(self.gate.now_ns())
+        now_ns = self.gate.now_ns()
+        tally = self.gate.tally_of(identity.principal, now_ns)
+        tally.begin_call(now_ns)
         return tally
 
     def allow(self, identity: Identity, need: Role, request: Any) -> Access:
@@ -72,8 +73,7 @@ class Guard:
         access = calling.get()
         if access is not None:
             access.require(Role.AGENT)
-            limits = self.gate.access.limits_of(access.principal)
-            self.gate.quotas.of(access.principal, limits, self.gate.now_ns()).make_namespace(namespace)
+            self.gate.tally_of(access.principal, self.gate.now_ns()).make_namespace(namespace)
 
     def note(self, method: str, context: Any, refusal: Rejection) -> None:
         """Says who was refused what, and why; nothing of any credential."""

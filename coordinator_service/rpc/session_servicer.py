@@ -121,23 +121,22 @@ class SessionServicer:
         caller = Caller(principal=principal, method="Hello", traceparent=identity.traceparent_of(context))
         stream = await hub.connect(command, caller)
         assert stream.opened is not None
+        scope = Scope(
+            namespace=port.namespace,
+            log_id=port.log_id,
+            principal=principal,
+            session_id=stream.opened.session_id,
+        )
         if admission is not None:
             try:
                 if isinstance(command, ResumeSession):  # as what it is known, whatever it says now
                     read = await port.call(GetAgent(agent_id=stream.opened.agent_id), COORDINATOR)
                     assert isinstance(read, AgentRead)
                     admission.check_resumed(read.agent.spec, command.session_id)
-                admission.stay(stream.close)
+                admission.stay(scope, stream.close)
             except BaseException:
                 hub.detach(stream)
                 raise
-        scope = Scope(
-            namespace=port.namespace,
-            log_id=port.log_id,
-            principal=principal,
-            session_id=stream.opened.session_id,
-            own_only=admission is not None and admission.access.own_only,
-        )
         return Conversation(context, hub, stream, scope, self._hubs.limits, self._spans, admission)
 
 
@@ -230,9 +229,12 @@ class Conversation:
         correlation_id = asked.correlation_id
         name = asked.WhichOneof("request")
         admission = self._admission
-        if admission is not None and (refusal := admission.refusal_of(name, asked)) is not None:
-            self._reply_error(correlation_id, refusal)
-            return
+        scope = self._scope
+        if admission is not None:
+            if name not in admission.commands and (refusal := admission.refusal_of(name, asked)) is not None:
+                self._reply_error(correlation_id, refusal)
+                return
+            scope = admission.scope
         if name == "keep_alive":
             self._spawn(self._keep_alive(correlation_id, asked.keep_alive))
             return
@@ -247,7 +249,6 @@ class Conversation:
         if self._spans is not None and operation is SUBMIT_RUN and not traceparent:
             traceparent, respond = begin_trace(self._spans, _SUBMIT_RUN, respond)
         try:
-            scope = self._scope if admission is None else admission.scope(self._scope)
             command, caller = operation.prepare(request, scope, traceparent)
         except Rejection as fault:
             self._reply_error(correlation_id, fault)

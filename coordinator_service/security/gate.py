@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from coordinator_service.clock import Clock, Timer
 from coordinator_service.core.rejections import Rejection, Unauthenticated, Unavailable
@@ -152,10 +152,9 @@ class Gate:
         """What it may do in a namespace."""
         return self.access.access(identity.principal, namespace)
 
-    def tally_of(self, identity: Identity) -> Tally:
+    def tally_of(self, principal: str, now_ns: int) -> Tally:
         """What it has of this replica."""
-        principal = identity.principal
-        return self.quotas.of(principal, self.access.limits_of(principal), self._clock.monotonic_ns())
+        return self.quotas.of(principal, self.access.limits_of(principal), now_ns)
 
     def now_ns(self) -> int:
         """Monotonic."""
@@ -223,20 +222,6 @@ class Stay:
     def close(self) -> None:
         """It is over."""
         self.gate.leave(self)
-
-
-def credentials_of(metadata: Iterable[Any], auth_context: Callable[[], Any]) -> tuple[str, bytes]:
-    """The authorization that a call came with, else its certificate. Raises Unauthenticated."""
-    authorization = ""
-    for key, value in metadata:
-        if key == "authorization":
-            if authorization:
-                raise Unauthenticated("authorization is given twice", needed={"credential": "one bearer token"})
-            authorization = value
-    if authorization:
-        return authorization, b""
-    certificates = (auth_context() or {}).get("x509_pem_cert", ())
-    return "", certificates[0] if certificates else b""
 
 
 def _digest(authorization: str, certificate: bytes) -> bytes:

@@ -32,7 +32,7 @@ _SERVER_FAULTS: Final = frozenset(
 )
 """What the conventions call an error of the server; whatever else is the caller's."""
 
-call_context: ContextVar[str] = ContextVar("call_context", default="")
+call_context: ContextVar[str | None] = ContextVar("call_context", default=None)
 """The traceparent of the span of the call that is being served; empty where it has none."""
 
 
