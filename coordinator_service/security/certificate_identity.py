@@ -18,8 +18,10 @@ def identity_of_certificate(pem: bytes) -> Identity:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
+    except x509.ExtensionNotFound:
         raise Unauthenticated("the certificate has no subject alternative name", needed=_NAMED) from None
+    except Exception:  # whatever a certificate makes of the parser, it is the certificate's fault
+        raise Unauthenticated("the certificate cannot be read", needed=_NAMED) from None
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) > 1:  # an X.509-SVID has exactly one, and of several none is the one
         raise Unauthenticated("the certificate has more than one URI", needed=_NAMED)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import msgspec
 from concert import audit
@@ -19,9 +21,10 @@ from concert.cli.run_file import RunFile, RunFileFaulty
 from concert.v1 import event_pb2, run_pb2, session_service_pb2
 from google.protobuf.message import DecodeError
 
+from coordinator_service import access_file, token_file
 from coordinator_service.cluster import encoding
 from coordinator_service.cluster.messages import Garbled, messages_of
-from coordinator_service.core.rejections import InvalidField
+from coordinator_service.core.rejections import InvalidField, Unauthenticated
 from coordinator_service.core.specs import Policy
 from coordinator_service.log.base import LogCorrupt
 from coordinator_service.log.codec import decode_event, encode_event, frame, join, split
@@ -31,6 +34,12 @@ from coordinator_service.rpc.dispatch import FRAMES, OPERATIONS, Scope, read_kee
 from coordinator_service.rpc.history import read_list_token
 from coordinator_service.rpc.page_tokens import read_number_token, read_token, write_token
 from coordinator_service.rpc.validation import Faults, usable_traceparent
+from coordinator_service.security import json_web_tokens
+from coordinator_service.security.certificate_identity import identity_of_certificate
+from coordinator_service.security.identities import principal_fault
+from coordinator_service.security.jwt_rules import JwtRules
+from coordinator_service.security.key_set import KeysUnusable, read_key_set
+from coordinator_service.security.roles import Role
 from coordinator_service.snapshots import decode_folds, encode_tables
 from coordinator_service.telemetry.trace_ids import is_sampled
 from coordinator_service.yaml_nodes import FileFault
@@ -251,6 +260,104 @@ def check_run_file(content: bytes) -> None:
     assert run_pb2.RunSpec.FromString(file.spec.SerializeToString()) == file.spec or b"nan" in content.lower()
 
 
+def check_access_file(content: bytes) -> None:
+    """It is grants and limits that can be looked up, or one line that says what is wrong."""
+    try:
+        table = access_file.parse((content,))
+    except FileFault as fault:
+        assert "\n" not in str(fault)
+        return
+    for principal in ("alice", "jwt:ops-1", "*"):
+        found = table.access(principal, "blog")
+        assert found.role is Role.KNOWN or any(found.role is each.role for each in table.grants)
+        assert found.role <= table.highest(principal)
+        table.limits_of(principal)
+
+
+def check_token_file(content: bytes) -> None:
+    """It is hashes with their principals, or one line that says what is wrong and repeats nothing of them."""
+    try:
+        table = token_file.parse((content,))
+    except FileFault as fault:
+        assert "\n" not in str(fault)
+        assert _SECRET_HASH not in str(fault)
+        return
+    assert table.find("concert_made-up") is None
+    for hashed, token in table.by_hash.items():
+        assert len(hashed) == 64
+        assert not principal_fault(token.principal)
+
+
+# What callers prove themselves with.
+
+
+def make_jwt(chance: Random) -> bytes:
+    """A token of the issuer, or one whose parts were exchanged, signed by others, made worse."""
+    header = {"alg": chance.choice(_ALGORITHMS), "typ": "JWT", "kid": chance.choice(("fuzz", "", "x" * 300, 7, None))}
+    if chance.random() < 0.1:
+        header["crit"] = ["b64"]
+    claims = {name: chance.choice(values) for name, values in _CLAIMS.items() if chance.random() < 0.95}
+    parts = [worse(chance, msgspec.json.encode(each)) for each in (header, claims)] + [chance.randbytes(64)]
+    token = ".".join(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in parts).encode()
+    if chance.random() < 0.3:
+        signed = chance.choice(corpus("jwt")).split(b".")
+        token = b".".join(
+            mine if chance.random() < 0.3 else theirs for mine, theirs in zip(token.split(b"."), signed, strict=False)
+        )
+    return worse(chance, token)
+
+
+def check_jwt(encoded: bytes) -> None:
+    """None of these was signed by this key, whatever it says: UNAUTHENTICATED, and nothing of it in the reason."""
+    token = encoded.decode(errors="replace")
+    try:
+        json_web_tokens.verify(token, _KEYS, _RULES)
+    except Unauthenticated as refusal:
+        assert not any(len(part) > 8 and part in refusal.message for part in token.split("."))
+        return
+    raise AssertionError("a token that nobody signed is believed")
+
+
+def check_key_set(content: bytes) -> None:
+    """It is public keys, or what is wrong with it."""
+    try:
+        keys = read_key_set(content)
+    except KeysUnusable:
+        return
+    assert keys.by_id
+    assert all(each.algorithms for each in keys.by_id.values())
+
+
+def make_certificate(chance: Random) -> bytes:
+    """One in PEM whose bytes, or whose text, were made worse."""
+    whole = chance.choice(corpus("certificate"))
+    if chance.random() < 0.3:
+        return mutated(chance, whole)
+    lines = whole.strip().splitlines()
+    inner = mutated(chance, base64.b64decode(b"".join(lines[1:-1])))
+    return b"\n".join((lines[0], base64.encodebytes(inner).strip(), lines[-1], b""))
+
+
+def check_certificate(pem: bytes) -> None:
+    """It names a principal that may be one, or nobody. TLS has verified what really comes; this has to bear more."""
+    try:
+        found = identity_of_certificate(pem)
+    except Unauthenticated:
+        return
+    assert not principal_fault(found.principal)
+
+
+_SECRET_HASH: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_ALGORITHMS: Final = ("ES256", "ES256", "RS256", "none", "HS256", "EdDSA", "ES512", 7, None)
+_CLAIMS: Final[dict[str, tuple[object, ...]]] = {
+    "iss": ("fuzz", "another", 7, None),
+    "aud": ("concert", ["concert", "x"], [], {}, None),
+    "sub": ("alice", "", "a\nb", "x" * 600, 7, None, ["alice"]),
+    "exp": (4_000_000_000, 1, "later", -1, 1e999, 10**30, None),
+    "nbf": (1, 4_000_000_000, "now"),
+}
+_RULES: Final = JwtRules(issuer="fuzz", audience="concert")
+_KEYS: Final = read_key_set((CORPUS / "key_set" / "of-the-issuer.json").read_bytes())
 _PUBLIC = audit.read_public_key(audit.new_key_pair().public)
 
 
@@ -274,5 +381,10 @@ TARGETS = (
     Target("replica_word", make_word, check_word),
     Target("policy_file", from_corpus("policy_file"), check_policy_file),
     Target("run_file", from_corpus("run_file"), check_run_file),
+    Target("access_file", from_corpus("access_file"), check_access_file),
+    Target("token_file", from_corpus("token_file"), check_token_file),
+    Target("jwt", make_jwt, check_jwt),
+    Target("key_set", from_corpus("key_set"), check_key_set),
+    Target("certificate", make_certificate, check_certificate),
     Target("audit_file", from_corpus("audit_file"), check_audit_file),
 )
