@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from coordinator_service.core import conflicts, past_state, reasons, subjects, trails
 from coordinator_service.core.answers import Done
 from coordinator_service.core.events import Event, StateUpdated
-from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, InvalidField, LimitReached, NotFound
+from coordinator_service.core.rejections import (
+    CursorCompacted,
+    CursorInFuture,
+    InvalidField,
+    LimitReached,
+    NotFound,
+    PermissionDenied,
+)
 from coordinator_service.core.specs import StateChange, StateUpdate
 from coordinator_service.core.state import AttemptRow, EntryRow, NamespaceState, PastValue
 from coordinator_service.core.values import JsonValue, MergeStrategy
@@ -78,7 +85,16 @@ def writer_of(d: Deciding, attempt: AttemptRow | None, named: str = "") -> str:
     agent = d.state.agent_of_session(d.caller.session_id) if d.caller.session_id else None
     if agent is not None:
         return agent.spec.agent_id
+    if named:
+        _check_writer(d, named)
     return named or d.caller.principal or f"request/{d.state.sequence + 1}"
+
+
+def _check_writer(d: Deciding, named: str) -> None:
+    """S5: who shares a writer's name never conflicts with it, so nobody may write under what is another's."""
+    agent = d.state.agents.get(named)
+    if agent is not None and agent.principal != d.caller.principal:
+        raise PermissionDenied(f"the writer {named} is an agent of another principal")
 
 
 def write(

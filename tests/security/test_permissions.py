@@ -191,6 +191,11 @@ async def test_what_is_anothers_is_out_of_reach(channel: grpc.aio.Channel, agent
     held = await agent.acquire("bucket", namespace=OWN, holder="agent")
     token = held.grants[0].fencing_token
     assert (await refused(rival.acquire("bucket", namespace=OWN, holder="agent"))).code == "PERMISSION_DENIED"
+    refusal = await refused(
+        rival.update("k", namespace=OWN, writer="agent")
+    )  # S5: it would conflict with nothing of it
+    assert (refusal.code, "the writer agent" in refusal.message) == ("PERMISSION_DENIED", True)
+    assert (await agent.update("k", namespace=OWN, writer="agent")).revision
     release = lock_service_pb2.ReleaseRequest(namespace=OWN, fencing_tokens=[token])
     assert (await refused(rival.locks.Release(release))).code == "FAILED_PRECONDITION"
     keep = lock_service_pb2.KeepAliveRequest(namespace=OWN, fencing_tokens=[token])
