@@ -6,7 +6,7 @@ What reads certificates and JWTs is loaded only where there are any: it takes lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ import grpc
 from coordinator_service import access_file, token_file
 from coordinator_service.clock import Clock
 from coordinator_service.config import Settings
-from coordinator_service.file_watch import FileWatch
+from coordinator_service.file_watch import FileWatch, Value
 from coordinator_service.rpc.guard import Guard
 from coordinator_service.security.gate import Gate, Jwts, OfCertificate
 from coordinator_service.security.roles import AccessTable
@@ -42,30 +42,23 @@ class Guarding:
         self._tokens: FileWatch[TokenTable] | None = None
         self._key_file: FileWatch[KeySet] | None = None
         self._fetching: KeyFetching | None = None
-        poll_seconds = settings.security_poll_seconds
         if settings.tls_certificate is not None and settings.tls_private_key is not None:
             from coordinator_service.certificates import ServerCertificates
 
             self._certificates = ServerCertificates(
-                settings.tls_certificate, settings.tls_private_key, settings.tls_client_ca, clock, poll_seconds
+                settings.tls_certificate,
+                settings.tls_private_key,
+                settings.tls_client_ca,
+                clock,
+                settings.security_poll_seconds,
             )
         if settings.access_file is not None:
-            self._access = FileWatch(
-                "access file",
-                (settings.access_file,),
-                access_file.parse,
-                clock,
-                poll_seconds,
-                bytes_max=access_file.FILE_BYTES_MAX,
+            self._access = self._watch(
+                "access file", settings.access_file, access_file.parse, access_file.FILE_BYTES_MAX
             )
         if settings.token_hashes_file is not None:
-            self._tokens = FileWatch(
-                "token file",
-                (settings.token_hashes_file,),
-                token_file.parse,
-                clock,
-                poll_seconds,
-                bytes_max=token_file.FILE_BYTES_MAX,
+            self._tokens = self._watch(
+                "token file", settings.token_hashes_file, token_file.parse, token_file.FILE_BYTES_MAX
             )
         if settings.jwt_keys is not None:
             from coordinator_service.key_fetching import KeyFetching
@@ -74,10 +67,13 @@ class Guarding:
             if urlsplit(settings.jwt_keys).scheme in ("http", "https"):
                 self._fetching = KeyFetching(settings.jwt_keys, clock, settings.jwt_refresh_seconds)
             else:
-                path = Path(settings.jwt_keys)
-                self._key_file = FileWatch(
-                    "key file", (path,), _read_keys, clock, poll_seconds, bytes_max=KEY_SET_BYTES_MAX
-                )
+                self._key_file = self._watch("key file", Path(settings.jwt_keys), _read_keys, KEY_SET_BYTES_MAX)
+
+    def _watch(
+        self, what: str, path: Path, read: Callable[[Sequence[bytes]], Value], bytes_max: int
+    ) -> FileWatch[Value]:
+        seconds = self._settings.security_poll_seconds
+        return FileWatch(what, (path,), read, self._clock, seconds, bytes_max=bytes_max)
 
     def load(self) -> grpc.ServerCredentials | None:
         """Reads every file for the first time; what to serve with, None for plain text. Raises FileUnusable."""
