@@ -58,6 +58,7 @@ _LIMITS: Final = (
     "sessions_max",
     "subscriptions_max",
     "namespaces_max",
+    "stored_bytes_per_hour",
 )
 
 

@@ -222,6 +222,9 @@ class Settings(BaseSettings):
     handshake_ms_max: Annotated[int, Field(ge=100, le=120_000)] = _limit(
         10_000, "how long a new connection may take until it speaks TLS and HTTP/2", group="security"
     )
+    connections_max: PositiveInt = _limit(
+        20_000, "connections at a time, whoever they are of; more are closed before they say a word", group="security"
+    )
     connection_calls_max: PositiveInt = _limit(10_000, "open calls of one connection; more wait", group="security")
     calls_max: PositiveInt = _limit(100_000, "open calls of all together; more are refused", group="security")
     event_loop: Literal["auto", "uvloop", "asyncio"] = _setting("auto", "auto takes uvloop where it is installed")

@@ -350,6 +350,7 @@ class CoordinatorServer:
             subscriptions=lambda: self._events.subscriptions,
             spans=None if self._tracing is None else self._tracing.counts,
             span_lags=dict if self._tracing is None else self._tracing.lags,
+            refusals=None if self._guarding.guard is None else self._guarding.guard.gate.refusals.by_reason,
             timings=self._store.timings if isinstance(self._store, SqliteStore | RedisStore) else None,
         )
 
@@ -425,6 +426,7 @@ def _bounds(settings: Settings) -> Iterable[tuple[str, int]]:
     yield "grpc.max_metadata_size", settings.metadata_bytes_max
     yield "grpc.absolute_max_metadata_size", settings.metadata_bytes_max
     yield "grpc.max_concurrent_streams", settings.connection_calls_max
+    yield "grpc.max_allowed_incoming_connections", settings.connections_max
     yield "grpc.server_handshake_timeout_ms", settings.handshake_ms_max
 
 

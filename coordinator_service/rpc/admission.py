@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from coordinator_service.core.rejections import PermissionDenied, Rejection
+from coordinator_service.core.rejections import LimitReached, PermissionDenied, Rejection
 from coordinator_service.core.specs import AgentSpec
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.rpc.guard import Guard
 from coordinator_service.rpc.identity import calling
 from coordinator_service.rpc.operation import Scope
-from coordinator_service.rpc.permissions import COMMANDS, commands_for
+from coordinator_service.rpc.permissions import COMMANDS, STORING, commands_for
 from coordinator_service.security.gate import Stay
 from coordinator_service.security.identities import Identity
 from coordinator_service.security.quotas import Tally
@@ -79,7 +79,7 @@ class Admission:
         self.scope = replace(scope, own_only=self.access.own_only)
         self._stay = self.guard.gate.stay(self._identity, self._check_again, ended)
 
-    def refusal_of(self, name: str | None, command: Any) -> PermissionDenied | None:
+    def refusal_of(self, name: str | None, command: Any) -> Rejection | None:
         """Of a command that is not among `commands`: why it may not be sent; None where it may, with what is in it, or
         is of a kind that is not known."""
         if name in COMMANDS and self.access.role < COMMANDS[name]:
@@ -88,6 +88,11 @@ class Admission:
             try:
                 self.access.check_capabilities([each.name for each in command.update_agent.agent.capabilities])
             except PermissionDenied as refusal:
+                return refusal
+        if name in STORING:
+            try:
+                self._tally.store(command.ByteSize(), self.guard.gate.now_ns())
+            except LimitReached as refusal:
                 return refusal
         return None
 
@@ -105,10 +110,13 @@ class Admission:
         self._tally.end_call()
 
     def _take(self, namespace: str) -> None:
-        access = self.guard.gate.access_of(self._identity, namespace)
+        gate = self.guard.gate
+        access = gate.access_of(self._identity, namespace)
         access.require(Role.AGENT)
+        self._tally.limits = gate.access.limits_of(self.principal)
         self.access = access
-        self.commands = commands_for(access.role) - _LOOKED_INTO
+        limited = self._tally.limits.stored_bytes_per_hour is not None
+        self.commands = commands_for(access.role) - (_LOOKED_INTO | STORING if limited else _LOOKED_INTO)
         self.scope = replace(self.scope, own_only=access.own_only)
 
     def _check_again(self) -> None:

@@ -23,7 +23,7 @@ from coordinator_service.rpc import errors, limits
 from coordinator_service.rpc.guard import Guard
 from coordinator_service.rpc.identity import calling, namespace_of, traceparent_of
 from coordinator_service.rpc.operation import Operation, Scope
-from coordinator_service.rpc.permissions import need_of
+from coordinator_service.rpc.permissions import need_of, rpc_of, stores
 from coordinator_service.rpc.traced import traced
 from coordinator_service.telemetry.call_spans import CallSpans
 
@@ -72,6 +72,7 @@ class Calls:
     def unary(self, request_class: Any, answer: AnswerCall) -> grpc.RpcMethodHandler[Any, Any]:
         """A call with one response."""
         guard, need = self._guard, need_of(request_class)
+        stored = stores(rpc_of(request_class.DESCRIPTOR)[1], need)
 
         async def serve(encoded: bytes, context: Context) -> bytes:
             try:
@@ -84,6 +85,8 @@ class Calls:
                 try:
                     request = _parse(request_class, encoded)
                     guard.allow(identity, need, request)
+                    if stored:
+                        tally.store(len(encoded), guard.gate.now_ns())
                     return await answer(request, context)
                 finally:
                     tally.end_call()

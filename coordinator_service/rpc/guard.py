@@ -76,7 +76,8 @@ class Guard:
             self.gate.tally_of(access.principal, self.gate.now_ns()).make_namespace(namespace)
 
     def note(self, method: str, context: Any, refusal: Rejection) -> None:
-        """Says who was refused what, and why; nothing of any credential."""
+        """Counts a refusal, and says who was refused what, and why; nothing of any credential."""
+        self.gate.refusals.count(refusal)
         if not isinstance(refusal, Unauthenticated | PermissionDenied):
             return
         now_ns = self.gate.now_ns()

@@ -53,6 +53,15 @@ PERMISSIONS: Final[dict[str, Role]] = {
 what is others' with the role operator."""
 
 
+_ADDS_NOTHING: Final = frozenset(("Release", "KeepAlive", "Acknowledge", "DeleteSubscription", "Goodbye", "TaskFailed"))
+"""Those of the role agent that always pass a quota of what is stored: they give up or keep what there is."""
+
+
+def stores(method: str, need: Role) -> bool:
+    """Whether what is in a request is stored, so that it counts against the quota of its principal."""
+    return need >= Role.AGENT and method not in _ADDS_NOTHING
+
+
 def need_of(request_class: Any) -> Role:
     """What the rpc of that request needs. Raises KeyError for one that is not in the table."""
     service, method = rpc_of(request_class.DESCRIPTOR)
@@ -73,6 +82,9 @@ COMMANDS: Final[dict[str, Role]] = {
     for name, operation in FRAMES.items()
 }
 """The least role that may send it in a session, by its name in Command.request."""
+
+STORING: Final = frozenset(name for name, need in COMMANDS.items() if stores(FRAMES[name].method, need))
+"""Commands whose content is stored."""
 
 
 def commands_for(role: Role) -> frozenset[str]:

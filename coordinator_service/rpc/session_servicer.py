@@ -305,6 +305,8 @@ class Conversation:
         self._stream.push(message)
 
     def _reply_error(self, correlation_id: int, rejection: Rejection) -> None:
+        if self._admission is not None:
+            self._admission.guard.gate.refusals.count(rejection)
         message = pb.CoordinatorMessage()
         message.reply.correlation_id = correlation_id
         message.reply.error.CopyFrom(errors.to_status(rejection))

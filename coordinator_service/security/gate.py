@@ -18,6 +18,7 @@ from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.security.identities import Identity
 from coordinator_service.security.jwt_rules import UnknownKey
 from coordinator_service.security.quotas import Quotas, Tally
+from coordinator_service.security.refusals import Refusals
 from coordinator_service.security.roles import Access, AccessTable
 from coordinator_service.security.static_tokens import TokenTable
 
@@ -62,6 +63,7 @@ class Gate:
     ) -> None:
         self.access = access
         self.quotas = Quotas()
+        self.refusals = Refusals()
         self._clock = clock
         self._of_certificate = of_certificate
         self._tokens = tokens

@@ -76,6 +76,7 @@ class PrincipalLimits:
     sessions_max: int | None = None
     subscriptions_max: int | None = None
     namespaces_max: int | None = None
+    stored_bytes_per_hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

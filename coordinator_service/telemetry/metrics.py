@@ -66,6 +66,8 @@ class Reading:
     """Events whose spans are not exported yet, by namespace: of those that are exported from here."""
     timings: LogTimings | None = None
     policy_file: PolicyFile | None = None
+    refusals: Mapping[str, int] | None = None
+    """Refused calls and commands by reason, where callers are authenticated."""
 
 
 @dataclass(eq=False, slots=True)
@@ -94,6 +96,15 @@ def _of_server(reading: Reading) -> Iterator[Metric]:
         "Namespaces that are owned here and not shown, because there are too many.",
         value=reading.namespaces_left_out,
     )
+    if reading.refusals is not None:
+        refusals = CounterMetricFamily(
+            "concert_refusals",
+            "Calls and commands that were refused for who made them, or for how many.",
+            labels=["reason"],
+        )
+        for reason, count in reading.refusals.items():
+            refusals.add_metric([reason], count)
+        yield refusals
     if reading.policy_file is not None:
         yield GaugeMetricFamily(
             "concert_policy_file_ok",

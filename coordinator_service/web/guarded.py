@@ -51,8 +51,10 @@ def guarded(gate: Gate, *, exposed: bool) -> Middleware:
 
             check()
         except Unauthenticated as refusal:
+            gate.refusals.count(refusal)
             return web.Response(status=401, text=refusal.message, headers=_ASK)
         except Rejection as refusal:
+            gate.refusals.count(refusal)
             status = 403 if isinstance(refusal, PermissionDenied) else 503
             return web.Response(status=status, text=refusal.message)
         request[CALLER] = identity

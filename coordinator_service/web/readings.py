@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,7 @@ class Sources:
     spans: SpanCounts | None = None
     span_lags: Callable[[], dict[str, int]] = dict
     timings: LogTimings | None = None
+    refusals: Mapping[str, int] | None = None
 
 
 async def read_health(sources: Sources) -> Health:
@@ -117,4 +118,5 @@ async def read_metrics(sources: Sources) -> Reading:
         span_lags=sources.span_lags(),
         timings=sources.timings,
         policy_file=sources.policy_file(),
+        refusals=sources.refusals,
     )

@@ -9,12 +9,13 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
-from concert.v1 import event_service_pb2
+from concert.v1 import event_service_pb2, lock_service_pb2
+from google.rpc import code_pb2
 from pydantic import ValidationError
 
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import LimitReached
-from coordinator_service.security.quotas import Tally
+from coordinator_service.security.quotas import ENVELOPE_BYTES, Tally
 from coordinator_service.security.roles import PrincipalLimits
 from tests.rpc.peer import acquire, refused
 from tests.rpc.serving import serving
@@ -158,6 +159,93 @@ async def test_a_connection_that_does_not_get_on_is_closed(tmp_path: Path, openi
         writer.close()
 
 
+async def test_connections_beyond_those_of_all_are_closed(tmp_path: Path) -> None:
+    """Before a word is said: whoever connects is not known then. What has ended makes room."""
+    async with serving(tmp_path, connections_max=2) as server:
+        host, _, port = server.address.rpartition(":")
+        idle = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
+        for reader, _ in idle:
+            assert await reader.read(9)  # the server's settings: it is accepted
+        async with peer_of(server) as peer:
+            assert await verdict(peer.monitor.GetServerInfo(INFO, timeout=1)) in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+        for _, writer in idle:
+            writer.close()
+
+        async def served() -> bool:
+            async with peer_of(server) as peer:
+                return await verdict(peer.monitor.GetServerInfo(INFO, timeout=10)) == "OK"
+
+        await until(served)
+
+
+def test_what_is_stored_is_a_bucket_that_fills_in_an_hour() -> None:
+    """A request counts with what the coordinator stores around it; what was refused took nothing; a principal that owes
+    is not forgotten, one whose hour is over is."""
+    limit = 10 * (ENVELOPE_BYTES + 744)
+    tally = Tally(PrincipalLimits(stored_bytes_per_hour=limit), 0)
+    for _ in range(10):
+        tally.store(744, 0)
+    for _ in range(5):
+        with pytest.raises(LimitReached, match="principal stored_bytes_per_hour") as refused_:
+            tally.store(744, 0)
+    assert refused_.value.retry_after_ms == 360_000
+    tally.store(744, 360 * SECOND_NS)
+    assert not tally.idle(3600 * SECOND_NS)
+    assert tally.idle(2 * 3600 * SECOND_NS)
+    with pytest.raises(LimitReached):
+        tally.store(limit, 9 * 3600 * SECOND_NS)
+
+
+async def test_what_a_principal_stores_is_limited(tmp_path: Path) -> None:
+    """Unary and in a session, from one share; reads and giving up go on, others are not held up, and it is counted."""
+    access = limited(stored_bytes_per_hour=4000)
+    async with (
+        secured(tmp_path, access=access, metrics_listen="127.0.0.1:0") as server,
+        peer_of(server, "agent") as agent,
+        peer_of(server, "rival") as rival,
+        aiohttp.ClientSession() as http,
+    ):
+        session = SessionPeer(agent.channel)
+        await session.hello("agent-1", namespace=OWN)
+        held = await agent.acquire("bucket", namespace=OWN)
+        large = {"updates": [{"key": "k", "value": {"string_value": "x" * 3000}}]}
+        assert (await session.ask(update_state={"change": large})).HasField("update_state")
+        refusal = await refused(agent.update("k", "y" * 3000, namespace=OWN))
+        assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
+        assert refusal.details["QuotaFailure"].violations[0].subject == "principal stored_bytes_per_hour"
+        assert refusal.details["RetryInfo"].retry_delay.ToMilliseconds() > 1000
+        reply = await session.ask(update_state={"change": large})
+        assert reply.error.code == code_pb2.RESOURCE_EXHAUSTED
+        assert (await session.ask(get_state={"keys": ["k"]})).HasField("get_state")
+        token = held.grants[0].fencing_token
+        await agent.locks.Release(lock_service_pb2.ReleaseRequest(namespace=OWN, fencing_tokens=[token]))
+        await rival.update("mine", "y" * 3000, namespace=OWN)
+        await verdict(agent.update("k", namespace="other"))
+        async with http.get(f"http://{server.metrics_address}/metrics") as response:
+            told = await response.text()
+        counts = {
+            reason: f'concert_refusals_total{{reason="{reason}"}} {count}.0' in told
+            for reason, count in (("quota", 2), ("permission_denied", 1), ("rate", 0), ("unauthenticated", 0))
+        }
+        assert all(counts.values()), told
+
+
+async def test_a_quota_of_what_is_stored_that_is_new_counts_for_sessions_that_are_there(tmp_path: Path) -> None:
+    """The access file is taken up as it changes."""
+    async with secured(tmp_path) as server, peer_of(server, "agent") as agent:
+        session = SessionPeer(agent.channel)
+        await session.hello("agent-1", namespace=OWN)
+        change = {"updates": [{"key": "k", "value": {"string_value": "x" * 1000}}]}
+        assert (await session.ask(update_state={"change": change})).HasField("update_state")
+        (tmp_path / "access.yaml").write_text(limited(stored_bytes_per_hour=100))
+        server.reload()
+
+        async def limited_now() -> bool:
+            return (await session.ask(update_state={"change": change})).error.code == code_pb2.RESOURCE_EXHAUSTED
+
+        await until(limited_now)
+
+
 async def test_calls_beyond_those_of_all_are_refused(tmp_path: Path) -> None:
     """The transport answers RESOURCE_EXHAUSTED, and serves again when one has ended."""
     async with serving(tmp_path, calls_max=2) as server, peer_of(server) as peer:
@@ -195,8 +283,8 @@ async def test_the_page_is_for_those_that_may_view(tmp_path: Path) -> None:
             401,
         ]
         assert await status("/", **token("viewer")) == 200
-        assert await status("/", Authorization=aiohttp.BasicAuth("me", token_of("viewer")).encode()) == 200
-        assert await status("/", Authorization=aiohttp.BasicAuth("me", "wrong").encode()) == 401
+        assert await status("/", Authorization=aiohttp.encode_basic_auth("me", token_of("viewer"))) == 200
+        assert await status("/", Authorization=aiohttp.encode_basic_auth("me", "wrong")) == 401
         assert await status("/", Authorization="Basic !") == 401
         for path in ("/events?topic=view%3Devents&before=9", "/event?sequence=1", "/live?topic=view%3Doverview"):
             assert await status(f"{path}&namespace=other", **token("viewer")) == 403
