@@ -60,7 +60,7 @@ def known_by(hosts: Collection[str], exempt: Collection[str]) -> Middleware:
 
 class PageTokens:
     """Tokens that a page is given when it is loaded and shows when it asks for something: for one principal, and for
-    some hours. secret is what replicas share, so that each knows the tokens of the others; without one each has its
+    some hours. shared is what replicas share, so that each knows the tokens of the others; without it each has its
     own."""
 
     def __init__(self, clock: Clock, shared: str = "") -> None:

@@ -325,6 +325,8 @@ async def test_the_page_is_for_those_that_may_view(tmp_path: Path) -> None:
         ({"jwt_keys": "http://issuer.example/keys"}, "must be https"),
         ({"jwt_algorithms": "HS256"}, "must be some of"),
         ({"jwt_algorithms": "none"}, "must be some of"),
+        ({"web_hosts": "board.example:80"}, "without ports"),
+        ({"web_hosts": "*"}, "names of machines"),
         ({"access_file": "a", "token_hashes_file": "b", "event_store": "redis"}, "cluster_secret_file"),
     ],
 )

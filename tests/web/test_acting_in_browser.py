@@ -136,7 +136,8 @@ async def test_an_agent_is_drained_and_a_lock_taken(browser: Browser, server: Co
         await expect(button(page, "Drain agent-1")).to_have_count(0)
         await agent.acquire("bucket", namespace=OWN, holder="alice")
         waiting = asyncio.create_task(agent.acquire("bucket", 60.0, namespace=OWN, holder="bob"))
-        await page.keyboard.press("4")
+        await page.goto(f"http://{server.web_address}/#/now?ns={OWN}&x=resource%3Dbucket")
+        await page.get_by_role("link", name="The lock", exact=True).click()  # from the reason to the act
         await expect(page.locator(".lock")).to_contain_text("1 waiting")
         await button(page, "Release bucket, held by alice").click()
         await expect(page.get_by_role("dialog")).to_contain_text("alice is fenced")

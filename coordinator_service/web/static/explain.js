@@ -49,6 +49,8 @@ function places(model, subject, found) {
   const first = found.causes[0];
   return h("p", { class: "links" },
     (subject.run_id || first?.run_id) && h("a", { class: "button quiet", href: to("run", subject.run_id || first.run_id) }, "Its run"),
+    subject.resource && h("a", { class: "button quiet", href: to("locks", "", { match: subject.resource }) }, "The lock"),
+    subject.agent_id && h("a", { class: "button quiet", href: to("agents", "", { match: subject.agent_id }) }, "The agent"),
     asked && h("a", { class: "button quiet", href: to("events", "", asked) }, "Its events"),
     trace && url && h("a", { class: "button quiet", href: url.replace("{trace_id}", trace), target: "_blank", rel: "noopener noreferrer" }, "Its trace"));
 }
