@@ -70,7 +70,7 @@ class Namespaces:
 
     async def get(self, name: str) -> NamespacePort:
         """The namespace: opened and owned if this replica is to own it, else the port to its owner. Raises
-        Unavailable, LimitReached."""
+        Unavailable, LimitReached, LogTailLost."""
         owned = self._owned.get(name)
         if owned is not None and owned.serves:
             return owned
@@ -79,6 +79,8 @@ class Namespaces:
             return await self.own(name)
         try:
             return await self._elsewhere(name, owner)
+        except TailLost as loss:
+            raise _not_served(name, loss) from None
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
 
@@ -218,8 +220,7 @@ class Namespaces:
             _log.error("namespace %s cannot be opened: %s", name, damage)
             raise Unavailable(f"the log of namespace {name} is damaged: {damage}", retry_after_ms=5000) from None
         except TailLost as loss:
-            _log.error("namespace %s is not served until an operator accepts the loss: %s", name, loss)
-            raise LogTailLost(loss.log_id, loss.last_sequence, str(loss)) from None
+            raise _not_served(name, loss) from None
         except LogError as error:
             raise Unavailable(f"the log cannot be read: {error}") from None
         owned = LocalNamespace(
@@ -281,6 +282,11 @@ class Namespaces:
                 continue  # somebody was faster
             finally:
                 change.cancel()
+
+
+def _not_served(name: str, loss: TailLost) -> LogTailLost:
+    _log.error("namespace %s is not served until an operator accepts the loss: %s", name, loss)
+    return LogTailLost(loss.log_id, loss.last_sequence, str(loss))
 
 
 async def _not_here(_name: str, owner: Replica) -> NamespacePort:

@@ -4,10 +4,9 @@ A batch is one entry of a stream. One script appends a batch after it has checke
 (redis_scripts.py): no owner that was overtaken, paused or cut off appends anything. Readers stop at `committed`, which
 follows the condition under which a batch counts as durable (redis_durability.py).
 
-Redis may lose what it acknowledged (a replica that lagged is promoted, a machine lost power before the fsync). The
-processes that were told remember, and so does what lies beside the log (snapshots, cursors): a log that ends before, or
-has another thing where, something was acknowledged is marked, and nobody can claim it until an operator accepts the
-loss (TailLost).
+Redis may lose what it acknowledged. The processes that were told remember (acknowledged.py), and so does what lies
+beside the log (snapshots, cursors): a log that ends before, or has another thing where, something was acknowledged is
+marked, and nobody can claim it until an operator accepts the loss (TailLost).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from coordinator_service.log.acknowledged import Acknowledged
 from coordinator_service.log.base import (
     GENESIS_HASH,
     Batch,
@@ -71,9 +71,6 @@ TRIM_EVENTS_AT_ONCE = 5_000
 READ_BATCHES_MAX = 4_096
 GROWN_LOOK_SECONDS = 1.0
 """Whoever waits for a log to grow looks by itself this often: what is published may be lost."""
-
-Evidence = tuple[str, int, bytes]
-"""log_id, sequence and chain hash of something that was acknowledged."""
 
 
 class RedisStore:
@@ -136,7 +133,8 @@ class RedisLog:
         self._nonces: dict[int, str] = {}
         self._end: tuple[int, bytes] | None = None
         self._log_id = ""
-        self._evidence: Evidence = ("", 0, b"")
+        self._acknowledged = Acknowledged()
+        self._in_doubt = False
         self._growth = Growth()
         self._listening = False
         self._committing: asyncio.Task[None] | None = None
@@ -166,6 +164,7 @@ class RedisLog:
         if ends != int(last):
             raise LogCorrupt(f"the stream ends at {ends}, the log at {int(last)}", sequence=min(ends, int(last)) + 1)
         self._log_id = log_id.decode()
+        self._in_doubt = True
         if nonce:
             self._nonces.setdefault(int(epoch), nonce.decode())
 
@@ -189,8 +188,8 @@ class RedisLog:
 
     async def _claim(self, holder: str, after: int | None, accepting: bool) -> int:
         nonce = secrets.token_hex(8)
-        log_id, sequence, digest = self._evidence if accepting else await self._known()
-        args = ("" if after is None else after, holder, nonce, log_id, sequence, digest)
+        known = self._acknowledged if accepting else await self._known()
+        args = ("" if after is None else after, holder, nonce, known.log_id, known.sequence, known.hash)
         told = "accepting" if accepting else ""
         self._end = None
         answer = await self._place.run(CLAIM, (self._meta, self._stream), (*args, told), durable=True)
@@ -201,27 +200,36 @@ class RedisLog:
         self._log_id = answer[2].decode()
         self._nonces[epoch] = nonce
         self._end = (last, answer[4])
+        self._in_doubt = False
         # Whatever the owner before left is durable now, by the same condition.
         await self._run(COMMIT, epoch, (last, self._channel))
-        self._acknowledged(last, answer[4])
+        self._tell(last, answer[4])
         return epoch
 
-    async def _known(self) -> Evidence:
+    async def _known(self) -> Acknowledged:
         """The best evidence of what was acknowledged: what this process was told, else what lies beside the log and
         goes beyond it. A snapshot or a cursor was kept only of what had been acknowledged."""
         beside = max(
             [await self._snapshots.newest(), *(each.sequence for each in await self.cursors() if self._is_of(each))]
         )
         log_id, last = await self._fields("log_id", "last")
-        own = self._evidence[1] if self._evidence[0] == log_id.decode() else 0
-        return self._evidence if beside <= max(own, int(last)) else (log_id.decode(), beside, b"")
+        known = self._acknowledged
+        return known if beside <= known.until(log_id.decode(), int(last)) else Acknowledged(log_id.decode(), beside)
 
     def _is_of(self, cursor: Cursor) -> bool:
         return cursor.log_id == self._log_id
 
     async def release(self, epoch: int) -> None:
         """Lets go: the epoch is fenced from here on, and nobody owns the log. Raises Fenced, LogError."""
-        await self._writer.change(lambda: self._run(RELEASE, epoch))
+        await self._writer.change(lambda: self._release(epoch))
+
+    async def _release(self, epoch: int) -> None:
+        try:
+            last = (await self._run(RELEASE, epoch))[1]
+        except Fenced:
+            await self.report()
+            raise
+        await self._report_beyond(self._log_id, int(last))
 
     async def confirm(self, epoch: int) -> None:
         """Returns when the epoch was the last one claimed at some moment during the call.
@@ -230,17 +238,24 @@ class RedisLog:
         them does not know that another was promoted.
         """
         if self._place.options.durability.waits:
-            await self._run(CONFIRM, epoch, durable=True)
-            return
-        current, nonce = await self._fields("epoch", "nonce")
-        if int(current) != epoch or nonce.decode() != self._nonces.get(epoch):
-            raise _fenced(epoch, int(current))
+            last = (await self._run(CONFIRM, epoch, durable=True))[1]
+        else:
+            current, nonce, last = await self._fields("epoch", "nonce", "last")
+            if int(current) != epoch or nonce.decode() != self._nonces.get(epoch):
+                raise _fenced(epoch, int(current))
+        await self._report_beyond(self._log_id, int(last))
 
     async def report(self) -> None:
         """Has the log marked if something that this process knows to be acknowledged is gone. Raises TailLost,
         LogError."""
-        if self._evidence[1]:
-            self._check(await self._place.run(REPORT, (self._meta, self._stream), self._evidence))
+        known = self._acknowledged
+        if known.sequence:
+            args = (known.log_id, known.sequence, known.hash)
+            self._check(await self._place.run(REPORT, (self._meta, self._stream), args))
+
+    async def _report_beyond(self, log_id: str, last: int) -> None:
+        if self._acknowledged.goes_beyond(log_id, last):
+            await self.report()
 
     async def loss(self) -> TailLost | None:
         """What the log was marked with, if anything is lost. Raises LogError."""
@@ -283,7 +298,7 @@ class RedisLog:
                 _settle(each, failure)
             return
         self._end = end
-        self._acknowledged(*end)
+        self._tell(*end)
         self._commit_soon(appends[0].epoch)
         self._store.timings.committed(began_ns, time.monotonic_ns(), standing)
         for each in standing:
@@ -305,15 +320,15 @@ class RedisLog:
             self._end = (int(last), digest)
         return self._end
 
-    def _acknowledged(self, sequence: int, digest: bytes) -> None:
-        self._evidence = (self._log_id, sequence, digest)
+    def _tell(self, sequence: int, digest: bytes) -> None:
+        self._acknowledged.told(self._log_id, sequence, digest)
         self._growth.reached(sequence)
 
     def _commit_soon(self, epoch: int) -> None:
         """Tells the readers of other replicas, without anybody waiting for that."""
         if not self._place.options.durability.waits:
             return
-        self._uncommitted = (epoch, self._evidence[1])
+        self._uncommitted = (epoch, self._acknowledged.sequence)
         if self._committing is None:
             self._committing = asyncio.get_running_loop().create_task(self._commit())
 
@@ -334,7 +349,11 @@ class RedisLog:
         log_id, base, base_hash, committed, last, digest = await self._fields(
             "log_id", "base", "base_hash", "committed", "last", "hash"
         )
-        until = self._durable_until(log_id.decode(), int(committed))
+        if self._in_doubt:  # it was opened anew, and may be another than before
+            await self.report()
+            self._in_doubt = False
+        await self._report_beyond(log_id.decode(), int(last))
+        until = self._acknowledged.until(log_id.decode(), int(committed))
         if until != int(last):
             found = await self._hash_at(until)
             if found is None:
@@ -362,7 +381,7 @@ class RedisLog:
         (log_id, committed), entries = await self._place.using(self._meta, page, again=True)
         if log_id is None:
             raise LogError(f"the key {self._meta} is gone")
-        until = self._durable_until(log_id.decode(), int(committed))
+        until = self._acknowledged.until(log_id.decode(), int(committed))
         found: list[StoredBatch] = []
         size = 0
         for entry_id, entry in entries:
@@ -371,8 +390,10 @@ class RedisLog:
             if stored.batch.last_sequence > until or (found and size > bytes_max):
                 break
             found.append(stored)
-        if found and (log_id.decode() != self._evidence[0] or found[-1].batch.last_sequence > self._evidence[1]):
-            self._evidence = (log_id.decode(), found[-1].batch.last_sequence, found[-1].hash)
+        if found:
+            if self._acknowledged.is_in_doubt(log_id.decode(), found):
+                await self.report()
+            self._acknowledged.read(log_id.decode(), found)
         if entries:
             self._entry_bytes = max(64, sum(len(entry[b"e"]) for _, entry in entries) // len(entries))
         return found
@@ -384,7 +405,7 @@ class RedisLog:
             self._listening = True
         while True:
             log_id, committed = await self._fields("log_id", "committed")
-            until = self._durable_until(log_id.decode(), int(committed))
+            until = self._acknowledged.until(log_id.decode(), int(committed))
             try:
                 async with asyncio.timeout(GROWN_LOOK_SECONDS):
                     return await self._growth.beyond(after, until)
@@ -451,7 +472,7 @@ class RedisLog:
         keys = (self._stream, self._snapshots.key, old, self._snapshots.parts_key(name))
         args = (snapshot.sequence, told, log_id)
         await self._writer.change(lambda: self._run(REBASE, epoch, args, keys=keys, durable=True))
-        self._evidence = ("", 0, b"")
+        self._acknowledged.forget()
 
     async def _store_parts(self, snapshot: Snapshot, epoch: int) -> tuple[str, str]:
         """Writes the parts, between which appends pass; the snapshot's name, and what is to be said of it."""
@@ -502,10 +523,6 @@ class RedisLog:
         if len(present) < len(names):
             raise LogError(f"the key {self._meta} is gone")
         return present
-
-    def _durable_until(self, log_id: str, committed: int) -> int:
-        """What was acknowledged here is committed, whether or not the readers of others know it yet."""
-        return max(committed, self._evidence[1]) if self._evidence[0] == log_id else committed
 
     async def _hash_at(self, sequence: int) -> bytes | None:
         """The chain hash up to a sequence that ends a batch."""

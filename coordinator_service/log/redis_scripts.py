@@ -117,12 +117,13 @@ RELEASE = Script(
     + """
 redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('HSET', KEYS[1], 'holder', '', 'nonce', '')
-return {'OK'}
+return {'OK', has[3]}
 """
 )
+"""Answers where the log ends."""
 
-CONFIRM = Script(_FENCE + "redis.call('HINCRBY', KEYS[1], 'confirmed', 1) return {'OK'}")
-"""For where a write is needed to find out whether the replicas still follow this server."""
+CONFIRM = Script(_FENCE + "redis.call('HINCRBY', KEYS[1], 'confirmed', 1) return {'OK', has[3]}")
+"""For where a write is needed to find out whether the replicas still follow this server. Answers where the log ends."""
 
 APPEND = Script(
     _FENCE

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from coordinator_service.log.base import Cursor, Fenced, LogCorrupt, LogError, LogTooNew, Snapshot, TailLost
+from coordinator_service.log.base import Cursor, Fenced, LogCorrupt, LogEnds, LogError, LogTooNew, Snapshot, TailLost
 from coordinator_service.log.redis import RedisLog, RedisStore
 from coordinator_service.log.redis_durability import Durability, durability_from
 from coordinator_service.log.redis_fitness import ServerFacts, UnfitServer
@@ -359,6 +359,54 @@ async def test_a_log_that_went_another_way_is_found(store: RedisStore, options: 
     with pytest.raises(TailLost):
         await unaware.claim("two")
     await unaware_store.close()
+
+
+async def _opened_again(store: RedisStore) -> LogEnds:
+    return await (await store.open("blog")).ends()
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_a_follower_finds_out_that_the_log_went_another_way(
+    store: RedisStore, options: RedisOptions, client: Redis, reads_on: bool
+) -> None:
+    """Invariant 6: whoever only read what is lost finds out, too: as it reads on, or when it opens the log again."""
+    log = await store.open("blog")
+    epoch = await log.claim("one")
+    await fill(log, epoch, 2)
+    kept = await _saved(client, log)
+    await fill(log, epoch, 2)
+    following_store, unaware_store = RedisStore(options), RedisStore(options)
+    following = await following_store.open("blog")
+    assert len(await read_all(following)) == 4
+    await _restore(client, log, kept)
+    unaware = await unaware_store.open("blog")
+    new = await unaware.claim("two")
+    await unaware.append(batch(3, 1, text="another"), new)
+    await unaware.append(batch(4, 5, text="another"), new)
+    with pytest.raises(TailLost):
+        await (following.read(4) if reads_on else _opened_again(following_store))
+    with pytest.raises(LogError):
+        await unaware.append(batch(9), new)
+    await following_store.close()
+    await unaware_store.close()
+
+
+async def test_an_owner_finds_out_by_the_next_read_that_its_tail_is_lost(
+    store: RedisStore, options: RedisOptions, client: Redis
+) -> None:
+    """Invariant 6: an owner to whom nobody writes, too: a read is confirmed by the store, as is letting go."""
+    log = await store.open("blog")
+    epoch = await log.claim("one")
+    await fill(log, epoch, 2)
+    kept = await _saved(client, log)
+    await fill(log, epoch, 1)
+    await log.confirm(epoch)
+    await _restore(client, log, kept)
+    with pytest.raises(TailLost):
+        await log.confirm(epoch)
+    await _restore(client, log, kept)
+    with pytest.raises(TailLost):
+        await log.release(epoch)
 
 
 async def test_what_was_never_acknowledged_may_be_gone(store: RedisStore, options: RedisOptions, client: Redis) -> None:
