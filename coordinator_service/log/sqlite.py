@@ -27,6 +27,7 @@ from coordinator_service.log.base import (
     LogError,
     Snapshot,
     StoredBatch,
+    TailLost,
     chain,
 )
 from coordinator_service.log.growth import Growth
@@ -42,6 +43,9 @@ SNAPSHOT_PART_BYTES = 256 * 1024
 SNAPSHOT_PARTS_DROPPED_AT_ONCE = 32
 TRIM_BATCHES_AT_ONCE = 64
 TRIM_BYTES_AT_ONCE = 8 * 1024 * 1024
+
+FORMER = " "
+"""A name that begins so is that of a log which a namespace had before, and no namespace: what follows is its log_id."""
 
 T = TypeVar("T")
 
@@ -81,8 +85,7 @@ class SqliteStore:
 
     async def namespaces(self) -> list[str]:
         """Names of the namespaces that have a log, in order."""
-        rows = await self.reading(lambda connection: connection.execute("SELECT namespace FROM logs").fetchall())
-        return sorted(row[0] for row in rows)
+        return await self.reading(read_namespaces)
 
     async def close(self) -> None:
         """Waits for appends under way and lets go of the file."""
@@ -161,7 +164,7 @@ class SqliteLog:
         """Who owns the log."""
         return await self._store.reading(lambda connection: _read_holder(connection, self._row))
 
-    async def claim(self, holder: str, *, after: int | None = None) -> int:
+    async def claim(self, holder: str, *, after: int | None = None, accepting: bool = False) -> int:  # noqa: ARG002
         """Takes ownership under a name and returns its epoch."""
         return await self._store.writing(self._row, lambda connection: _claim(connection, self._row, holder, after))
 
@@ -241,6 +244,19 @@ class SqliteLog:
             return change(connection)
 
         return await self._store.writing(self._row, checked)
+
+    async def loss(self) -> TailLost | None:
+        """Nothing that a process notices: whoever put an older copy of the file in place knows."""
+        return None
+
+    async def rebase(self, log_id: str, snapshot: Snapshot, epoch: int) -> None:
+        """Goes on as another log, with the state of a snapshot, after its sequence. The old one stays in the file under
+        a name that is no namespace's. Whoever does it lets go by that. Raises Fenced, LogError."""
+        compressed = await asyncio.to_thread(pack, snapshot.data)
+        self._row = await self._fenced(
+            epoch, lambda connection: _rebase(connection, self, log_id, snapshot, compressed)
+        )
+        self._log_id = log_id
 
     async def _drop_leftovers(self) -> None:
         """Drops what replaced or broken-off snapshots left, some at a time."""
@@ -392,6 +408,33 @@ def _create(connection: sqlite3.Connection, namespace: str) -> tuple[int, str]:
     found = find_log(connection, namespace)
     assert found is not None
     return found
+
+
+def read_namespaces(connection: sqlite3.Connection) -> list[str]:
+    """Of the logs that go on."""
+    rows = connection.execute("SELECT namespace FROM logs").fetchall()
+    return sorted(name for (name,) in rows if not name.startswith(FORMER))
+
+
+def _rebase(connection: sqlite3.Connection, log: SqliteLog, log_id: str, snapshot: Snapshot, compressed: bytes) -> int:
+    """The row of the new log."""
+    old, epoch, former_id = connection.execute(
+        "SELECT id, epoch, log_id FROM logs WHERE namespace = ?", (log.namespace,)
+    ).fetchone()
+    connection.execute(
+        "UPDATE logs SET epoch = epoch + 1, replica_id = '', namespace = ? WHERE id = ?", (f"{FORMER}{former_id}", old)
+    )
+    new: int = connection.execute(
+        "INSERT INTO logs (namespace, log_id, epoch, replica_id, base_sequence, base_hash)"
+        " VALUES (?, ?, ?, '', ?, ?) RETURNING id",
+        (log.namespace, log_id, epoch + 1, snapshot.sequence, snapshot.hash),
+    ).fetchone()[0]
+    connection.execute("UPDATE cursors SET log = ? WHERE log = ?", (new, old))
+    saved = _begin_snapshot(connection, new, snapshot)
+    for part, start in enumerate(range(0, len(compressed), SNAPSHOT_PART_BYTES)):
+        _inserting_part((saved, part, compressed[start : start + SNAPSHOT_PART_BYTES]))(connection)
+    _complete_snapshot(connection, new, saved)
+    return new
 
 
 def _claim(connection: sqlite3.Connection, log: int, replica_id: str, after: int | None) -> int:

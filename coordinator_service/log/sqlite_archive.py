@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coordinator_service.log.base import LogCorrupt, LogError
-from coordinator_service.log.sqlite import SqliteLog, find_log, read_from
+from coordinator_service.log.sqlite import SqliteLog, find_log, read_from, read_namespaces
 from coordinator_service.log.sqlite_file import check_version, connect
 
 T = TypeVar("T")
@@ -38,8 +38,7 @@ class SqliteArchive:
 
     async def namespaces(self) -> list[str]:
         """Names of the namespaces that have a log, in order."""
-        rows = await self.reading(lambda connection: connection.execute("SELECT namespace FROM logs").fetchall())
-        return sorted(row[0] for row in rows)
+        return await self.reading(read_namespaces)
 
     async def strays(self) -> list[str]:
         """Rows that belong to no log, described: nothing that a store does leaves any."""

@@ -23,25 +23,33 @@ PAST = 1_000_000
 
 
 async def test_a_sqlite_back_up_is_made_of_a_running_coordinator_and_served_again(tmp_path: Path) -> None:
-    """What was acknowledged before is in it, what came later is not, and its chain holds."""
+    """What was acknowledged before is in it, what came later is not, and its chain holds. It goes on as a new log, so
+    that no sequence comes twice."""
     copy = tmp_path / "copy"
     copy.mkdir()
     (tmp_path / "one").mkdir()
     with coordinator_process(tmp_path / "one") as running:
-        await _put(running.address, 1)
+        log_id, _ = await _put(running.address, 1)
         await asyncio.to_thread(_back_up, tmp_path / "one" / "data" / "events.sqlite", copy / "events.sqlite")
         await _put(running.address, 2)
         assert await _get(running.address) == 2
     replayed = _run(sys.executable, "-m", "coordinator_service", "replay", "--data-dir", str(copy))
     assert replayed.startswith("default: agrees")
+    said = _accept("--data-dir", str(copy), "--acknowledged", str(PAST))
+    assert f"log {log_id} ends at" in said
     (tmp_path / "two").mkdir()
     restored = CoordinatorProcess(tmp_path / "two", options=["--data-dir", str(copy)])
     try:
         await asyncio.to_thread(restored.start)
         assert await _get(restored.address) == 1
-        await _put(restored.address, 3)
+        new_log_id, revision = await _put(restored.address, 3)
+        assert new_log_id != log_id
+        assert revision > PAST
     finally:
         restored.stop()
+    assert _run(sys.executable, "-m", "coordinator_service", "replay", "--data-dir", str(copy)).startswith(
+        f"default: agrees: sequences {PAST + 2**32 + 1} to "
+    )
 
 
 @pytest.mark.xdist_group("replicas")
@@ -61,10 +69,7 @@ async def test_a_redis_back_up_goes_on_as_a_new_log(tmp_path: Path) -> None:
         redis.stop()
     restored = RedisProcess(copy).start()
     try:
-        with Redis.from_url(restored.url) as client:
-            client.hset("concert:{default}:meta", "acknowledged", PAST)
-        environment = {"REDIS_URL": restored.url}
-        said = _run(str(Path(sys.executable).with_name("concert")), "log", "accept-loss", "default", **environment)
+        said = _accept("--acknowledged", str(PAST), REDIS_URL=restored.url)
         assert f"log {log_id} ends at" in said
         with coordinator_process(_made(tmp_path / "two"), options=_over(restored)) as running:
             assert await _get(running.address) == 1
@@ -73,6 +78,12 @@ async def test_a_redis_back_up_goes_on_as_a_new_log(tmp_path: Path) -> None:
             assert revision > PAST
     finally:
         restored.stop()
+
+
+def _accept(*options: str, **environment: str) -> str:
+    """As an operator."""
+    concert_command = str(Path(sys.executable).with_name("concert"))
+    return _run(concert_command, "log", "accept-loss", "default", *options, **environment)
 
 
 def _back_up(source: Path, copy: Path) -> None:
