@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from coordinator_service.log.acknowledged import Acknowledged
 from coordinator_service.log.base import (
     GENESIS_HASH,
     Batch,
@@ -25,6 +26,7 @@ from coordinator_service.log.base import (
     LogError,
     Snapshot,
     StoredBatch,
+    TailLost,
     chain,
 )
 from coordinator_service.log.growth import Growth
@@ -46,7 +48,11 @@ class MemoryRecord:
 
     log_id: str
     epoch: int = 0
+    nonce: int = 0
+    """Of the last claim: it tells apart two claims of one epoch, of which one was lost with a tail."""
     holder: str = ""
+    acknowledged: int | None = None
+    """Set where something up to that sequence was acknowledged and is gone: nobody may claim the log then."""
     base_sequence: int = 0
     base_hash: bytes = GENESIS_HASH
     batches: list[StoredBatch] = field(default_factory=list)
@@ -64,6 +70,33 @@ class MemoryRecord:
         """The hash of the whole chain."""
         return self.batches[-1].hash if self.batches else self.base_hash
 
+    def hash_at(self, sequence: int) -> bytes | None:
+        """The chain hash up to a sequence that ends a batch."""
+        if sequence == self.base_sequence:
+            return self.base_hash
+        position = bisect_left(self.batches, sequence, key=_end)
+        if position < len(self.batches) and _end(self.batches[position]) == sequence:
+            return self.batches[position].hash
+        return None
+
+    def check_whole(self, known: Acknowledged) -> None:
+        """Marks the log where something that was acknowledged of it is gone. Raises TailLost once it is marked."""
+        is_kept = known.log_id == self.log_id and known.sequence > self.base_sequence
+        if self.acknowledged is None and is_kept and self.hash_at(known.sequence) != known.hash:
+            self.acknowledged = known.sequence
+            self.epoch += 1
+            self.nonce, self.holder = 0, ""
+        loss = self.loss
+        if loss is not None:
+            raise loss
+
+    @property
+    def loss(self) -> TailLost | None:
+        """What the log is marked with."""
+        if self.acknowledged is None:
+            return None
+        return TailLost(log_id=self.log_id, last_sequence=self.last_sequence, acknowledged=self.acknowledged)
+
 
 @dataclass(slots=True, kw_only=True)
 class MemoryPlace:
@@ -73,6 +106,8 @@ class MemoryPlace:
     mint_log_id: Callable[[], str] = random_log_id
     records: dict[str, MemoryRecord] = field(default_factory=dict)
     openings: int = 0
+    claims: int = 0
+    """Ever made, of any log."""
     shared: bool = False
 
 
@@ -93,6 +128,8 @@ class MemoryStore:
         self._closed = False
         self._commit = commit
         self._turn = asyncio.Lock()
+        self._acknowledged: dict[str, Acknowledged] = {}
+        self._nonces: dict[tuple[str, int], int] = {}
 
     @property
     def shared(self) -> bool:
@@ -108,6 +145,19 @@ class MemoryStore:
         record = records[namespace]
         _check_last_link(record)
         return MemoryLog(self, namespace, record)
+
+    def acknowledged(self, namespace: str) -> Acknowledged:
+        """What this process knows to have been acknowledged of a log."""
+        return self._acknowledged.setdefault(namespace, Acknowledged())
+
+    def claimed(self, namespace: str, record: MemoryRecord) -> None:
+        """A log is this process's from here on."""
+        self._place.claims += 1
+        record.nonce = self._nonces[namespace, record.epoch] = self._place.claims
+
+    def holds(self, namespace: str, record: MemoryRecord) -> bool:
+        """Whether the last claim of a log was made here; where nobody else has the place open the epoch says that."""
+        return not self.shared or self._nonces.get((namespace, record.epoch)) == record.nonce
 
     async def namespaces(self) -> list[str]:
         """Names of the namespaces that have a log, in order."""
@@ -140,6 +190,8 @@ class MemoryLog:
         self._store = store
         self._namespace = namespace
         self._record = record
+        self._acknowledged = store.acknowledged(namespace)
+        self._in_doubt = store.shared
 
     @property
     def namespace(self) -> str:
@@ -155,6 +207,9 @@ class MemoryLog:
         """Where the durable log begins and ends now."""
         self._store.check_open()
         record = self._record
+        if self._in_doubt or self._acknowledged.goes_beyond(record.log_id, record.last_sequence):
+            self.report()
+            self._in_doubt = False
         return LogEnds(
             log_id=record.log_id,
             oldest_sequence=record.base_sequence + 1,
@@ -168,21 +223,36 @@ class MemoryLog:
         self._store.check_open()
         return Holder(epoch=self._record.epoch, name=self._record.holder)
 
-    async def claim(self, holder: str, *, after: int | None = None) -> int:
-        """Takes ownership under a name and returns its epoch."""
+    async def claim(self, holder: str, *, after: int | None = None, accepting: bool = False) -> int:
+        """Takes ownership under a name and returns its epoch. accepting: even though something is lost."""
         record = self._record
         epoch = 0
 
         def change() -> None:
             nonlocal epoch
-            if after is not None:
-                self._check_epoch(after)
+            if not accepting:
+                self.report()
+            if after is not None and after != record.epoch:
+                raise _fenced(after, record.epoch)
             record.epoch += 1
             record.holder = holder
             epoch = record.epoch
+            self._store.claimed(self._namespace, record)
+            self._acknowledged.told(record.log_id, record.last_sequence, record.hash)
+            self._in_doubt = False
 
         await self._store.committed(change)
         return epoch
+
+    def report(self) -> None:
+        """Marks the log if something that this process knows to be acknowledged is gone. Raises TailLost."""
+        if self._store.shared:
+            self._record.check_whole(self._acknowledged)
+
+    async def loss(self) -> TailLost | None:
+        """What the log was marked with, if anything is lost."""
+        self._store.check_open()
+        return self._record.loss
 
     async def release(self, epoch: int) -> None:
         """Lets go: the epoch is fenced from here on, and nobody owns the log. Raises Fenced, LogError."""
@@ -192,6 +262,8 @@ class MemoryLog:
             self._check_epoch(epoch)
             record.epoch += 1
             record.holder = ""
+            if self._acknowledged.goes_beyond(record.log_id, record.last_sequence):
+                self.report()
 
         await self._store.committed(change)
 
@@ -199,6 +271,8 @@ class MemoryLog:
         """Returns when the epoch was the last one claimed at some moment during the call."""
         self._store.check_open()
         self._check_epoch(epoch)
+        if self._acknowledged.goes_beyond(self._record.log_id, self._record.last_sequence):
+            self.report()
         await asyncio.sleep(0)
 
     async def append(self, batch: Batch, epoch: int) -> None:
@@ -208,9 +282,11 @@ class MemoryLog:
         def change() -> None:
             self._check_epoch(epoch)
             if batch.first_sequence != record.last_sequence + 1:
+                self.report()  # or was it not overtaken, but robbed of its past?
                 raise Fenced(f"the log ends at {record.last_sequence}, the batch begins at {batch.first_sequence}")
             record.batches.append(StoredBatch(batch=batch, hash=chain(record.hash, batch.events)))
             record.growth.reached(batch.last_sequence)
+            self._acknowledged.told(record.log_id, batch.last_sequence, record.hash)
 
         await self._store.committed(change)
 
@@ -225,6 +301,10 @@ class MemoryLog:
             if found and size > bytes_max:
                 break
             found.append(batches[position])
+        if found and self._store.shared:
+            if self._acknowledged.is_in_doubt(self._record.log_id, found):
+                self.report()
+            self._acknowledged.read(self._record.log_id, found)
         return found
 
     async def grown(self, after: int) -> int:
@@ -243,7 +323,7 @@ class MemoryLog:
 
         def change() -> None:
             self._check_epoch(epoch)
-            if self._hash_at(snapshot.sequence) != snapshot.hash:
+            if self._record.hash_at(snapshot.sequence) != snapshot.hash:
                 raise LogCorrupt("the snapshot is of another log", sequence=snapshot.sequence)
             others = [each for each in self._record.snapshots if each.sequence != snapshot.sequence]
             kept = sorted([snapshot, *others], key=lambda each: -each.sequence)
@@ -297,19 +377,30 @@ class MemoryLog:
 
         await self._store.committed(change)
 
-    def _check_epoch(self, epoch: int) -> None:
-        if epoch != self._record.epoch:
-            raise Fenced(f"epoch {epoch} is not the last one claimed, {self._record.epoch}")
-
-    def _hash_at(self, sequence: int) -> bytes | None:
-        """The chain hash up to a sequence that ends a batch."""
+    async def rebase(self, log_id: str, snapshot: Snapshot, epoch: int) -> None:
+        """Goes on as another log, with the state of a snapshot, after its sequence. Whoever does it lets go by that.
+        Raises Fenced, LogError."""
         record = self._record
-        if sequence == record.base_sequence:
-            return record.base_hash
-        position = bisect_left(record.batches, sequence, key=_end)
-        if position < len(record.batches) and _end(record.batches[position]) == sequence:
-            return record.batches[position].hash
-        return None
+
+        def change() -> None:
+            self._check_epoch(epoch)
+            record.base_sequence, record.base_hash = snapshot.sequence, snapshot.hash
+            record.log_id, record.batches, record.snapshots = log_id, [], [snapshot]
+            record.acknowledged = None
+            record.epoch += 1
+            record.nonce, record.holder = 0, ""
+            self._acknowledged.forget()
+
+        await self._store.committed(change)
+
+    def _check_epoch(self, epoch: int) -> None:
+        if epoch != self._record.epoch or not self._store.holds(self._namespace, self._record):
+            self.report()
+            raise _fenced(epoch, self._record.epoch)
+
+
+def _fenced(epoch: int, current: int) -> Fenced:
+    return Fenced(f"epoch {epoch} is not the last one claimed, {current}")
 
 
 def _check_last_link(record: MemoryRecord) -> None:

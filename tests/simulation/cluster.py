@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NAMES = ("a", "b", "c")
+LOOK_SECONDS = 0.005
+"""How often is looked whether the moment has come at which a replica goes on."""
 
 
 class Cluster:
@@ -78,6 +80,9 @@ class Cluster:
         replica = self._owning(random)
         if replica is None or replica.paused:
             return
+        moment = random.choice((self._some_time, self._lease_over, self._overtaken))
+        if moment == self._overtaken:
+            await self._writing(replica)
         for _ in range(random.randrange(12)):
             await asyncio.sleep(0)
 
@@ -87,16 +92,39 @@ class Cluster:
                 replica.pause()
 
         self.world.loop.interrupt(strike, random.random())
-        seconds = random.choice((0.3, 1.5, 3.0)) * random.random() * self.lease_ms / 1000
 
         async def wake() -> None:
-            await asyncio.sleep(seconds)
+            began = self.world.loop.time()
+            await moment(replica, random)
             if replica.paused:
-                self.world.note(f"replica {replica.name} goes on after {seconds:.3f} s")
+                self.world.note(f"replica {replica.name} goes on after {self.world.loop.time() - began:.3f} s")
                 replica.wake()
 
         self.world.spawn(wake(), "wake")
         await asyncio.sleep(0)
+
+    async def _writing(self, replica: Replica) -> None:
+        """Waits until something of a replica's is on its way to the store, or not for long."""
+        until = self.world.loop.time() + 1.0
+        while not replica.store.writes and self.world.loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _some_time(self, _replica: Replica, random: Random) -> None:
+        await asyncio.sleep(random.choice((0.3, 1.5, 3.0)) * random.random() * self.lease_ms / 1000)
+
+    async def _lease_over(self, replica: Replica, random: Random) -> None:
+        """Right after its lease has run out, when perhaps nobody has taken over yet."""
+        while not replica.has_lapsed() and not self.world.calm:  # noqa: ASYNC110 (nobody tells of it)
+            await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(self.world.faults.delay(0.3) + random.random() * LOOK_SECONDS)
+
+    async def _overtaken(self, _replica: Replica, random: Random) -> None:
+        """Right after another has claimed the log, and perhaps before that has read or written anything."""
+        record, until = self.world.record(), self.world.loop.time() + 3 * self.lease_ms / 1000
+        epoch = 0 if record is None else record.epoch
+        while record is not None and record.epoch == epoch and self.world.loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(random.choice((0.0, random.random())) * LOOK_SECONDS)
 
     async def hand_over(self, random: Random) -> None:
         """A replica is told to stop, and comes back later, if another is there."""

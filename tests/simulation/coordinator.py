@@ -25,7 +25,15 @@ from coordinator_service.core.decide import Decision
 from coordinator_service.core.invariants import InvariantBroken, check_invariants
 from coordinator_service.core.limits import Limits
 from coordinator_service.core.reasons import LEASE_EXPIRED
-from coordinator_service.core.rejections import Deadlock, Fault, LimitReached, LockTimeout, StateConflict, Unavailable
+from coordinator_service.core.rejections import (
+    Deadlock,
+    Fault,
+    LimitReached,
+    LockTimeout,
+    LogTailLost,
+    StateConflict,
+    Unavailable,
+)
 from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.values import NS_PER_SECOND
 from coordinator_service.local_namespace import LocalNamespace
@@ -67,6 +75,8 @@ class Call:
     namespace: NamespacePort
     elsewhere: bool
     """It is decided by another replica."""
+    lapsed: bool
+    """It was asked of an owner whose lease was over."""
     basis: int = 0
     floor: int = 0
     finals: int = 0
@@ -142,6 +152,10 @@ class Coordinator:
         """Whether what this process decides can become durable: nobody else has claimed the log."""
         return True
 
+    def has_lapsed(self) -> bool:
+        """Whether the lease by which this process owns anything is over."""
+        return False
+
     def owns(self, port: NamespacePort) -> bool:
         """Whether what is asked of a port is decided in this process."""
         return isinstance(port, LocalNamespace)
@@ -153,7 +167,8 @@ class Coordinator:
     def submit(self, port: NamespacePort, command: Command, caller: Caller, asked: Asked) -> Call:
         """Sends a command and watches over its answer."""
         answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        call = Call(asked, command, caller, answered, port, not self.owns(port), floor=self.world.ledger.told)
+        lapsed = self.owns(port) and self.has_lapsed()
+        call = Call(asked, command, caller, answered, port, not self.owns(port), lapsed, floor=self.world.ledger.told)
         self._watched.calls.append(call)
         if not port.dropped:
             self._watched.undecided[id(command)] = call
@@ -284,13 +299,15 @@ class Coordinator:
             return
         name = type(call.command).__name__
         self._watched.undecided.pop(id(call.command), None)  # if it was refused before it was decided
-        at_the_door = isinstance(outcome, Unavailable | LimitReached)
+        at_the_door = isinstance(outcome, Unavailable | LimitReached | LogTailLost)
         if isinstance(outcome, Fault):
             self.world.fail(InvariantBroken(f"{name} met a fault: {outcome}"))
+        if call.lapsed and not at_the_door:
+            self.world.fail(InvariantBroken(f"D4: {name} was asked of an owner whose lease was over, and answered"))
         if not at_the_door:
             self._check_durable(max(call.basis, *_claims(outcome), 0), name)
             saw = _as_of(call.command, outcome) if call.elsewhere else call.basis
-            if saw is not None and saw < call.floor:
+            if saw is not None and saw < call.floor and not self.world.loses:
                 self.world.fail(InvariantBroken(f"6: {name} saw {saw}, but {call.floor} was told before it"))
         if isinstance(outcome, Waiting):
             call.waits += 1
@@ -315,7 +332,7 @@ class Coordinator:
             self.world.fail(InvariantBroken(f"D2: a wait of {call.wait_ns} ns was over after {waited_ns} ns"))
 
     def _check_durable(self, sequence: int, what: str) -> None:
-        durable = self.world.durable.end
+        durable = self.world.durable.highest
         if sequence > durable:
             self.world.fail(InvariantBroken(f"D4: {what} was answered from {sequence}, durable is {durable}"))
 

@@ -70,6 +70,11 @@ async def reckon(world: World, port: LocalNamespace, followers: Followers) -> No
     recovered = (await recover(log)).state
     if recovered.sequence == folded.sequence:  # nobody began anything meanwhile
         require_same(recovered.tables(), folded.tables(), "the newest snapshot with what follows it, and the log")
+
+
+async def close(world: World) -> None:
+    """Ends every coordinator as on SIGTERM. Raises InvariantBroken."""
+    coordinators, end = world.here(), world.durable.end
     for coordinator in coordinators:
         await coordinator.close()
     for coordinator in coordinators:

@@ -128,6 +128,10 @@ class Replica(Coordinator):
         record = self.world.record()
         return record is not None and record.holder == self.ownership.here.holder
 
+    def has_lapsed(self) -> bool:
+        """Whether its lease is over, by its own clock."""
+        return self.clock.monotonic_ns() >= self.ownership._stands_until_ns
+
     def owns(self, port: NamespacePort) -> bool:
         """Whether what is asked of a port is decided in this process."""
         return isinstance(port, Inside) and isinstance(port.port, LocalNamespace)

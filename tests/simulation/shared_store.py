@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from coordinator_service.log.base import Batch, Cursor, Holder, LogEnds, LogError, Snapshot, StoredBatch
+from coordinator_service.log.base import Batch, Cursor, Holder, LogEnds, LogError, Snapshot, StoredBatch, TailLost
 from coordinator_service.log.memory import MemoryPlace
 from tests.cluster.memory_members import MemberPlace, MemoryMembers
+from tests.simulation.process import NOWHERE
 from tests.simulation.store import FaultyLog, FaultyStore
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LATE_SECONDS_MAX = 5.0
+LATE_LOOK_SECONDS = 0.005
 LOOK_SECONDS = 1.0
 """Whoever waits for a log to grow looks by itself this often, as with a real store."""
 
@@ -31,6 +35,7 @@ class Connection:
         self._faults = faults
         self._way_seconds_max = random.choice((0.0, 0.001, 0.02))
         self.cut = False
+        self._late: dict[asyncio.Task[None], None] = {}
 
     async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
         """One request and its answer; when the answer is lost nobody knows what came of it. Raises LogError."""
@@ -38,6 +43,26 @@ class Connection:
         answer = await ask()
         await self._go()
         return answer
+
+    async def ask_perhaps_late(self, ask: Callable[[], Awaitable[T]], overtaken: Callable[[], bool]) -> T:
+        """A request that, where nothing gets through, may arrive when nobody waits for it any more: perhaps right after
+        another has claimed the log. Raises LogError."""
+        try:
+            return await self.ask(ask)
+        except LogError:
+            if self.cut and self._random.random() < 0.5:
+                arriving = asyncio.get_running_loop().create_task(self._arrive(ask, overtaken), context=NOWHERE.copy())
+                self._late[arriving] = None
+                arriving.add_done_callback(lambda done: self._late.pop(done, None), context=NOWHERE)
+            raise
+
+    async def _arrive(self, ask: Callable[[], Awaitable[T]], overtaken: Callable[[], bool]) -> None:
+        for _ in range(round(LATE_SECONDS_MAX / LATE_LOOK_SECONDS)):
+            if overtaken() or self._faults.calm:
+                break
+            await asyncio.sleep(LATE_LOOK_SECONDS)
+        with suppress(LogError):
+            await ask()
 
     async def _go(self) -> None:
         seconds = 0.0002 if self._faults.calm else self._random.random() * self._way_seconds_max
@@ -82,10 +107,19 @@ class SharedLog(FaultyLog):
         """As EventLog.holder."""
         return await self._connection.ask(super().holder)
 
-    async def claim(self, holder: str, *, after: int | None = None) -> int:
-        """As EventLog.claim."""
+    async def claim(self, holder: str, *, after: int | None = None, accepting: bool = False) -> int:
+        """As MemoryLog.claim."""
         claim = super().claim
-        return await self._connection.ask(lambda: claim(holder, after=after))
+        return await self._connection.ask(lambda: claim(holder, after=after, accepting=accepting))
+
+    async def loss(self) -> TailLost | None:
+        """As MemoryLog.loss."""
+        return await self._connection.ask(super().loss)
+
+    async def rebase(self, log_id: str, snapshot: Snapshot, epoch: int) -> None:
+        """As MemoryLog.rebase."""
+        rebase = super().rebase
+        await self._connection.ask(lambda: rebase(log_id, snapshot, epoch))
 
     async def release(self, epoch: int) -> None:
         """As EventLog.release."""
@@ -99,8 +133,8 @@ class SharedLog(FaultyLog):
 
     async def append(self, batch: Batch, epoch: int) -> None:
         """As EventLog.append."""
-        append = super().append
-        await self._connection.ask(lambda: append(batch, epoch))
+        append, claimed = super().append, self._record.epoch
+        await self._connection.ask_perhaps_late(lambda: append(batch, epoch), lambda: self._record.epoch != claimed)
 
     async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
         """As EventLog.read."""

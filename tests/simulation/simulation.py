@@ -17,8 +17,9 @@ from tests.simulation.clients import KINDS
 from tests.simulation.consumers import Consumer
 from tests.simulation.coordinator import Lost
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.lost_tail import LostTail
 from tests.simulation.policies import policies_of
-from tests.simulation.reckoning import Followers, reckon
+from tests.simulation.reckoning import Followers, close, reckon
 from tests.simulation.subscribers import Subscriber
 from tests.simulation.swarm import swarm_of_seed
 from tests.simulation.telling import last_events
@@ -160,10 +161,8 @@ async def _timeline(world: World) -> None:
         consumers=[Consumer(world, number) for number in range(2)] if world.knows("named_subscriptions") else [],
     )
     clients = [KINDS[kind](world, number) for kind, count in world.swarm.clients.items() for number in range(count)]
-    for agent in agents:
-        world.spawn(agent.act(), agent.agent_id)
-    for follower in followers.all():
-        world.spawn(follower.act(), type(follower).__name__.lower())
+    idle = [world.spawn(agent.act(), agent.agent_id) for agent in agents]
+    idle += [world.spawn(follower.act(), type(follower).__name__.lower()) for follower in followers.all()]
     acting = [world.spawn(client.act(), client.name) for client in clients]
     await chaos(world)
     world.faults.calm = True
@@ -174,6 +173,12 @@ async def _timeline(world: World) -> None:
         await task
     port = await _rest(world, followers)
     await reckon(world, port, followers)
+    if "tail_lost" in world.swarm.troubles:
+        for task in idle:
+            task.cancel()
+        await asyncio.gather(*idle, return_exceptions=True)
+        await LostTail(world).play()
+    await close(world)
 
 
 async def _rest(world: World, followers: Followers) -> LocalNamespace:

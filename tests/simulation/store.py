@@ -25,6 +25,11 @@ class FaultyStore(MemoryStore):
         self._writing: list[asyncio.Future[None]] = []
         self._off = False
 
+    @property
+    def writes(self) -> int:
+        """How many are under way."""
+        return len(self._writing)
+
     async def open(self, namespace: str) -> MemoryLog:
         """As MemoryStore.open."""
         log = await super().open(namespace)
@@ -64,6 +69,12 @@ class FaultyLog(MemoryLog):
     def __init__(self, store: FaultyStore, namespace: str, record: object) -> None:
         super().__init__(store, namespace, record)  # type: ignore[arg-type]
         self._faulty = store
+
+    async def claim(self, holder: str, *, after: int | None = None, accepting: bool = False) -> int:
+        """As MemoryLog.claim."""
+        epoch = await super().claim(holder, after=after, accepting=accepting)
+        self._faulty.durable.claimed(epoch)
+        return epoch
 
     async def append(self, batch: Batch, epoch: int) -> None:
         """As MemoryLog.append."""

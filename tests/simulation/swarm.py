@@ -69,7 +69,7 @@ TROUBLES = (
 )
 """What befalls the coordinator and its disk."""
 
-CLUSTER_TROUBLES = ("replica_paused", "replica_leaves", "store_cut", "replicas_parted")
+CLUSTER_TROUBLES = ("replica_paused", "replica_leaves", "store_cut", "replicas_parted", "tail_lost")
 """What befalls the replicas, where there are several."""
 
 SIZES = ("tiny", "small", "medium", "large")

@@ -60,6 +60,8 @@ class World:
         self.lives: list[Coordinator] = []
         self.editions = 0
         """How often the policies were edited."""
+        self.loses = False
+        """Whether the store loses what it acknowledged: for a while whoever asks may be told of less than before."""
         self.spoiled: set[int] = set()
         """Snapshots that are not what was written."""
         self._tasks: dict[asyncio.Task[Any], None] = {}

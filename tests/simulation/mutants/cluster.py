@@ -8,6 +8,7 @@ import pytest
 
 from coordinator_service import local_namespace, namespaces
 from coordinator_service.cluster import link
+from coordinator_service.log import acknowledged, memory
 from coordinator_service.log.base import EventLog, LogEnds
 from tests.simulation.mutants.mutant import mutant
 
@@ -40,3 +41,35 @@ def an_owner_refuses_what_others_have_read(patch: pytest.MonkeyPatch) -> None:
         """Asks nobody."""
 
     patch.setattr(local_namespace.LocalNamespace, "_hear_of", at_once)
+
+
+class _Whatever(int):
+    """An epoch that nobody looks at."""
+
+
+@mutant(
+    "an append is not held to the epoch that was claimed last; everything else is", "12", replicas=True, first_seed=300
+)
+def an_append_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
+    append, check = memory.MemoryLog.append, memory.MemoryLog._check_epoch
+
+    async def unfenced(self: memory.MemoryLog, batch: Any, epoch: int) -> None:
+        await append(self, batch, _Whatever(epoch))
+
+    def but_of_appends(self: memory.MemoryLog, epoch: int) -> None:
+        if not isinstance(epoch, _Whatever):
+            check(self, epoch)
+
+    patch.setattr(memory.MemoryLog, "append", unfenced)
+    patch.setattr(memory.MemoryLog, "_check_epoch", but_of_appends)
+
+
+@mutant("an owner goes on when its lease is over, until the store fences it", "D4", replicas=True)
+def an_owner_outlives_its_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(local_namespace.LocalNamespace, "_may_speak", lambda self: not self.dropped)
+
+
+@mutant("whoever was told of what the store has lost does not remember", "6", replicas=True)
+def a_lost_tail_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(acknowledged.Acknowledged, "goes_beyond", lambda *_: False)
+    patch.setattr(memory.MemoryRecord, "check_whole", lambda *_: None)

@@ -31,7 +31,7 @@ def find(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Finding:
     """Runs seeds from 0 with a fault put in until one breaks. Raises Unnoticed."""
     with pytest.MonkeyPatch.context() as patch:
         mutant.apply(patch)
-        for seed in range(seeds_max):
+        for seed in range(mutant.first_seed, seeds_max):
             if mutant.replicas and not swarm_of_seed(seed).replicas:
                 continue
             try:

@@ -21,16 +21,18 @@ class Mutant:
     apply: Apply
     replicas: bool
     """It shows only where there are several, and is looked for there; others are where there is one coordinator."""
+    first_seed: int = 0
+    """Earlier worlds are known not to show it: it takes two rare things at once."""
 
 
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(broken: str, *checks: str, replicas: bool = False) -> Callable[[Apply], Apply]:
+def mutant(broken: str, *checks: str, replicas: bool = False, first_seed: int = 0) -> Callable[[Apply], Apply]:
     """Lists a function that puts a fault in. broken says which, in words for the table."""
 
     def listed(apply: Apply) -> Apply:
-        MUTANTS[apply.__name__] = Mutant(apply.__name__, broken, checks, apply, replicas)
+        MUTANTS[apply.__name__] = Mutant(apply.__name__, broken, checks, apply, replicas, first_seed)
         return apply
 
     return listed
