@@ -28,9 +28,9 @@ async def accept_loss(
     """Has a namespace go on whose store lost acknowledged events: what is left becomes the beginning of a new log.
 
     For a namespace that is answered DATA_LOSS (LOG_TAIL_LOST), or whose store was restored from a back-up: then say
-    with --acknowledged a sequence beyond all that anybody was told of. The store is that of REDIS_URL and the coordinator's
-    other settings in the environment, or a data directory. What is lost stays lost; cursors of the old log are refused
-    until they are reset.
+    with --acknowledged a sequence beyond all that anybody was told of. The store is that of REDIS_URL and the
+    coordinator's other settings in the environment, or a data directory. What is lost stays lost; cursors of the old
+    log are refused until they are reset.
     """
     try:
         from coordinator_service.accept_loss import accept_loss as accept
