@@ -1,7 +1,9 @@
-"""Which tests may run side by side, where several processes run them (`make test JOBS=2`).
+"""Which tests may run side by side, where several processes run them (`make test JOBS=2`), and how long they may take.
 
 The tests of a module stay together, so that what they share is started once. Those that build a client of another
 language all stay together, because each builds in one place; they take longest, and begin first.
+
+An example of Hypothesis may take as long as it takes: no test depends on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -9,6 +11,10 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("concert", deadline=None)
+settings.load_profile("concert")
 
 LANGUAGES: Final = (
     "tests/conformance/",
