@@ -6,6 +6,7 @@ values of a conflict are left out and named by size and digest. Read them at the
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -61,7 +62,10 @@ def code_name(status: Any) -> str:
 async def abort(context: grpc.aio.ServicerContext[Any, Any], rejection: core.Rejection) -> NoReturn:
     """Ends a call with a rejection."""
     status = rpc_status.to_status(to_status(rejection))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    try:
+        await context.abort(status.code, status.details, status.trailing_metadata)
+    except grpc.aio.InternalError:  # the client has gone meanwhile: the call is cancelled, and nobody hears of it
+        raise asyncio.CancelledError from None
 
 
 def _put(status: Any, detail: Message) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import grpc
 import pytest
 from concert.v1 import error_pb2
 from google.rpc import code_pb2, error_details_pb2
@@ -11,7 +13,7 @@ from google.rpc import code_pb2, error_details_pb2
 from coordinator_service.core import rejections as core
 from coordinator_service.core.specs import ConflictingKey, LockGrant, LockWait
 from coordinator_service.core.values import JsonValue, LockMode
-from coordinator_service.rpc.errors import DETAILS_BYTES_MAX, TEXT_BYTES_MAX, to_status
+from coordinator_service.rpc.errors import DETAILS_BYTES_MAX, TEXT_BYTES_MAX, abort, to_status
 
 LONG = "ä" * 60  # 120 bytes
 GRANT = LockGrant(resource="bucket/blog", mode=LockMode.EXCLUSIVE, holder="session/3", fencing_token=9, lease_ns=10**9)
@@ -171,3 +173,15 @@ def test_a_precondition_names_its_subject() -> None:
     ]:
         (violation,) = detail(to_status(rejection), error_details_pb2.PreconditionFailure).violations
         assert (violation.type, violation.subject) == (rejection.reason, subject)
+
+
+async def test_a_call_whose_client_has_gone_is_cancelled_not_broken() -> None:
+    """Found by fuzzing: the transport takes no status then, and its complaint was logged as a fault of the call."""
+
+    class Gone:
+        async def abort(self, *_: object) -> None:
+            raise grpc.aio.InternalError("Failed execute_batch")
+
+    context: Any = Gone()
+    with pytest.raises(asyncio.CancelledError):
+        await abort(context, core.NotFound("run", "r"))
