@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 class RemoteExports:
     """Begins an export for each namespace that there is, and again for each that ended."""
 
-    def __init__(self, address: str, collector: Collector, sampling: Sampling, pace: Pace) -> None:
+    def __init__(self, coordinator: Coordinator, collector: Collector, sampling: Sampling, pace: Pace) -> None:
         self.counts = SpanCounts()
-        self._coordinator = Coordinator(address)
+        self._coordinator = coordinator
         self._exporter = Exporter(collector, self.counts)
         self._exports = Exports(self._exporter, sampling, pace)
         self._logs: dict[str, RemoteLog] = {}

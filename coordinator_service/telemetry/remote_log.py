@@ -9,8 +9,8 @@ acknowledged. Spans of what comes twice are the same spans.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeAlias
 
 import grpc
 from concert.v1 import error_pb2, event_service_pb2, monitor_service_pb2
@@ -36,6 +36,9 @@ _PAGE_SIZE: Final = 1_000
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_reconnect_backoff_ms", 2_000))
 
+TokenSource: TypeAlias = Callable[[], str]
+"""The bearer token that is valid now. Raises Unavailable."""
+
 
 def _page_class() -> Any:
     """ListEventsResponse with its events left as bytes: on the wire a message and bytes are the same."""
@@ -56,9 +59,16 @@ _Page: Final = _page_class()
 class Coordinator:
     """One that answers at an address. To be used on one event loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None = None, token: TokenSource | None = None
+    ) -> None:
+        """Without credentials in plain text; token is asked for every call."""
         self.address = address
-        self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
+        self._token = token
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, _OPTIONS)
         self._list_namespaces = self._unary("MonitorService", "ListNamespaces", monitor_service_pb2)
         self.create_subscription = self._unary("EventService", "CreateSubscription", event_service_pb2)
         self.list_subscriptions = self._unary("EventService", "ListSubscriptions", event_service_pb2)
@@ -75,11 +85,14 @@ class Coordinator:
 
         async def called(request: Any) -> Any:
             try:
-                return await call(request, timeout=CALL_SECONDS_MAX)
+                return await call(request, timeout=CALL_SECONDS_MAX, metadata=self._metadata())
             except grpc.aio.AioRpcError as error:
                 raise rejection_of(error) from None
 
         return called
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return () if self._token is None else (("authorization", f"Bearer {self._token()}"),)
 
     async def namespaces(self) -> AsyncIterator[Any]:
         """A NamespaceSummary of each. Raises Rejection."""

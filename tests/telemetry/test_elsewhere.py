@@ -18,7 +18,10 @@ import pytest
 from coordinator_service.core.rejections import CursorCompacted, LogMismatch, NotFound, Unavailable
 from coordinator_service.telemetry.log_export import SUBSCRIPTION
 from coordinator_service.telemetry.remote_log import Coordinator, RemoteLog
+from coordinator_service.telemetry_command import Misused, _coordinator, _parser
 from tests.rpc.serving import serving
+from tests.security.authority import Authority
+from tests.security.secured import OWN, peer_of, secured, token_of
 
 from .logs import platform_sequences
 from .receiver import Receiver
@@ -64,6 +67,39 @@ async def test_it_exports_every_namespace_and_leaves_its_cursor_at_the_end(recei
         exported = max(each.sequence for each in receiver.decisions())
         [cursor] = [each for each in await client.subscriptions.list() if each.name == SUBSCRIPTION]
         assert cursor.cursor.sequence >= exported
+
+
+async def test_it_says_who_it_is(receiver: Receiver, tmp_path: Path) -> None:
+    """T1: where callers are authenticated: TLS and a token, with the role agent for its cursors."""
+    authority = Authority()
+    certificate, key = authority.issue(hosts=["localhost", "127.0.0.1"]).write(tmp_path, "server")
+    ca, token = tmp_path / "ca.pem", tmp_path / "token"
+    ca.write_bytes(authority.certificate)
+    token.write_text(token_of("agent"))
+    options = {"tls_certificate": certificate, "tls_private_key": key, "tracing": "elsewhere"}
+    async with secured(tmp_path, **options) as server:
+        credentials = authority.credentials()
+        async with peer_of(server, "agent", credentials=credentials) as agent:
+            sequence = (await agent.update("k", namespace=OWN)).revision
+            process = await exporting(server.address, "--tls-ca", str(ca), "--token-file", str(token))
+            await receiver.until(lambda: any(each.sequence == sequence for each in receiver.decisions(OWN)))
+            process.terminate()
+            _, said = await process.communicate()
+            assert process.returncode == 0, said.decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--token-file", __file__, "--coordinator", "192.0.2.1:7420"), "in plain text"),
+        (("--token-file", "/nowhere"), "cannot be read"),
+        (("--tls-cert", __file__), "go together"),
+    ],
+)
+async def test_what_it_cannot_show_is_refused_at_the_start(given: tuple[str, ...], why: str) -> None:
+    """A token in plain text to another machine, too."""
+    with pytest.raises(Misused, match=why):
+        _coordinator(_parser().parse_args(given))
 
 
 async def test_it_says_how_it_does(receiver: Receiver, tmp_path: Path) -> None:
