@@ -191,6 +191,8 @@ class Calls:
         return encoded
 
     def _rejection_of(self, failure: Exception, request_class: Any, context: Context) -> Rejection:
+        if isinstance(failure, grpc.aio.InternalError):  # of the transport: the client has gone, and takes nothing more
+            raise asyncio.CancelledError from None
         method = request_class.DESCRIPTOR.name.removesuffix("Request")
         rejection = rejection_of(failure, method)
         if self._guard is not None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import grpc
 import pytest
-from concert.v1 import error_pb2
+from concert.v1 import error_pb2, event_service_pb2
 from google.rpc import code_pb2, error_details_pb2
 
 from coordinator_service.core import rejections as core
 from coordinator_service.core.specs import ConflictingKey, LockGrant, LockWait
 from coordinator_service.core.values import JsonValue, LockMode
+from coordinator_service.rpc.calls import Calls
 from coordinator_service.rpc.errors import DETAILS_BYTES_MAX, TEXT_BYTES_MAX, abort, to_status
 
 LONG = "ä" * 60  # 120 bytes
@@ -173,6 +174,19 @@ def test_a_precondition_names_its_subject() -> None:
     ]:
         (violation,) = detail(to_status(rejection), error_details_pb2.PreconditionFailure).violations
         assert (violation.type, violation.subject) == (rejection.reason, subject)
+
+
+async def test_a_stream_whose_client_has_gone_is_cancelled_not_broken(caplog: pytest.LogCaptureFixture) -> None:
+    """Found by fuzzing: a message that the transport took no more was logged as a fault in answering."""
+
+    async def stream(_request: Any, _context: Any) -> None:
+        raise grpc.aio.InternalError("Failed execute_batch")
+
+    nowhere: Any = None
+    handler: Any = Calls(nowhere).streaming(event_service_pb2.SubscribeRequest, stream)
+    with pytest.raises(asyncio.CancelledError):
+        await handler.unary_stream(b"", nowhere)
+    assert not caplog.records
 
 
 async def test_a_call_whose_client_has_gone_is_cancelled_not_broken() -> None:
