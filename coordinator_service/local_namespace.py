@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ from coordinator_service.core.state import NamespaceState
 from coordinator_service.core.totals import Totals, total
 from coordinator_service.followed_log import FollowedLog
 from coordinator_service.leases import LeaseKey, Leases
-from coordinator_service.log.base import Cursor, EventLog, Fenced, LogEnds, LogError
+from coordinator_service.log.base import Cursor, EventLog, Fenced, LogEnds, LogError, TailLost
 from coordinator_service.log.codec import EventCodec
 from coordinator_service.log_answers import LogAnswers
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits, NamedSubscriptions
@@ -236,7 +236,7 @@ class LocalNamespace:
         """E5; see NamespacePort."""
         await self._hear_of(after)
         await self._followed.check_position(after, log_id, "after.sequence")
-        return await self._subscriptions.create(name, after, request_id)
+        return await self._as_owner(self._subscriptions.create(name, after, request_id))
 
     async def named_subscription(self, name: str) -> Cursor:
         """E5; see NamespacePort."""
@@ -250,6 +250,9 @@ class LocalNamespace:
 
     async def acknowledge(self, name: str, log_id: str, sequence: int, *, reset: bool) -> Cursor:
         """E5; see NamespacePort."""
+        return await self._as_owner(self._acknowledge(name, log_id, sequence, reset))
+
+    async def _acknowledge(self, name: str, log_id: str, sequence: int, reset: bool) -> Cursor:
         self._subscriptions.get(name)
         if log_id != self._ends.log_id:
             raise LogMismatch(self._ends.log_id, log_id)
@@ -262,20 +265,22 @@ class LocalNamespace:
 
     async def delete_subscription(self, name: str) -> bool:
         """E5; see NamespacePort."""
-        return await self._subscriptions.delete(name)
+        return await self._as_owner(self._subscriptions.delete(name))
 
     async def keep_alive(self, fencing_tokens: tuple[int, ...], principal: str | None = None) -> list[int]:
         """Makes lock leases whole again; those of a session or an attempt stand as long as its session, kept by its
         stream."""
         if not self._may_speak():
-            return [0] * len(fencing_tokens)
+            raise self._closed.result()
         grants = self.sequencer.state.grants
-        return [
+        left_ns = [
             0
             if principal is not None and token in grants and grants[token].principal != principal
             else self._renew_lock(token)
             for token in fencing_tokens
         ]
+        await self._confirm()
+        return left_ns
 
     def renew_session(self, session_id: int) -> bool:
         """Makes a session's lease whole again; false when it is over."""
@@ -379,6 +384,14 @@ class LocalNamespace:
         await self._confirm()  # so what is there was appended by this owner
         await self._reached(min(sequence, kept.last_sequence))
 
+    async def _as_owner(self, asked: Awaitable[T]) -> T:
+        """What is answered or refused from memory, once it is known that this replica still owned the log. Raises
+        Unavailable."""
+        try:
+            return await asked
+        finally:
+            await self._confirm()
+
     async def _confirm(self) -> None:
         """D4: where replicas share a log, what is told from memory was true at some moment during the call. Raises
         Unavailable."""
@@ -388,7 +401,7 @@ class LocalNamespace:
             await self._log.confirm(self._epoch)
         except LogError as error:
             failure = Unavailable(f"the log failed: {error}")
-            if isinstance(error, Fenced):
+            if isinstance(error, Fenced | TailLost):
                 self.drop(failure)
             raise failure from None
 

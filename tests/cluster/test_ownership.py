@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -273,6 +273,26 @@ async def test_an_owner_that_was_fenced_does_not_say_where_a_cursor_is(bench: Cl
     with pytest.raises(Unavailable):
         await port.named_subscription("s")
     assert port.dropped
+
+
+@pytest.mark.parametrize("asked", ["keep_alive", "acknowledge", "create", "delete"])
+async def test_an_owner_that_was_fenced_refuses_nothing_from_memory(bench: ClusterBench, asked: str) -> None:
+    """E5, L7, D4: what it does not know the new owner may: nothing is gone, not found or taken by its word."""
+    (owner,) = await bench.join("a")
+    port = await owner.own(NAME)
+    await port.create_subscription("s", 0, port.log_id, "r")
+    await (await owner.store.open(NAME)).claim("somebody/else")
+    asking: dict[str, Callable[[], Awaitable[object]]] = {
+        "keep_alive": lambda: port.keep_alive((1,)),
+        "acknowledge": lambda: port.acknowledge("other", port.log_id, 1, reset=False),
+        "create": lambda: port.create_subscription("s", 0, port.log_id, "another"),
+        "delete": lambda: port.delete_subscription("other"),
+    }
+    with pytest.raises(Unavailable):
+        await asking[asked]()
+    assert port.dropped
+    with pytest.raises(Unavailable):
+        await asking[asked]()
 
 
 async def test_an_opening_that_fails_when_nobody_waits_any_more_is_nobodys_fault(
