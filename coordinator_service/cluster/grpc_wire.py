@@ -1,6 +1,7 @@
 """Wires over gRPC: one bidirectional stream of frames between two replicas, on an address of its own.
 
-It is no part of the contract: clients never see it, and its port is not theirs.
+It is no part of the contract: clients never see it, and its port is not theirs. A frame travels in pieces, so that no
+message has to be large; and whoever has not proven yet that it may ask gets no more room than that takes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import grpc
@@ -24,16 +26,46 @@ REFUSED_SECONDS: Final = 60.0
 """A link that is refused again is named again after this."""
 REFUSED_MAX: Final = 1_000
 """Ends whose links were refused that are remembered for that."""
+PIECE_BYTES_MAX: Final = 256 * 1024
+"""Of a frame, in one message. A frame may hold a run of ten thousand tasks: how much is under way is bounded where it
+comes in."""
+HANDSHAKE_FRAMES: Final = 2
+"""Hello and Proof: so many come from the end that asks before anything is asked."""
+HANDSHAKE_BYTES_MAX: Final = 16 * 1024
+"""Of each of them."""
+UNPROVEN_MAX: Final = 256
+"""Links at a time that have not proven yet that they may ask; more are refused."""
+_WHOLE, _MORE = b"\x00", b"\x01"
+"""What a piece begins with: it ends its frame, or another follows."""
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", PIECE_BYTES_MAX + 1),
+    ("grpc.max_send_message_length", PIECE_BYTES_MAX + 1),
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.use_local_subchannel_pool", 1),
 )
-"""A frame may hold a run of ten thousand tasks: how much is under way is bounded where it comes in."""
+
+
+def _pieces(frame: bytes) -> Iterator[bytes]:
+    for begin in range(0, len(frame), PIECE_BYTES_MAX) or (0,):
+        more = begin + PIECE_BYTES_MAX < len(frame)
+        yield (_MORE if more else _WHOLE) + frame[begin : begin + PIECE_BYTES_MAX]
+
+
+async def _joined(next_piece: Callable[[], Awaitable[bytes]], bytes_max: int | None = None) -> bytes:
+    """The next frame. Raises WireLost, also for one that is too large."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        piece = await next_piece()
+        pieces.append(piece[1:])
+        size += len(piece)
+        if bytes_max is not None and size > bytes_max:
+            raise WireLost(f"it says more than {bytes_max} bytes before it proves that it may")
+        if piece[:1] != _MORE:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class ClientWire:
@@ -51,18 +83,22 @@ class ClientWire:
 
     async def read(self) -> bytes:
         """The next frame. Raises WireLost."""
+        return await _joined(self._piece)
+
+    async def _piece(self) -> bytes:
         try:
-            frame = await self._call.read()
+            piece = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise WireLost(error.details() or error.code().name) from None
-        if frame is grpc.aio.EOF:
+        if piece is grpc.aio.EOF:
             raise WireLost(await self._call.details() or "it ended the stream")
-        return bytes(frame)
+        return bytes(piece)
 
     async def write(self, frame: bytes) -> None:
         """Sends a frame. Raises WireLost."""
         try:
-            await self._call.write(frame)
+            for piece in _pieces(frame):
+                await self._call.write(piece)
         except grpc.aio.AioRpcError as error:
             raise WireLost(error.details() or error.code().name) from None
         except asyncio.InvalidStateError as error:
@@ -74,21 +110,37 @@ class ClientWire:
             self._call.cancel()
             self._closing = asyncio.ensure_future(self._channel.close())
 
+    async def closed(self) -> None:
+        """Lets go, and waits until nothing of it is left: before that the process should not end."""
+        self.close()
+        assert self._closing is not None
+        await asyncio.wait([self._closing])
+
 
 class _ServerWire:
-    """The end that answers: a stream that is served. It ends with the call."""
+    """The end that answers: a stream that is served. It ends with the call. `proven` is called when what follows the
+    handshake is waited for."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, proven: Callable[[], None]) -> None:
         self._context = context
+        self._proven = proven
+        self._frames = 0
 
     async def read(self) -> bytes:
-        frame = await self._context.read()
-        if frame is grpc.aio.EOF:
+        if self._frames == HANDSHAKE_FRAMES:
+            self._proven()
+        self._frames += 1
+        return await _joined(self._piece, HANDSHAKE_BYTES_MAX if self._frames <= HANDSHAKE_FRAMES else None)
+
+    async def _piece(self) -> bytes:
+        piece = await self._context.read()
+        if piece is grpc.aio.EOF:
             raise WireLost("it ended the stream")
-        return bytes(frame)
+        return bytes(piece)
 
     async def write(self, frame: bytes) -> None:
-        await self._context.write(frame)
+        for piece in _pieces(frame):
+            await self._context.write(piece)
 
     def close(self) -> None:
         """The call ends when its servicer returns."""
@@ -102,6 +154,7 @@ class ReplicaServer:
         self._own = own
         self._here: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
         self._refused: dict[tuple[str, str], float] = {}
+        self._unproven: set[Any] = set()
         self._server = grpc.aio.server(options=_OPTIONS)
         link: Any = grpc.stream_stream_rpc_method_handler(self._serve)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {_METHOD: link}),))
@@ -131,15 +184,21 @@ class ReplicaServer:
         await self._server.stop(None)
 
     async def _serve(self, _frames: Any, context: Any) -> None:
-        here = await asyncio.shield(self._here)
+        if len(self._unproven) >= UNPROVEN_MAX:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{UNPROVEN_MAX} links have proven nothing yet")
+        self._unproven.add(context)
         code = grpc.StatusCode.UNAVAILABLE
         try:
-            why = await Relay(_ServerWire(context), here, self._own).run()
+            here = await asyncio.shield(self._here)
+            wire = _ServerWire(context, lambda: self._unproven.discard(context))
+            why = await Relay(wire, here, self._own).run()
         except Stranger as stranger:
             self._note(context.peer(), stranger)
             code, why = grpc.StatusCode.UNAUTHENTICATED, str(stranger)
         except WireLost as lost:
             why = str(lost)
+        finally:
+            self._unproven.discard(context)
         await context.abort(code, why)
 
     def _note(self, peer: str, stranger: Stranger) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
+from weakref import WeakSet
 
 from coordinator_service.clock import Clock
 from coordinator_service.cluster.grpc_wire import ClientWire, ReplicaServer
@@ -39,6 +41,7 @@ class Member:
         self._secret = secret or ClusterSecret()
         self._here: Replica | None = None
         self._neighbours: Neighbours | None = None
+        self._wires: WeakSet[ClientWire] = WeakSet()
 
     async def join(self, join: Join) -> Ownership:
         """From here on others know of this replica. What they ask waits until it serves."""
@@ -49,7 +52,7 @@ class Member:
             self._store,
             self._clock,
             ownership,
-            connect=ClientWire,
+            connect=self._connect,
             tail_bytes_max=self._tail_bytes_max,
             secret=self._secret,
         )
@@ -69,7 +72,13 @@ class Member:
         """Asks nobody any more; whoever waits is told."""
         if self._neighbours is not None:
             await self._neighbours.close(reason)
+        await asyncio.gather(*(wire.closed() for wire in self._wires))
 
     async def stop(self) -> None:
         """Answers nobody any more."""
         await self._server.stop()
+
+    def _connect(self, address: str) -> ClientWire:
+        wire = ClientWire(address)
+        self._wires.add(wire)
+        return wire

@@ -14,7 +14,7 @@ from coordinator_service.core.commands import Caller
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are not what was to be expected."""
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the messages. A replica that speaks another is told so, and not asked."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import concert
 import grpc
 import pytest
 from concert.agent import AgentHost
-from concert.v1 import agent_pb2, agent_service_pb2, lock_service_pb2
+from concert.v1 import agent_pb2, agent_service_pb2, event_service_pb2, lock_service_pb2
 
+from coordinator_service.cluster import grpc_wire, handshake
 from coordinator_service.cluster.grpc_wire import ClientWire
 from coordinator_service.cluster.handshake import ClusterSecret
-from coordinator_service.cluster.messages import VERSION, Alive, Hello, Proof, frame_of, messages_of
+from coordinator_service.cluster.messages import VERSION, Alive, Hello, Message, Proof, frame_of, messages_of
 from tests.cli.concert_command import until
 from tests.rpc.peer import Peer, refused
 
@@ -132,7 +133,7 @@ async def test_whoever_does_not_speak_as_a_replica_is_cut_off(tmp_path: Path) ->
     """Another version, a question before anything was proven, or no frames at all."""
     town = Town()
     async with replica(town, tmp_path / "a", "a"), asyncio.timeout(SECONDS_MAX):
-        for first in (b"", b"garbage", frame_of([Hello(99, "x", "x/1")]), frame_of([ALIVE]), frame_of([HELLO, ALIVE])):
+        for first in (b"", b"garbage", _said([Hello(99, "x", "x/1")]), _said([ALIVE]), _said([HELLO, ALIVE])):
             assert await _refusal(town, first) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
 
 
@@ -173,20 +174,74 @@ async def test_an_owner_refuses_who_does_not_prove_that_it_may_ask(
     town = Town()
     async with replica(town, tmp_path / "a", "a", SECRET), asyncio.timeout(SECONDS_MAX):
         async with _link(town) as call:
-            await call.write(frame_of([HELLO]))
-            (answered,) = messages_of(await call.read())
+            await call.write(_said([HELLO]))
+            (answered,) = messages_of((await call.read())[1:])
             assert isinstance(answered, Hello)
-            await call.write(frame_of([Proof(answered.proofs)]))
+            await call.write(_said([Proof(answered.proofs)]))
             assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
         asked = Hello(VERSION, "b", "b/1", b"n" * 32)
         overheard = Proof(ClusterSecret([SECRET]).prove("asks", asked, answered))
         async with _link(town) as call:
-            await call.write(frame_of([asked]))
+            await call.write(_said([asked]))
             await call.read()
-            await call.write(frame_of([overheard]))
+            await call.write(_said([overheard]))
             assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
     refusals = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
     assert [line.count("'b'") for line in refusals] == [1], "once for both: they are of one host under one name"
+
+
+async def test_a_stranger_gets_no_more_room_than_a_handshake_takes(tmp_path: Path) -> None:
+    """One large message, many pieces of one frame, pieces of nothing: each is cut off before anything is proven."""
+    town = Town()
+    async with replica(town, tmp_path / "a", "a", SECRET), asyncio.timeout(SECONDS_MAX):
+        assert await _refusal(town, bytes(grpc_wire.PIECE_BYTES_MAX + 2)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for piece in (b"\x01" + bytes(4096), b"\x01"):
+            async with _link(town) as call:
+                with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    while not call.done():
+                        await call.write(piece)
+                # Whoever writes on when the call has ended hears of that only.
+                assert await call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
+
+
+async def test_a_frame_of_many_pieces_arrives(tmp_path: Path) -> None:
+    """Whoever has proven who it is may say more than one message holds."""
+    town = Town()
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        await stack.enter_async_context(replica(town, tmp_path / "a", "a", SECRET))
+        other = await stack.enter_async_context(replica(town, tmp_path / "b", "b", SECRET))
+        peer = Peer(await stack.enter_async_context(grpc.aio.insecure_channel(other.address)))
+        data = bytes(3 * grpc_wire.PIECE_BYTES_MAX)
+        request = event_service_pb2.PublishRequest()
+        request.events.add().custom.name = "large"
+        request.events[0].custom.data.data = data
+        await peer.events.Publish(request)
+        (found,) = [each for each in await peer.events_after(0) if each.custom.name == "large"]
+        assert found.custom.data.data == data
+
+
+async def test_links_that_prove_nothing_are_few_and_do_not_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is refused at once, and those that say nothing are closed after a while, which makes room."""
+    monkeypatch.setattr(grpc_wire, "UNPROVEN_MAX", 2)
+    town = Town()
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        await stack.enter_async_context(replica(town, tmp_path / "a", "a", SECRET))
+        silent = [await stack.enter_async_context(_link(town)) for _ in range(2)]
+        for call in silent:
+            await call.write(_said([HELLO]))
+            await call.read()
+        assert await _refusal(town, _said([HELLO])) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        monkeypatch.setattr(handshake, "HANDSHAKE_SECONDS_MAX", 0.2)
+        silent[0].cancel()
+        silent[1].cancel()
+
+        async def there_is_room() -> bool:
+            async with _link(town) as call:
+                return await call.code() is grpc.StatusCode.UNAVAILABLE and "says nothing" in await call.details()
+
+        await until(there_is_room)
 
 
 async def test_nobody_is_answered_before_the_namespaces_are_there(tmp_path: Path) -> None:
@@ -202,13 +257,18 @@ async def test_nobody_is_answered_before_the_namespaces_are_there(tmp_path: Path
             town.move("default", "b")
             asked.append(asyncio.create_task(peer.publish("early")))
             async with _link(town, "b") as call:
-                await call.write(frame_of([HELLO]))
+                await call.write(_said([HELLO]))
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(call.read(), 0.2)
             return joined
 
         await stack.enter_async_context(replica(town, tmp_path / "b", "b", join=join))
         assert await asked[0]
+
+
+def _said(messages: list[Message]) -> bytes:
+    """A frame in one piece."""
+    return b"\x00" + frame_of(messages)
 
 
 @asynccontextmanager
