@@ -74,6 +74,34 @@ async def test_who_owns_is_told_to_stop_and_hands_over(cluster: Cluster) -> None
     assert await get(running) == 52
 
 
+async def test_an_update_goes_through_one_replica_after_another_under_load(cluster: Cluster) -> None:
+    """Invariant 6, docs/operations.md, Upgrading: each is stopped, and started again; what was acknowledged is
+    there, once, in its order, and nobody who asks has to know.
+    """
+    running, _ = cluster
+    acknowledged: list[int] = []
+    over = asyncio.Event()
+
+    async def write(client: concert.Client) -> None:
+        while not over.is_set():
+            acknowledged.append(await client.publish("rolled", {"n": len(acknowledged)}))
+
+    async with concert.connect(running.addresses, call_seconds=SECONDS_MAX, retry_seconds=SECONDS_MAX) as client:
+        writing = asyncio.create_task(write(client))
+        for name in NAMES:
+            before = len(acknowledged)
+            assert await asyncio.to_thread(running.processes[name].terminate) == 0
+            await asyncio.to_thread(running.start, name)
+            async with asyncio.timeout(SECONDS_MAX):
+                while len(acknowledged) < before + 10 and not writing.done():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        over.set()
+        await writing
+        found = await client.events.list(custom_names=["rolled"], limit=len(acknowledged) + 10)
+    assert [each.sequence for each in found] == acknowledged
+    assert [each.custom.data.json.struct_value["n"] for each in found] == list(range(len(acknowledged)))
+
+
 async def test_a_paused_owner_that_wakes_serves_nothing_old(cluster: Cluster) -> None:
     """D4: while it slept another took over and was written to; what it answers then is that, or UNAVAILABLE."""
     running, _ = cluster
