@@ -163,6 +163,7 @@ async def test_what_dashboards_and_alerts_name_exists(browser: Browser, client: 
         "concert_span_collector_up",
     }  # where tracing is on
     shown |= {"concert_spans_exported_total"}
+    shown |= {"concert_refusals_total"}  # where callers are authenticated
     dashboard = json.loads((DEPLOY / "grafana" / "concert.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     queries.append(json.dumps(dashboard["templating"]))
