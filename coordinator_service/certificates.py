@@ -1,13 +1,15 @@
 """The certificates that a coordinator serves under: files that are checked together before any of them is used.
 
 Every handshake asks for the newest (grpc's dynamic credentials), so that a new certificate, and another set of
-authorities that clients are trusted from, count without a restart. Connections that are there stay.
+authorities that clients are trusted from, count without a restart. Connections that are there stay. Replicas show each
+other the same certificate from both ends of a link.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,18 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 EXPIRY_DAYS_WARNED: Final = 14
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What they hold, in PEM."""
+
+    chain: bytes
+    key: bytes
+    authorities: bytes | None
+
+    def to_serve(self) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(self.key, self.chain)], self.authorities)
+
+
 class ServerCertificates:
     """`load` before anything else, then `begin`, `close` at the end."""
 
@@ -35,15 +49,17 @@ class ServerCertificates:
         paths = (certificate, private_key, *((client_ca,) if client_ca is not None else ()))
         self.watch = FileWatch("certificate", paths, _read, clock, poll_seconds, bytes_max=FILE_BYTES_MAX)
         self._mutual = client_ca is not None
+        self._files: _Files | None = None
         self._newest: grpc.ServerCertificateConfiguration | None = None
         self._credentials: grpc.ServerCredentials | None = None
         """Kept for as long as something is served with it: grpc calls back into it, and holds no reference."""
 
     def load(self) -> grpc.ServerCredentials:
         """What to serve with. Raises FileUnusable."""
+        self._files = self.watch.load()
         # What is fetched may be None, for no change: the types of grpc do not know.
         self._credentials = grpc.dynamic_ssl_server_credentials(
-            self.watch.load(),
+            self._files.to_serve(),
             self._fetch,  # type: ignore[arg-type]
             require_client_authentication=self._mutual,
         )
@@ -53,8 +69,13 @@ class ServerCertificates:
         """Follows the files from now on."""
         self.watch.begin(self._take)
 
-    def _take(self, newest: grpc.ServerCertificateConfiguration) -> None:
-        self._newest = newest
+    def to_ask_with(self) -> grpc.ChannelCredentials:
+        """Of the next connection to another that serves under a certificate of the same authorities."""
+        assert self._files is not None
+        return grpc.ssl_channel_credentials(self._files.authorities, self._files.key, self._files.chain)
+
+    def _take(self, newest: _Files) -> None:
+        self._files, self._newest = newest, newest.to_serve()
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """For the next handshake; None when nothing has changed. Called by grpc, from a thread of its own."""
@@ -62,7 +83,7 @@ class ServerCertificates:
         return newest
 
 
-def _read(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
+def _read(contents: Sequence[bytes]) -> _Files:
     chain, key, *authorities = contents
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
@@ -82,7 +103,7 @@ def _read(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
     left = leaf.not_valid_after_utc - datetime.now(UTC)
     if left.days < EXPIRY_DAYS_WARNED:
         _log.warning("the certificate %s expires at %s", leaf.subject.rfc4514_string(), leaf.not_valid_after_utc)
-    return grpc.ssl_server_certificate_configuration([(key, chain)], authorities[0] if authorities else None)
+    return _Files(chain, key, authorities[0] if authorities else None)
 
 
 def _spki(public: object) -> bytes:

@@ -134,6 +134,16 @@ class Settings(BaseSettings):
         " replaces another; or $CONCERT_CLUSTER_SECRET. Needed where cluster_listen is not on loopback",
         group="redis",
     )
+    cluster_tls_ca: Path | None = _setting(
+        None,
+        "PEM file of authorities: replicas then speak mutual TLS with each other, each with its tls_certificate",
+        group="redis",
+    )
+    cluster_tls_name: str | None = _setting(
+        None,
+        "name that every replica's certificate is for; none: the host of the address at which the others find it",
+        group="redis",
+    )
     owner_lease_ms: Annotated[int, Field(ge=300, le=60_000)] = _limit(
         3_000, "how long a replica that is not heard of keeps its namespaces", group="redis"
     )
@@ -363,6 +373,10 @@ class Settings(BaseSettings):
             raise ValueError("tls_certificate and tls_private_key go together")
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("tls_client_ca needs tls_certificate and tls_private_key")
+        if self.cluster_tls_ca is not None and self.tls_certificate is None:
+            raise ValueError("cluster_tls_ca needs tls_certificate and tls_private_key")
+        if self.cluster_tls_name is not None and self.cluster_tls_ca is None:
+            raise ValueError("cluster_tls_name needs cluster_tls_ca")
         if self.jwt_keys is not None and not (self.jwt_issuer and self.jwt_audience):
             raise ValueError("jwt_keys needs jwt_issuer and jwt_audience")
         known = self.tls_client_ca or self.token_hashes_file or self.jwt_keys
@@ -556,6 +570,8 @@ def _metavar(name: str) -> str:
         "trace_url": "URL",
         "cluster_listen": "HOST:PORT",
         "cluster_secret_file": "FILE",
+        "cluster_tls_ca": "FILE",
+        "cluster_tls_name": "NAME",
         "metrics_listen": "HOST:PORT",
         "log_format": "FORMAT",
     }

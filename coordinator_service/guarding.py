@@ -15,6 +15,7 @@ import grpc
 
 from coordinator_service import access_file, token_file
 from coordinator_service.clock import Clock
+from coordinator_service.cluster.grpc_wire import LinkCredentials
 from coordinator_service.config import Settings
 from coordinator_service.file_watch import FileWatch, Value
 from coordinator_service.rpc.guard import Guard
@@ -35,23 +36,20 @@ class Guarding:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.guard: Guard | None = None
         """Once it is loaded, where callers are authenticated."""
+        self.links: LinkCredentials | None = None
+        """Once they are loaded, where links between replicas speak TLS."""
         self._settings = settings
         self._clock = clock
         self._certificates: ServerCertificates | None = None
+        self._link_certificates: ServerCertificates | None = None
         self._access: FileWatch[AccessTable] | None = None
         self._tokens: FileWatch[TokenTable] | None = None
         self._key_file: FileWatch[KeySet] | None = None
         self._fetching: KeyFetching | None = None
-        if settings.tls_certificate is not None and settings.tls_private_key is not None:
-            from coordinator_service.certificates import ServerCertificates
-
-            self._certificates = ServerCertificates(
-                settings.tls_certificate,
-                settings.tls_private_key,
-                settings.tls_client_ca,
-                clock,
-                settings.security_poll_seconds,
-            )
+        if settings.tls_certificate is not None:
+            self._certificates = self._certificates_for(settings.tls_client_ca)
+        if settings.cluster_tls_ca is not None:
+            self._link_certificates = self._certificates_for(settings.cluster_tls_ca)
         if settings.access_file is not None:
             self._access = self._watch(
                 "access file", settings.access_file, access_file.parse, access_file.FILE_BYTES_MAX
@@ -69,6 +67,15 @@ class Guarding:
             else:
                 self._key_file = self._watch("key file", Path(settings.jwt_keys), _read_keys, KEY_SET_BYTES_MAX)
 
+    def _certificates_for(self, authorities: Path | None) -> ServerCertificates:
+        from coordinator_service.certificates import ServerCertificates
+
+        settings = self._settings
+        assert settings.tls_certificate is not None
+        assert settings.tls_private_key is not None
+        seconds = settings.security_poll_seconds
+        return ServerCertificates(settings.tls_certificate, settings.tls_private_key, authorities, self._clock, seconds)
+
     def _watch(
         self, what: str, path: Path, read: Callable[[Sequence[bytes]], Value], bytes_max: int
     ) -> FileWatch[Value]:
@@ -78,6 +85,9 @@ class Guarding:
     def load(self) -> grpc.ServerCredentials | None:
         """Reads every file for the first time; what to serve with, None for plain text. Raises FileUnusable."""
         credentials = None if self._certificates is None else self._certificates.load()
+        if self._link_certificates is not None:
+            to_serve, to_ask_with = self._link_certificates.load(), self._link_certificates.to_ask_with
+            self.links = LinkCredentials(to_serve, to_ask_with, self._settings.cluster_tls_name)
         if self._access is not None:
             gate = Gate(
                 self._clock,
@@ -108,8 +118,9 @@ class Guarding:
 
     def begin(self) -> None:
         """Follows the files, and the issuer, from now on."""
-        if self._certificates is not None:
-            self._certificates.begin()
+        for each in (self._certificates, self._link_certificates):
+            if each is not None:
+                each.begin()
         if self.guard is None:
             return
         gate = self.guard.gate
@@ -138,6 +149,7 @@ class Guarding:
         """What is wrong with the files and the issuer now, by the setting that names them, and since when."""
         sources = {
             "tls_certificate": None if self._certificates is None else self._certificates.watch,
+            "cluster_tls_ca": None if self._link_certificates is None else self._link_certificates.watch,
             "access_file": self._access,
             "token_hashes_file": self._tokens,
             "jwt_keys": self._fetching or self._key_file,
@@ -149,8 +161,8 @@ class Guarding:
         }
 
     def _watches(self) -> list[FileWatch[Any]]:
-        certificates = None if self._certificates is None else self._certificates.watch
-        watches = (certificates, self._access, self._tokens, self._key_file)
+        certificates = [each.watch for each in (self._certificates, self._link_certificates) if each is not None]
+        watches = (*certificates, self._access, self._tokens, self._key_file)
         return [each for each in watches if each is not None]
 
 

@@ -214,6 +214,7 @@ class CoordinatorServer:
                 self._clock,
                 tail_bytes_max=tail_bytes_max,
                 secret=ClusterSecret(self.settings.cluster_secrets()),
+                credentials=self._guarding.links,
             )
         except OSError as fault:
             raise CannotListen(str(fault)) from None

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -48,6 +49,17 @@ _OPTIONS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LinkCredentials:
+    """Of links that speak TLS: each end shows a certificate and takes those of one set of authorities."""
+
+    to_serve: grpc.ServerCredentials
+    to_ask_with: Callable[[], grpc.ChannelCredentials]
+    """As they are when a link is made."""
+    name: str | None = None
+    """Which every replica's certificate is for; None: the host at which it is reached."""
+
+
 def _pieces(frame: bytes) -> Iterator[bytes]:
     for begin in range(0, len(frame), PIECE_BYTES_MAX) or (0,):
         more = begin + PIECE_BYTES_MAX < len(frame)
@@ -71,12 +83,13 @@ async def _joined(next_piece: Callable[[], Awaitable[bytes]], bytes_max: int | N
 class ClientWire:
     """The end that asks."""
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        self._channel = (
-            grpc.aio.insecure_channel(address, options=_OPTIONS)
-            if credentials is None
-            else grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
-        )
+    def __init__(self, address: str, credentials: LinkCredentials | None = None) -> None:
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        else:
+            named = (("grpc.ssl_target_name_override", credentials.name),) if credentials.name else ()
+            options = (*_OPTIONS, *named)
+            self._channel = grpc.aio.secure_channel(address, credentials.to_ask_with(), options=options)
         connect: Any = self._channel.stream_stream(f"/{SERVICE}/{_METHOD}")
         self._call = connect()
         self._closing: asyncio.Task[None] | None = None
@@ -149,7 +162,7 @@ class _ServerWire:
 class ReplicaServer:
     """Serves other replicas, until it is stopped."""
 
-    def __init__(self, listen: str, own: Own, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(self, listen: str, own: Own, credentials: LinkCredentials | None = None) -> None:
         """Listens. Raises OSError."""
         self._own = own
         self._here: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
@@ -162,7 +175,7 @@ class ReplicaServer:
             port = (
                 self._server.add_insecure_port(listen)
                 if credentials is None
-                else self._server.add_secure_port(listen, credentials)
+                else self._server.add_secure_port(listen, credentials.to_serve)
             )
         except RuntimeError:
             port = 0

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from weakref import WeakSet
 
 from coordinator_service.clock import Clock
-from coordinator_service.cluster.grpc_wire import ClientWire, ReplicaServer
+from coordinator_service.cluster.grpc_wire import ClientWire, LinkCredentials, ReplicaServer
 from coordinator_service.cluster.handshake import ClusterSecret, Identity
 from coordinator_service.cluster.neighbours import Neighbours
 from coordinator_service.cluster.relay import Own
@@ -33,8 +33,10 @@ class Member:
         *,
         tail_bytes_max: int,
         secret: ClusterSecret | None = None,
+        credentials: LinkCredentials | None = None,
     ) -> None:
-        self._server = ReplicaServer(listen, own)
+        self._server = ReplicaServer(listen, own, credentials)
+        self._credentials = credentials
         self._store = store
         self._clock = clock
         self._tail_bytes_max = tail_bytes_max
@@ -79,6 +81,6 @@ class Member:
         await self._server.stop()
 
     def _connect(self, address: str) -> ClientWire:
-        wire = ClientWire(address)
+        wire = ClientWire(address, self._credentials)
         self._wires.add(wire)
         return wire

@@ -68,7 +68,10 @@ class Place:
         said = {}
         for each in found["env"]:
             name, value = each["name"], each.get("value", "")
-            if name.startswith("CONCERT_TLS") or name in ("CONCERT_ACCESS_FILE", "CONCERT_ALLOW_PLAINTEXT"):
+            if name.startswith(("CONCERT_TLS", "CONCERT_CLUSTER_TLS")) or name in (
+                "CONCERT_ACCESS_FILE",
+                "CONCERT_ALLOW_PLAINTEXT",
+            ):
                 directory, _, file = value.rpartition("/")
                 said[name] = str(self._root / seen[directory] / file) if directory else value
         return said
