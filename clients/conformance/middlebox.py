@@ -2,14 +2,15 @@
 
 Everything passes through to a real coordinator and back. On the way back `newer` adds what a later contract may add
 (fields, messages, enum values, a higher feature level), `older` takes away what an earlier one lacks (the feature
-level, named subscriptions), `refuse` answers a method with a status of its own, and under each agent id the first
-Welcome comes when `late_welcome` seconds, the lease that it speaks of, are over.
+level, named subscriptions), `refuse` answers a method with a status of its own, `drop` passes the first call of a
+method on and cancels it in place of the answer, as a server does with what crosses its shutdown, and under each agent
+id the first Welcome comes when `late_welcome` seconds, the lease that it speaks of, are over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -37,7 +38,13 @@ class Middlebox(grpc.GenericRpcHandler):
     """See the module."""
 
     def __init__(
-        self, target: str, *, contract: str = "", refuse: dict[str, Any] | None = None, late_welcome: float = 0
+        self,
+        target: str,
+        *,
+        contract: str = "",
+        refuse: dict[str, Any] | None = None,
+        drop: Sequence[str] = (),
+        late_welcome: float = 0,
     ) -> None:
         self.address = ""
         self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
@@ -45,6 +52,7 @@ class Middlebox(grpc.GenericRpcHandler):
         self._late_welcome = late_welcome
         self._welcomed: set[str] = set()
         self._refusals = {f"/concert.v1.{path}": _status(said) for path, said in (refuse or {}).items()}
+        self._to_drop = {f"/concert.v1.{path}" for path in drop}
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
 
@@ -78,6 +86,9 @@ class Middlebox(grpc.GenericRpcHandler):
             stream = onward(requests, metadata=metadata, timeout=context.time_remaining())
             try:
                 async for response in stream:
+                    if path in self._to_drop:
+                        self._to_drop.remove(path)
+                        await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
                     if self._late_welcome and path.endswith("/Connect"):
                         response = await self._late(response)
                     yield self._changed(path, response)

@@ -12,7 +12,7 @@ from clients.conformance.middlebox import Middlebox
 from clients.conformance.network import Network
 from clients.conformance.scenario import Scenario
 
-_MIDDLEBOX = frozenset({"contract", "refuse", "late_welcome", "tls"})
+_MIDDLEBOX = frozenset({"contract", "refuse", "drop", "late_welcome", "tls"})
 
 
 class Route:
@@ -50,6 +50,7 @@ class Route:
             self._coordinator(),
             contract=wanted.get("contract", ""),
             refuse=wanted.get("refuse"),
+            drop=wanted.get("drop", ()),
             late_welcome=wanted.get("late_welcome", 0),
         )
         certificates = None

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -115,6 +116,16 @@ func (c *connection) renewed(made string, refusal error) error {
 	return unavailable("the connection to %s was made with a certificate that was renewed since", c.target)
 }
 
+// dropped is a refusal of a call that its caller did not cancel: what a coordinator that shuts down cancels is UNAVAILABLE.
+func (c *connection) dropped(refusal error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if codeOf(refusal) != codes.Canceled || c.closed {
+		return refusal
+	}
+	return unavailable("the coordinator at %s dropped the call: %v", c.target, refusal)
+}
+
 func (c *connection) retire(channel *grpc.ClientConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,7 +188,7 @@ func (c *connection) call(ctx context.Context, m *method, request proto.Message)
 		if err == nil {
 			return response, nil
 		}
-		refused := c.renewed(made, fromRPC(ctx, m.name, c.target, err))
+		refused := c.dropped(c.renewed(made, fromRPC(ctx, m.name, c.target, err)))
 		var away *UnavailableError
 		if !errors.As(refused, &away) || away.Permanent {
 			return nil, refused

@@ -25,6 +25,7 @@ from concert._methods import Method
 from concert._poller import quiet_poller
 from concert._tracing import current_traceparent
 from concert.errors import (
+    Cancelled,
     ConcertError,
     DeadlineExceeded,
     FeatureMissing,
@@ -178,6 +179,8 @@ class Connection:
         refusal = from_rpc_error(error)
         if isinstance(refusal, Unauthenticated) and tls_version != self._newest_tls_version():
             return Unavailable(f"the connection to {address} was made with a certificate that was renewed since")
+        if isinstance(refusal, Cancelled):  # what the caller cancels does not come here: a coordinator that shuts down
+            return Unavailable(f"the coordinator at {address} dropped the call: {refusal.message}", reason="")
         if isinstance(refusal, FeatureMissing):
             return FeatureMissing(f"the coordinator at {address} does not know {method.name}: upgrade it")
         return unreached(address, refusal)

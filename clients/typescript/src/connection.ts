@@ -249,6 +249,12 @@ export class Connection implements Caller {
     this.#shared.delete(address);
   }
 
+  /** The error of a call that its caller did not cancel: what a coordinator that shuts down cancels is UNAVAILABLE. */
+  #dropped(error: grpc.ServiceError, address: string): Unavailable {
+    this.leave(address);
+    return new Unavailable(`the coordinator at ${address} dropped the call`, { cause: fromServiceError(error) });
+  }
+
   #unary(path: string, request: Buffer, leftMs: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
@@ -268,6 +274,7 @@ export class Connection implements Caller {
         (error, response) => {
           signal?.removeEventListener("abort", onAbort);
           if (signal?.aborted) reject(signal.reason);
+          else if (error?.code === grpc.status.CANCELLED) reject(this.#dropped(error, address));
           else if (error) reject(this.explain(error, address, path, madeWith));
           else resolve(plain(response ?? Buffer.alloc(0)));
         },

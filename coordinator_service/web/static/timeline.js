@@ -109,9 +109,9 @@ function said(task, word, scale, waits) {
   return parts.join(", ");
 }
 
-/** Round times along the axis. */
+/** Round times along the axis, as many as a screen of this width has room for. */
 function ticks(long) {
-  const about = long / 7;
+  const about = long / Math.max(3, Math.min(7, innerWidth / 110));
   const unit = 10 ** Math.floor(Math.log10(about));
   let step = [1, 2, 5, 10].map((times) => times * unit).find((each) => each >= about);
   if (about > 20_000) step = [30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000].find((each) => each >= about) ?? step;

@@ -88,7 +88,9 @@ final class UnaryCall<Q extends Message, R extends Message> {
         public void onClose(Status status, Metadata trailers) {
             if (!status.isOk()) {
                 String address = connection.route.address(way.index());
-                ConcertException refusal = Refusals.fromCall(status, trailers, method.name(), address);
+                ConcertException refusal = status.getCode() == Status.Code.CANCELLED && !answer.isCancelled()
+                        ? new UnavailableException("the coordinator at " + address + " dropped the call")
+                        : Refusals.fromCall(status, trailers, method.name(), address);
                 refuse(connection.route.renewed(way, refusal), way.index(), begun);
             } else if (response == null) {
                 answer.completeExceptionally(new InternalException(method.name() + " was answered with nothing"));
