@@ -33,6 +33,13 @@ HOSTILE = (
     "line one\nline two\t{{7*7}} ${7*7}",
     "\u202egnp.exe\u0000\u2028\u2029 ‮ 💥",
 )
+LATER = """
+const now = performance.now.bind(performance), loaded = now();
+let ahead = 10_000;
+performance.now = () => now() + ahead;
+window.later = (times) => { ahead += (performance.now() - loaded) * (times - 1); };
+"""
+"""Makes the page's clock run ahead: by so many times what has passed."""
 VIEWS = ("now", "runs", f"run/{STUCK_RUN}", "run/release-1.4", "agents", "locks", "state", "events")
 
 pytestmark = IN_CHROMIUM
@@ -306,6 +313,24 @@ async def test_every_view_fits_every_screen(
             await expect(page.locator("main .panel").first).to_be_visible()
             await expect(page.locator("main .empty", has_text="Waiting for")).to_have_count(0)
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, view
+
+
+async def test_a_run_fits_a_phone_however_long_it_takes(browser: Browser, stage: CoordinatorServer) -> None:
+    """The times along its axis grow, and stand at every place of it."""
+    async with looking(browser, stage.web_address, viewport={"width": 360, "height": 740}) as page:
+        await page.add_init_script(LATER)
+        await page.reload()
+        await page.goto(f"http://{stage.web_address}/#/run/{STUCK_RUN}")
+        ticks = page.locator(".ticks")
+        seen: set[str] = set()
+        for _ in range(28):
+            await expect(ticks).to_be_visible()
+            before = await ticks.inner_html()
+            await page.evaluate("later(1.15)")
+            await expect(ticks).not_to_have_js_property("innerHTML", before)
+            seen.update(await texts(page, ".ticks i"))
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 360, seen
+        assert {"10 s", "1 m 00 s", "4 m 00 s"} <= seen
 
 
 async def test_a_large_run_keeps_the_document_small(browser: Browser, tmp_path: Path) -> None:
