@@ -330,7 +330,7 @@ async def test_a_run_fits_a_phone_however_long_it_takes(browser: Browser, stage:
             await expect(ticks).not_to_have_js_property("innerHTML", before)
             seen.update(await texts(page, ".ticks i"))
             assert await page.evaluate("document.documentElement.scrollWidth") <= 360, seen
-        assert {"10 s", "1 m 00 s", "4 m 00 s"} <= seen
+        assert "5 m 00 s" in seen  # however old the stage is
 
 
 async def test_a_large_run_keeps_the_document_small(browser: Browser, tmp_path: Path) -> None:
