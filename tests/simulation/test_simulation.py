@@ -1,4 +1,4 @@
-"""A few thousand worlds, each from its seed. More of them: `make sim N=100000`."""
+"""A thousand worlds, each from its seed. More of them: `make sim N=100000`."""
 
 from __future__ import annotations
 
