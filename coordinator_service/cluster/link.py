@@ -31,7 +31,7 @@ from coordinator_service.cluster.messages import (
     messages_of,
 )
 from coordinator_service.cluster.questions import QUESTIONS, to_bytes
-from coordinator_service.cluster.wire import Outbox, Wire, WireLost
+from coordinator_service.cluster.wire import Outbox, Wire, WireLost, at_work
 from coordinator_service.core.answers import Waiting
 from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.rejections import Fault, LimitReached, Rejection, Unavailable
@@ -70,7 +70,7 @@ class Link:
         why = "the link was closed"
         try:
             await greet(self._wire, self._here, self._peer_id)
-            running = [asyncio.ensure_future(self._outbox.write_to(self._wire)), asyncio.ensure_future(self._read())]
+            running = [at_work(self._outbox.write_to(self._wire)), at_work(self._read())]
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             why = next((str(each.exception()) for each in done if not each.cancelled() and each.exception()), why)
         except WireLost as lost:

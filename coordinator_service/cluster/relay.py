@@ -32,7 +32,7 @@ from coordinator_service.cluster.messages import (
     messages_of,
 )
 from coordinator_service.cluster.questions import QUESTIONS, to_bytes
-from coordinator_service.cluster.wire import Outbox, Wire, WireLost
+from coordinator_service.cluster.wire import Outbox, Wire, WireLost, at_work
 from coordinator_service.core.answers import SessionOpened
 from coordinator_service.core.commands import COORDINATOR, DetachSession
 from coordinator_service.core.rejections import Fault, Rejection, Unavailable
@@ -69,8 +69,8 @@ class Relay:
     async def run(self) -> str:
         """Until the wire is lost; says why it is. Raises Stranger, WireLost where the other end may not ask."""
         await receive(self._wire, self._here)
-        writer = asyncio.ensure_future(self._outbox.write_to(self._wire))
-        reader = self._reader = asyncio.ensure_future(self._read())
+        writer = at_work(self._outbox.write_to(self._wire))
+        reader = self._reader = at_work(self._read())
         try:
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
             why = next((str(each.exception()) for each in (reader, writer) if _failed(each)), "it reads too slowly")

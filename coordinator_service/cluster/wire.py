@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from coordinator_service.cluster.messages import Message, frame_of
 
@@ -13,6 +14,13 @@ FRAME_MESSAGES_MAX = 256
 
 class WireLost(Exception):  # noqa: N818 (it says what happened)
     """Nothing more comes through."""
+
+
+def at_work(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that reads or writes a wire. Whoever waits for it may be gone before it ends, and then nobody asks how."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda _: task.cancelled() or task.exception())
+    return task
 
 
 class Wire(Protocol):

@@ -92,6 +92,11 @@ def _results(seeds: Iterable[int], processes: int) -> Iterator[Outcome | Failure
     if processes < 2:
         yield from map(attempt, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=gc.freeze) as pool:
-        # What is imported is not looked at again at the end of every world.
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_settle) as pool:
         yield from pool.imap(attempt, seeds, chunksize=SEEDS_PER_ERRAND)
+
+
+def _settle() -> None:
+    """What is imported, and what the first world leaves cached, is not looked at again at the end of every world."""
+    simulate(0)
+    gc.freeze()

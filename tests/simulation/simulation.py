@@ -141,7 +141,7 @@ async def _live(world: World) -> Outcome:
         seed=world.seed,
         digest=world.digest(),
         size=world.swarm.size,
-        events=world.durable.end,
+        events=len(world.durable.events),
         decisions=world.decisions,
         crashes=world.crashes,
         lives=len(world.lives),

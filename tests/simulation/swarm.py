@@ -73,7 +73,7 @@ CLUSTER_TROUBLES = ("replica_paused", "replica_leaves", "store_cut", "replicas_p
 """What befalls the replicas, where there are several."""
 
 SIZES = ("tiny", "small", "medium", "large")
-_SIZE_WEIGHTS = (40, 47, 12, 1)
+_SIZE_WEIGHTS = (640, 300, 58, 2)
 _KINDS = ("submitter", "locker", "writer", "publisher", "reader")
 
 
@@ -124,9 +124,13 @@ def swarm_of(random: Random) -> Swarm:
     elif size == "medium":
         agents, crowd, chaos_seconds = random.randint(3, 10), random.randint(5, 15), random.choice((3.0, 6.0))
     elif size == "small":
-        agents, crowd, chaos_seconds = random.randint(0, 4), random.randint(2, 7), random.choice((4.0, 6.0, 10.0, 30.0))
+        agents, crowd, chaos_seconds = (
+            random.randint(0, 4),
+            random.randint(2, 7),
+            random.choice((3.0, 6.0, 6.0, 10.0, 10.0, 30.0)),
+        )
     else:
-        agents, crowd, chaos_seconds = random.randint(0, 2), random.randint(1, 3), random.choice((4.0, 8.0, 15.0))
+        agents, crowd, chaos_seconds = random.randint(0, 2), random.randint(1, 3), random.choice((2.0, 4.0, 8.0))
     kinds = random.sample(_KINDS, random.randint(1, len(_KINDS)))
     if agents and random.random() < 0.8 and "submitter" not in kinds:
         kinds.append("submitter")
@@ -137,7 +141,7 @@ def swarm_of(random: Random) -> Swarm:
         clients.setdefault("submitter", 1)
     subscribers = random.choice((1, 1, 2, 4))
     grid = random.choice((0, 0, 8, 16, 64))
-    replicas = 0 if size == "large" else random.choice((0, 0, 0, 0, 0, 0, 2, 3))
+    replicas = 0 if size == "large" else random.choice((0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3))
     if replicas:
         troubles |= {trouble for trouble in CLUSTER_TROUBLES if random.random() < 0.5}
     return Swarm(

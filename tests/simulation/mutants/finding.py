@@ -11,7 +11,7 @@ from tests.simulation.mutants.mutant import MUTANTS, Mutant
 from tests.simulation.simulation import Broken, simulate
 from tests.simulation.swarm import swarm_of_seed
 
-SEEDS_MAX = 1000
+SEEDS_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""A relay that is ended while it ends: nothing it began is left behind without anybody to look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+from coordinator_service.cluster.handshake import ClusterSecret, Identity, greet
+from coordinator_service.cluster.messages import Question, frame_of
+from coordinator_service.cluster.relay import Relay
+from coordinator_service.cluster.wire import WireLost
+from coordinator_service.core.rejections import Unavailable
+from coordinator_service.local_namespace import LocalNamespace
+
+SECONDS_MAX = 10.0
+SECRET = ClusterSecret(["a-secret-for-tests-alone"])
+
+
+class MemoryEnd:
+    """One end of a wire: what is written to it waits while the other end takes nothing."""
+
+    def __init__(self) -> None:
+        self.other = self
+        self.takes = asyncio.Event()
+        self.takes.set()
+        self.waits_to_write = asyncio.Event()
+        self.lost = False
+        self._frames: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def read(self) -> bytes:
+        """The next frame; an empty one says that the wire is lost."""
+        frame = await self._frames.get()
+        if not frame:
+            raise WireLost("the connection was reset")
+        return frame
+
+    async def write(self, frame: bytes) -> None:
+        """Raises WireLost."""
+        self.waits_to_write.set()
+        await self.other.takes.wait()
+        if self.lost:
+            raise WireLost("the connection was reset")
+        self.waits_to_write.clear()
+        self.other._frames.put_nowait(frame)
+
+    def close(self) -> None:
+        """Nobody finds out."""
+
+
+async def test_a_relay_that_is_cancelled_while_it_says_its_last_leaves_no_failure_unseen() -> None:
+    """As when a replica is stopped just after another, that does not read, was lost. Seed 1795946260910 of the
+    simulator."""
+    here, there = MemoryEnd(), MemoryEnd()
+    here.other, there.other = there, here
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+
+    async def own(_namespace: str) -> LocalNamespace:
+        raise Unavailable("it is owned elsewhere")
+
+    async with asyncio.timeout(SECONDS_MAX):
+        relay = Relay(here, Identity("a", "a/1", SECRET), own)
+        running = asyncio.create_task(relay.run())
+        await greet(there, Identity("b", "b/1", SECRET), "a")
+        there.takes.clear()
+        await there.write(frame_of([Question(1, "default", "health", b"")]))
+        await here.waits_to_write.wait()
+        here._frames.put_nowait(b"")
+        while not relay._outbox._finished:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+        here.lost = True
+        there.takes.set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+    del relay, running
+    gc.collect()
+    assert unseen == []
