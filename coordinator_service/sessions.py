@@ -28,15 +28,18 @@ from coordinator_service.core.commands import (
     ResumeSession,
 )
 from coordinator_service.core.events import (
+    AgentAttached,
+    AgentDetached,
     AgentDisconnected,
     AgentDraining,
     AgentFailed,
     Event,
+    OwnerStarted,
     TaskAssigned,
     TaskCancelled,
     TaskCancelRequested,
 )
-from coordinator_service.core.rejections import Fault, LimitReached, Rejection, SessionOver
+from coordinator_service.core.rejections import Fault, LimitReached, Rejection, SessionOver, Unavailable
 from coordinator_service.faults import rejection_of
 from coordinator_service.log.codec import frame
 from coordinator_service.log.mirror import to_proto
@@ -130,8 +133,20 @@ class SessionStream:
             self._wake.set_result(None)
 
 
-_ROUTED = frozenset((TaskAssigned, TaskCancelRequested, AgentFailed, TaskCancelled, AgentDisconnected, AgentDraining))
-"""Events that an agent may have to be told of; by far the most are not."""
+_ROUTED = frozenset(
+    (
+        TaskAssigned,
+        TaskCancelRequested,
+        AgentFailed,
+        TaskCancelled,
+        AgentAttached,
+        AgentDetached,
+        AgentDisconnected,
+        AgentDraining,
+        OwnerStarted,
+    )
+)
+"""Events that an agent or its stream may have to be told of; by far the most are not."""
 
 
 class SessionHub:
@@ -270,7 +285,7 @@ class SessionHub:
             follower = await self.port.follow(after)
             while follower.position < until:
                 for each in await follower.read(events_max=until - follower.position):
-                    if type(each.event.payload) in _ROUTED and each.event.agent_id == agent_id:
+                    if type(each.event.payload) in _ROUTED and each.event.agent_id in ("", agent_id):
                         self._route(each.event)
             follower.close()
         except Exception as failure:
@@ -290,6 +305,11 @@ class SessionHub:
         elif isinstance(payload, TaskCancelled):
             if payload.attempt_token:  # its agent did not stop in time; or said so itself, and hears nothing new
                 self._push_stale(event.agent_id, payload.attempt_token)
+        elif isinstance(payload, AgentAttached | AgentDetached):
+            self._supersede(self._streams.get(payload.session_id), event)
+        elif isinstance(payload, OwnerStarted):
+            for stream in list(self._streams.values()):
+                self._supersede(stream, event)
         elif isinstance(payload, AgentDisconnected):
             stream = self._streams.get(payload.session_id)
             if stream is not None and stream.opened is not None:
@@ -299,6 +319,13 @@ class SessionHub:
             stream = self._streams.get(payload.session_id)
             if stream is not None:
                 stream.push(pb.CoordinatorMessage(drain=pb.Drain()))
+
+    def _supersede(self, stream: SessionStream | None, event: Event) -> None:
+        """D6: since the event the session has no stream, or one at another replica, where a word of an agent that had
+        given up may arrive after its next one did here. An agent that still reads this stream takes its session up
+        again; left alone it would never be given anything."""
+        if stream is not None and stream.opened is not None and stream.opened.attached_sequence < event.sequence:
+            stream.close(Unavailable("the session is no longer attached to this stream: resume it"))
 
     def _push_attempt(self, stream: SessionStream, token: int) -> None:
         """Sends the task of an attempt, or what has become of it by the time it is read."""

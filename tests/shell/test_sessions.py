@@ -16,6 +16,7 @@ from coordinator_service.core.commands import (
     EndSession,
     GetAgent,
     Release,
+    ResumeSession,
     StartTask,
 )
 from coordinator_service.core.events import (
@@ -36,7 +37,7 @@ from coordinator_service.core.rejections import (
     Unavailable,
 )
 from coordinator_service.core.values import AgentStatus, TaskStatus
-from coordinator_service.sessions import SessionLimits, SessionStream
+from coordinator_service.sessions import SessionHubs, SessionLimits, SessionStream
 from tests.shell.bench import (
     Asked,
     Bench,
@@ -140,6 +141,34 @@ async def test_a_resume_replaces_the_stream(bench: Bench) -> None:
     with pytest.raises(SessionOver):
         await old.next_frame()
     assert await kinds(new) == ["welcome"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_word_that_comes_late_at_another_replica_strands_nobody(bench: Bench, *, waits: bool) -> None:
+    """D6: an agent gave up resuming there, resumed here, and what it had said there takes effect after all. Its stream
+    here would be given nothing any more: it is told to resume. Seed 1795946466779 of the simulator."""
+    here = await bench.connect()
+    elsewhere = await SessionHubs(bench.session_limits, {}).of(await bench.open())
+    bench.disk.hold()
+    late = asyncio.create_task(elsewhere.connect(ResumeSession(session_id=session_of(here)), Caller()))
+    await settle()
+    if not waits:
+        late.cancel()
+    bench.disk.release()
+    await asyncio.wait([late])
+    await settle()
+    assert await status_of(bench) is (AgentStatus.ATTACHED if waits else AgentStatus.DETACHED)
+    assert await kinds(here) == ["welcome"]
+    with pytest.raises(Unavailable):
+        await here.next_frame()
+    back = await bench.resume(session_of(here))
+    await settle()
+    assert await status_of(bench) is AgentStatus.ATTACHED
+    port = await bench.open()
+    await port.call(submit("t"), bench.caller("SubmitRun"))
+    assert (await next_task(back)).task_id == "t"
+    assert not waits or late.result().closed is not None
+    elsewhere.close(Unavailable("the test is over"))
 
 
 async def test_a_client_that_vanishes_while_it_connects_is_detached(bench: Bench) -> None:
