@@ -254,9 +254,16 @@ class Snapshotter:
         return found
 
     async def follow(self) -> None:
-        """Until cancelled: waits for enough, folds it, saves. `committed(n)` waits until the log has reached n."""
+        """Until cancelled: waits for enough, folds it, saves. `committed(n)` waits until the log has reached n.
+
+        Reading a snapshot holds up whoever is to be served (half a second where the state is large), and who has just
+        become an owner is waited for: it begins once there is enough to fold, or somebody asks.
+        """
         reached: asyncio.Future[None] | None = None
         try:
+            enough = min(LAG_EVENTS, self._limits.snapshot_events)
+            reached = asyncio.ensure_future(self._committed((await self._log.ends()).last_sequence + enough))
+            await self._wait(reached)
             fold = await fold_start(self._log)
             fold.recent = self._recent
             saved = fold.state.sequence

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from dataclasses import replace
 
 import pytest
 
+from coordinator_service import snapshots
 from coordinator_service.core.apply import apply
 from coordinator_service.core.commands import UpdateState
 from coordinator_service.core.fold import restored
@@ -169,3 +171,29 @@ async def test_a_snapshot_that_cannot_be_saved_costs_nothing_else(bench: Bench) 
         await port.call(publish("a"), bench.caller())
         await settle()
     assert not port.dropped
+
+
+@pytest.mark.usefixtures("port")
+async def test_a_new_owner_serves_before_it_reads_a_snapshot_for_the_next_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading one holds everybody up: it is put off until there is something to fold, or somebody looks."""
+    read: list[int] = []
+    decode = snapshots.decode_folds
+
+    def counted(data: bytes) -> snapshots.Folds:
+        read.append(len(data))
+        return decode(data)
+
+    monkeypatch.setattr(snapshots, "decode_folds", counted)
+    again = await bench.reopen()
+    await Asked(again, publish("served"), bench.caller()).final()
+    await settle()
+    assert len(read) == 1, "the owner's own recovery, and nothing else"
+
+    def sequence(state: NamespaceState, _metrics: object, _now_ns: int) -> Generator[None, None, int]:
+        yield
+        return state.sequence
+
+    assert await again.look(sequence) == bench.durable
+    assert len(read) == 2
