@@ -326,12 +326,15 @@ class PlainAgent:
                 time.sleep(0.02)
 
     def _open_session(self, takeover: bool) -> None:
+        hello = self._hello(session_id=0, takeover=takeover)
         for pause in back_off():
             try:
-                self._carry(self._hello(session_id=0, takeover=takeover))
+                self._carry(hello)
                 return
             except Refused as error:
-                if error.code not in _AGAIN and error.reason != "ALREADY_EXISTS":
+                if error.reason == "SESSION_OVER":
+                    hello.hello.request_id = secrets.token_hex(16)
+                elif error.code not in _AGAIN and error.reason != "ALREADY_EXISTS":
                     raise
             time.sleep(pause)
 
@@ -358,6 +361,8 @@ class PlainAgent:
         if session_id:
             hello.session_id = session_id
             hello.attempt_tokens.extend(sorted(self._attempts))
+        else:
+            hello.request_id = secrets.token_hex(16)
         return message
 
     def _carry(self, hello: Any) -> None:

@@ -32,7 +32,7 @@ from coordinator_service.core.rejections import (
     SessionOver,
 )
 from coordinator_service.core.specs import AgentSpec, TaskTarget
-from coordinator_service.core.state import AgentRow, NamespaceState, WaiterRow
+from coordinator_service.core.state import AgentRow, NamespaceState, RequestRow, WaiterRow
 from coordinator_service.core.values import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -79,14 +79,27 @@ def decide_open(d: Deciding, command: OpenSession) -> SessionOpened:
     )
 
 
+def decide_again(d: Deciding, row: RequestRow) -> SessionOpened:
+    """D5, A2: a Hello that comes again, since its answer was lost, takes up the session that it opened. Raises
+    SessionOver when that ended meanwhile."""
+    d.remembers = False
+    opened = range(row.first_sequence, row.first_sequence + row.count)
+    session_id = next((each for each in opened if each in d.state.index.sessions), row.first_sequence)
+    return _take_up(d, session_id, ())
+
+
 def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
     """A5: takes up a session again; says what the agent is missing and what it holds that does not count."""
+    return _take_up(d, command.session_id, command.attempt_tokens)
+
+
+def _take_up(d: Deciding, session_id: int, attempt_tokens: tuple[int, ...]) -> SessionOpened:
     state = d.state
-    agent = state.agent_of_session(command.session_id)
+    agent = state.agent_of_session(session_id)
     if agent is None:
-        raise SessionOver(command.session_id)
+        raise SessionOver(session_id)
     if agent.principal != d.caller.principal:
-        raise PermissionDenied(f"session {command.session_id} belongs to another principal")
+        raise PermissionDenied(f"session {session_id} belongs to another principal")
     attached = d.emit(
         AgentAttached(session_id=agent.session_id),
         reason=reasons.SESSION_RESUMED,
@@ -94,7 +107,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
         about=subjects.of_agent(agent),
     )
     locks.take_up(d, _waiters(state, agent), reasons.SESSION_RESUMED, attached.sequence)
-    named = set(command.attempt_tokens)
+    named = set(attempt_tokens)
     return SessionOpened(
         session_id=agent.session_id,
         attached_sequence=attached.sequence,
@@ -102,7 +115,7 @@ def decide_resume(d: Deciding, command: ResumeSession) -> SessionOpened:
         lease_ns=agent.lease_ns,
         resumed=True,
         live=tuple(token for token in agent.attempts if token not in named),
-        stale=tuple(token for token in command.attempt_tokens if token not in agent.attempts),
+        stale=tuple(token for token in attempt_tokens if token not in agent.attempts),
         cancelling=tuple(token for token in agent.attempts if state.attempts[token].fenced_at_ns),
         draining=agent.draining,
     )

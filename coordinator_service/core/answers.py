@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from coordinator_service.core.commands import COORDINATOR, Caller, Explain, GetRun, GetState, GetTaskResult, RetryRun
 from coordinator_service.core.events import (
-    AgentRegistered,
     ConflictDetected,
     Event,
     RunRetried,
@@ -278,14 +277,6 @@ def recalled(events: Sequence[Event]) -> Answer | Rejection:
             return RunAccepted(run_id=event.run_id, sequence=event.sequence, replayed=True)
         if isinstance(payload, RunRetried):
             return RunAgain(generation=payload.generation, sequence=event.sequence, replayed=True)
-        if isinstance(payload, AgentRegistered):
-            return SessionOpened(
-                session_id=event.sequence,
-                attached_sequence=event.sequence,
-                agent_id=event.agent_id,
-                lease_ns=payload.lease_ns or 0,
-                resumed=True,
-            )
     return Done(sequence=events[0].sequence, replayed=True)
 
 

@@ -122,6 +122,8 @@ def _answer(d: Deciding, command: Command) -> Answer:
             if isinstance(command, commands.Acquire):
                 d.remembers = False
                 return locks.again(d, row)
+            if isinstance(command, commands.OpenSession):
+                return agents.decide_again(d, row)
             if isinstance(command, commands.Publish):
                 return custom_events.again(d, command, row)
             return Recall(method=caller.method, first_sequence=row.first_sequence, count=row.count)

@@ -88,7 +88,7 @@ class Operation:
             attempt_token=request.attempt_token if self.in_attempt else 0,
             method=self.method,
             request_id=request_id,
-            digest=_digest(request) if request_id else b"",
+            digest=request_digest(request) if request_id else b"",
             traceparent=usable_traceparent(traceparent) if traceparent else "",
             fences=fences,
             own_only=scope.own_only,
@@ -113,7 +113,7 @@ def read_fences(fences: Any, faults: Faults) -> tuple[Fence, ...]:
     return tuple(taken)
 
 
-def _digest(request: Any) -> bytes:
+def request_digest(request: Any) -> bytes:
     """Of the request in canonical form, whatever its namespace is called in it (D5)."""
     namespace = getattr(request, "namespace", "")
     if namespace:

@@ -28,9 +28,10 @@ from coordinator_service.rpc import errors, identity
 from coordinator_service.rpc.admission import Admission
 from coordinator_service.rpc.dispatch import FRAMES, fill_leases, read_agent_spec, read_keep_alive
 from coordinator_service.rpc.guard import Guard
-from coordinator_service.rpc.operation import Operation, Scope
+from coordinator_service.rpc.operation import Operation, Scope, request_digest
 from coordinator_service.rpc.operations.runs import SUBMIT_RUN
 from coordinator_service.rpc.traced import begin_trace
+from coordinator_service.rpc.validation import optional_name_fault
 from coordinator_service.sessions import SessionHub, SessionHubs, SessionLimits, SessionStream
 from coordinator_service.telemetry.call_spans import CallSpans
 
@@ -118,7 +119,14 @@ class SessionServicer:
         port = await self._namespaces.get(name)
         hub = await self._hubs.of(port)
         principal = "" if admission is None else admission.principal
-        caller = Caller(principal=principal, method="Hello", traceparent=identity.traceparent_of(context))
+        opens = isinstance(command, OpenSession) and hello.request_id
+        caller = Caller(
+            principal=principal,
+            method="Hello",
+            request_id=hello.request_id if opens else "",
+            digest=request_digest(hello) if opens else b"",
+            traceparent=identity.traceparent_of(context),
+        )
         stream = await hub.connect(command, caller)
         assert stream.opened is not None
         scope = Scope(
@@ -331,6 +339,8 @@ def _hello_command(hello: pb.Hello, limits: SessionLimits) -> OpenSession | Resu
     if not limits.lease_ms_min <= lease_ms <= limits.lease_ms_max:
         bounds = f"must lie between {limits.lease_ms_min} and {limits.lease_ms_max} ms"
         raise InvalidField(("hello.lease", f"is {lease_ms} ms, {bounds}"))
+    if hello.request_id and (fault := optional_name_fault(hello.request_id)):
+        raise InvalidField(("hello.request_id", fault))
     spec = read_agent_spec(hello.agent, "hello.agent", id_required=False)
     return OpenSession(spec=spec, lease_ns=lease_ms * NS_PER_MS, takeover=hello.takeover)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from coordinator_service.core import commands, specs
+from coordinator_service.core import commands, reasons, specs
 from coordinator_service.core.ages import FORGOTTEN_AT_ONCE
-from coordinator_service.core.answers import Acquired, Done, Published, Recall, RunAccepted, SessionOpened, recalled
+from coordinator_service.core.answers import Acquired, Done, Published, Recall, RunAccepted, recalled
 from coordinator_service.core.commands import Caller
 from coordinator_service.core.events import EventType
 from coordinator_service.core.limits import Limits
@@ -19,6 +19,7 @@ from coordinator_service.core.rejections import (
     LockUpgrade,
     Rejection,
     RequestIdReused,
+    SessionOver,
     StateConflict,
 )
 from coordinator_service.core.values import LockMode
@@ -71,23 +72,14 @@ def test_a_pure_refusal_is_decided_afresh(namespace: Namespace) -> None:
 
 
 def test_the_first_answer_is_a_function_of_its_events(namespace: Namespace) -> None:
-    """D5: a run, a session by takeover, a report with what it frees, a lost conflict."""
+    """D5: a run, a report with what it frees, a lost conflict."""
     submit = commands.SubmitRun(spec=specs.RunSpec(tasks=(task("t"), task("u", "t"))))
     accepted = namespace.do(submit, asker("run"))
     assert recall(namespace, submit, asker("run")) == replace(accepted, replayed=True)
 
     session = namespace.open("a", "work")
-    opening = commands.OpenSession(
-        spec=specs.AgentSpec(agent_id="a", capabilities=(specs.Capability(name="work"),)),
-        lease_ns=LEASE_NS,
-        takeover=True,
-    )
-    opened = namespace.do(opening, asker("open"))
-    assert recall(namespace, opening, asker("open")) == replace(opened, resumed=True)
-    assert opened.session_id > session.session_id
-
     token = namespace.token("t", accepted.run_id)
-    reporter = replace(asker("done"), session_id=opened.session_id)
+    reporter = replace(asker("done"), session_id=session.session_id)
     done = namespace.do(commands.CompleteTask(attempt_token=token), reporter)
     assert recall(namespace, commands.CompleteTask(attempt_token=token), reporter) == replace(done, replayed=True)
 
@@ -98,13 +90,33 @@ def test_the_first_answer_is_a_function_of_its_events(namespace: Namespace) -> N
     assert vars(again) == vars(lost)
 
 
-def test_a_session_recalled_is_the_session_itself(namespace: Namespace) -> None:
-    """D5: the answer names the session by its AGENT_REGISTERED event."""
+def test_a_hello_that_comes_again_takes_up_the_session_it_opened(namespace: Namespace) -> None:
+    """D5, A2: its answer was lost, and with it the only word of the session's id; whatever it ended ends only once."""
+    old = namespace.open("a", "work")
+    namespace.submit(task("t"))
+    opening = commands.OpenSession(
+        spec=specs.AgentSpec(agent_id="a", capabilities=(specs.Capability(name="work"),)),
+        lease_ns=LEASE_NS,
+        takeover=True,
+    )
+    opened = namespace.do(opening, asker("hello"))
+    assert opened.session_id > old.session_id
+    namespace.do(commands.DetachSession(session_id=opened.session_id, attached_sequence=opened.attached_sequence))
+    again = namespace.do(opening, asker("hello"))
+    [attached] = namespace.of_type(EventType.AGENT_ATTACHED)
+    assert attached.sequence == again.attached_sequence
+    assert (again.session_id, again.lease_ns, again.resumed) == (opened.session_id, LEASE_NS, True)
+    assert len(namespace.of_type(EventType.AGENT_DISCONNECTED)) == 1
+    assert len(namespace.of_type(EventType.AGENT_REGISTERED)) == 2
+
+
+def test_a_hello_that_comes_again_is_told_that_its_session_is_over(namespace: Namespace) -> None:
+    """D5: it opens no second one under the same request_id."""
     opening = commands.OpenSession(spec=specs.AgentSpec(agent_id="a"), lease_ns=LEASE_NS)
-    opened = namespace.do(opening, asker("r"))
-    again = recall(namespace, opening, asker("r"))
-    assert isinstance(again, SessionOpened)
-    assert (again.session_id, again.agent_id, again.lease_ns) == (opened.session_id, "a", LEASE_NS)
+    opened = namespace.do(opening, asker("hello"))
+    namespace.do(commands.EndSession(session_id=opened.session_id, reason=reasons.LEASE_EXPIRED))
+    assert namespace.refuse(SessionOver, opening, asker("hello")).session_id == opened.session_id
+    assert namespace.do(opening, asker("another hello")).session_id > opened.session_id
 
 
 def drafts(*event_ids: str) -> commands.Publish:

@@ -209,6 +209,8 @@ async def test_a_second_hello_is_refused(channel: grpc.aio.Channel) -> None:
         {"agent": {"agent_id": "a", "capabilities": [{"name": ""}]}},
         {"namespace": "x" * 200},
         {"lease": {"seconds": 3600}},
+        {"request_id": "x" * 129},
+        {"request_id": "a\nb"},
     ],
 )
 async def test_a_malformed_hello_is_refused(channel: grpc.aio.Channel, hello: dict[str, Any]) -> None:
@@ -236,6 +238,24 @@ async def test_a_takeover_ends_the_session_before_it(channel: grpc.aio.Channel) 
     new = await second.hello("one", takeover=True)
     assert new.session_id > old.session_id
     assert await first.refusal() == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_OVER")
+
+
+async def test_a_hello_said_again_takes_up_the_session_that_it_opened(channel: grpc.aio.Channel) -> None:
+    """A2, D5: nobody heard the Welcome, and with it the session's id; no ghost stands in the way until its lease ends."""
+    unheard, again, other = Peer(channel), Peer(channel), Peer(channel)
+    hello = pb.ClientMessage(hello=pb.Hello(agent={"agent_id": "one"}, request_id="hello-1"))
+    await unheard.send(hello)
+    registered = await await_event(channel, "agent_registered")
+    unheard.vanish()
+    await await_event(channel, "agent_detached")
+    await again.send(hello)
+    welcome = await again.until("welcome")
+    assert (welcome.session_id, welcome.agent_id, welcome.resumed) == (registered.sequence, "one", True)
+    hello.hello.agent.agent_name = "another"
+    await other.send(hello)
+    assert await other.refusal() == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+    await again.send(pb.ClientMessage(heartbeat=pb.Heartbeat(nonce=7)))
+    assert (await again.until("heartbeat_ack")).nonce == 7
 
 
 async def test_a_session_that_is_over_cannot_be_resumed(channel: grpc.aio.Channel) -> None:

@@ -43,6 +43,9 @@ class ScriptedAgent:
         self._silent = False
         self._reads = False
         self._lingering: tuple[Coordinator, SessionHub, SessionStream] | None = None
+        self._hellos = 0
+        self._hello: tuple[OpenSession, Caller] | None = None
+        """One that nobody answered yet."""
 
     async def act(self) -> None:
         """Until the end of the world."""
@@ -89,10 +92,9 @@ class ScriptedAgent:
         command: OpenSession | ResumeSession
         if self.session_id and not self._takeover:
             command = ResumeSession(session_id=self.session_id, attempt_tokens=self.attempts.tokens())
+            caller = Caller(principal=self.principal, method="Hello")
         else:
-            spec = read_agent_spec(self.choices.agent(self.agent_id, self.role), "agent")
-            lease_ns = round(self.lease_seconds * NS_PER_SECOND)
-            command = OpenSession(spec=spec, lease_ns=lease_ns, takeover=self._takeover)
+            command, caller = self._opening()
         lingering, self._lingering = self._lingering, None
         if lingering is not None:
             # The old stream is found to be lost at about the time when the new one is opened.
@@ -101,17 +103,31 @@ class ScriptedAgent:
         gives_up = self.world.faults.strikes("impatient")
         try:
             async with asyncio.timeout(self.world.faults.delay(0.5) if gives_up else 30):
-                connecting = hub.connect(command, Caller(principal=self.principal, method="Hello"))
-                return await coordinator.within(connecting)
+                stream = await coordinator.within(hub.connect(command, caller))
+                self._hello = None
+                return stream
         except TimeoutError:
             raise Lost from None
         except SessionOver:
             self.attempts.abandon()
             self.session_id = 0
+            self._hello = None
         except AlreadyExists:
             self._takeover = True
+            self._hello = None
             await asyncio.sleep(self.world.faults.delay(1.0) + 0.01)
         return None
+
+    def _opening(self) -> tuple[OpenSession, Caller]:
+        """What opens a session: the same Hello again, most of the time, while nobody has answered it (D5)."""
+        if self._hello is None or self._hello[0].takeover != self._takeover or self.random.random() < 0.2:
+            spec = read_agent_spec(self.choices.agent(self.agent_id, self.role), "agent")
+            lease_ns = round(self.lease_seconds * NS_PER_SECOND)
+            self._hellos += 1
+            named = {"request_id": f"hello-{self.agent_id}-{self._hellos}", "digest": b"hello"}
+            caller = Caller(principal=self.principal, method="Hello", **(named if self.random.random() < 0.7 else {}))
+            self._hello = OpenSession(spec=spec, lease_ns=lease_ns, takeover=self._takeover), caller
+        return self._hello
 
     async def _serve(self, coordinator: Coordinator, stream: SessionStream) -> bool:
         """Until something happens to the stream. Returns whether it is to be detached at once."""

@@ -89,8 +89,12 @@ class Durable:
     def check_recovered(self, state: NamespaceState, started: list[Event], epoch: int) -> None:
         """Invariant 7: what an owner recovered, perhaps from a snapshot, and then began with, is what the whole log
         folds to. The same fold, put down and taken up, is what it was. Where others may claim the log, one who was
-        fenced before it began may have read less."""
+        fenced before it began may have read less; one who read what was lost since has its append refused."""
         base = started[0].sequence - 1
+        if base > self.highest:
+            raise InvariantBroken(f"7: epoch {epoch} recovered up to {base}, the log never went beyond {self.highest}")
+        if base > self.end:
+            return
         if base < self.end and epoch >= self._epoch:
             raise InvariantBroken(f"7: epoch {epoch} recovered up to {base}, the log ends at {self.end}")
         if base < self._folded.sequence:

@@ -89,6 +89,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """It goes on, with whatever has come due meanwhile."""
         self._ready.extend(self._held.pop(process, ()))  # type: ignore[attr-defined]
 
+    def let_all_go(self) -> None:
+        """Nobody stands still any more, as when a world ends in the middle."""
+        for process in list(self._held):
+            self.let_go(process)
+
     def holds(self, process: Process) -> bool:
         """Whether it stands still."""
         return process in self._held

@@ -101,6 +101,7 @@ def _story(notes: list[str], worlds: list[World]) -> str:
 
 
 def _end(loop: VirtualLoop) -> None:
+    loop.let_all_go()
     while left := asyncio.all_tasks(loop):
         for task in left:
             task.cancel()

@@ -46,6 +46,7 @@ type sessionStream struct {
 	succeeding atomic.Bool
 
 	mu      sync.Mutex
+	helloID string // the Hello that opens the session is said again under it until a Welcome is heard
 	spec    *v1.AgentSpec
 	asked   time.Duration
 	id      uint64
@@ -67,6 +68,7 @@ func newSessionStream(c *connection, spec *v1.AgentSpec, lease time.Duration, ta
 		finished: make(chan struct{}), drained: make(chan struct{}, 1),
 		spec: spec, asked: lease, agentID: spec.GetAgentId(), lost: map[*func(error)]struct{}{},
 	}
+	s.helloID = s.requestIDs.next()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.lease.expired = func() {
 		s.mu.Lock()
@@ -96,8 +98,12 @@ func (s *sessionStream) open(ctx context.Context) error {
 			go s.keepOpen(opened)
 			return nil
 		}
+		over := errors.Is(err, ErrSessionOver)
+		if over { // what the same Hello opened has ended unheard of
+			s.renameHello()
+		}
 		wait := pause.Pause(retryAfter(err))
-		if ctx.Err() == nil && resumable(err) && time.Now().Add(wait).Before(retryUntil) && pauses.Sleep(ctx, wait) == nil {
+		if ctx.Err() == nil && (over || resumable(err)) && time.Now().Add(wait).Before(retryUntil) && pauses.Sleep(ctx, wait) == nil {
 			continue
 		}
 		s.cancel()
@@ -113,6 +119,13 @@ func (s *sessionStream) describe(spec *v1.AgentSpec) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spec = spec
+	s.helloID = s.requestIDs.next()
+}
+
+func (s *sessionStream) renameHello() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.helloID = s.requestIDs.next()
 }
 
 // close says Goodbye, waiting at most 5 s for the answer, and ends the session.
@@ -224,12 +237,14 @@ func (s *sessionStream) hello() *v1.Hello {
 	}
 	if s.id != 0 {
 		hello.AttemptTokens = tokens
+	} else {
+		hello.RequestId = s.helloID
 	}
 	return hello
 }
 
-// openLink opens a stream. A Welcome that comes when its lease may be over already is as good as none; the session that its Hello began,
-// if it began one, is taken over by the next.
+// openLink opens a stream. A Welcome that comes when its lease may be over already is as good as none: the same Hello takes the session
+// up, with a lease that is whole.
 func (s *sessionStream) openLink() (*link, error) {
 	hello := s.hello()
 	opened, err := openLink(s.ctx, s.connection, hello)
@@ -244,9 +259,6 @@ func (s *sessionStream) openLink() (*link, error) {
 		return opened, nil
 	}
 	opened.close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.takeover = true
 	return nil, unavailable("%s: Hello was answered so late that the lease may be over", opened.target)
 }
 

@@ -390,7 +390,10 @@ type Hello struct {
 	// Highest contract feature level that the client speaks.
 	FeatureLevel uint32 `protobuf:"varint,6,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	// The lease asked for: 2 s to 5 min, 15 s when unset.
-	Lease         *durationpb.Duration `protobuf:"bytes,7,opt,name=lease,proto3" json:"lease,omitempty"`
+	Lease *durationpb.Duration `protobuf:"bytes,7,opt,name=lease,proto3" json:"lease,omitempty"`
+	// Names a Hello that opens a session, so that it can be said again, otherwise the same, when no Welcome came: the session that it
+	// opened is taken up, or FAILED_PRECONDITION where that is over.
+	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +475,13 @@ func (x *Hello) GetLease() *durationpb.Duration {
 		return x.Lease
 	}
 	return nil
+}
+
+func (x *Hello) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
 }
 
 // The session is open.
@@ -1958,7 +1968,7 @@ const file_concert_v1_session_service_proto_rawDesc = "" +
 	"\x05drain\x18\x04 \x01(\v2\x11.concert.v1.DrainH\x00R\x05drain\x12)\n" +
 	"\x05reply\x18\x05 \x01(\v2\x11.concert.v1.ReplyH\x00R\x05reply\x12?\n" +
 	"\rheartbeat_ack\x18\x06 \x01(\v2\x18.concert.v1.HeartbeatAckH\x00R\fheartbeatAckB\t\n" +
-	"\amessage\"\x8a\x02\n" +
+	"\amessage\"\xa9\x02\n" +
 	"\x05Hello\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12+\n" +
 	"\x05agent\x18\x02 \x01(\v2\x15.concert.v1.AgentSpecR\x05agent\x12\x1d\n" +
@@ -1967,7 +1977,9 @@ const file_concert_v1_session_service_proto_rawDesc = "" +
 	"\btakeover\x18\x04 \x01(\bR\btakeover\x12%\n" +
 	"\x0eattempt_tokens\x18\x05 \x03(\x04R\rattemptTokens\x12#\n" +
 	"\rfeature_level\x18\x06 \x01(\rR\ffeatureLevel\x12/\n" +
-	"\x05lease\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05lease\"\xf0\x02\n" +
+	"\x05lease\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\b \x01(\tR\trequestId\"\xf0\x02\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x19\n" +

@@ -30,7 +30,8 @@ const (
 type SessionServiceClient interface {
 	// Opens or resumes a session. Both directions carry frames of any number of messages, whatever is ready when the stream can
 	// be written. Hello comes first and is answered by Welcome. Errors: ALREADY_EXISTS (an agent lives under the id),
-	// INVALID_ARGUMENT (a frame before Hello, a malformed frame), FAILED_PRECONDITION (the session to resume is over),
+	// INVALID_ARGUMENT (a frame before Hello, a malformed frame), FAILED_PRECONDITION (the session to resume is over, or the one that
+	// the same Hello opened),
 	// UNAVAILABLE (shutting down).
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 }
@@ -64,7 +65,8 @@ type SessionService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 type SessionServiceServer interface {
 	// Opens or resumes a session. Both directions carry frames of any number of messages, whatever is ready when the stream can
 	// be written. Hello comes first and is answered by Welcome. Errors: ALREADY_EXISTS (an agent lives under the id),
-	// INVALID_ARGUMENT (a frame before Hello, a malformed frame), FAILED_PRECONDITION (the session to resume is over),
+	// INVALID_ARGUMENT (a frame before Hello, a malformed frame), FAILED_PRECONDITION (the session to resume is over, or the one that
+	// the same Hello opened),
 	// UNAVAILABLE (shutting down).
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	mustEmbedUnimplementedSessionServiceServer()

@@ -100,6 +100,10 @@ class SessionStream:
         self._takeover = takeover
         self._peer: SessionPeer = peer or NoPeer()
         self._request_ids = RequestIds()
+        self._hello_id = self._request_ids.next()
+        """The Hello that opens the session is said again under it until a Welcome is heard: the session that an
+        unheard Welcome told of is this one.
+        """
         self._wake = asyncio.Event()
         self._commands = Commands(self._wake)
         self._heartbeat_due = False
@@ -133,8 +137,11 @@ class SessionStream:
                 stream = await self._open_stream()
                 break
             except ConcertError as error:
+                over = isinstance(error, SessionOver)
+                if over:  # what the same Hello opened has ended unheard of
+                    self._hello_id = self._request_ids.next()
                 pause = backoff.pause_seconds(_retry_after(error))
-                if not _is_transient(error) or loop.time() + pause > retry_until:
+                if not (over or _is_transient(error)) or loop.time() + pause > retry_until:
                     raise
                 await asyncio.sleep(pause)
         self._adopt(stream)
@@ -144,7 +151,9 @@ class SessionStream:
 
     def describe(self, spec: Any) -> None:
         """What Hello will say of the agent from now on; UpdateAgent says it to the session that there is."""
-        self._spec = spec
+        if spec != self._spec:
+            self._spec = spec
+            self._hello_id = self._request_ids.next()
 
     @property
     def over(self) -> SessionOver | None:
@@ -280,7 +289,6 @@ class SessionStream:
             )
         lease_seconds = from_duration(first[0].welcome.lease) or self.lease_seconds
         if asyncio.get_running_loop().time() >= hello_sent_at + lease_seconds * LEASE_SHARE:
-            self._takeover = True  # of the session that this Hello began, if it began one and that still stands
             await frames.close()
             raise Unavailable(f"{frames.address}: Hello was answered so late that the lease may be over", reason="")
         return _Stream(frames, first[0].welcome, first[1:], hello_sent_at)
@@ -293,6 +301,7 @@ class SessionStream:
         hello.agent.agent_id = self.agent_id
         hello.session_id = self.session_id
         hello.takeover = self._takeover and not self.session_id
+        hello.request_id = "" if self.session_id else self._hello_id
         hello.feature_level = FEATURE_LEVEL
         hello.lease.CopyFrom(to_duration(self.lease_seconds))
         if self.session_id:

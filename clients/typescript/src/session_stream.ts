@@ -84,9 +84,11 @@ export class SessionStream implements Caller {
 
   readonly #connection: Connection;
   #spec: AgentSpec;
-  #takeover: boolean;
+  readonly #takeover: boolean;
   readonly #peer: SessionPeer;
   readonly #requestIds = new RequestIds();
+  /** The Hello that opens the session is said again under it until a Welcome is heard. */
+  #helloId = this.#requestIds.next();
   readonly #commands = new Commands(() => this.#wake());
   readonly #lease = new Lease(() => this.#expire());
   readonly #stop = new AbortController();
@@ -131,8 +133,10 @@ export class SessionStream implements Caller {
         return;
       } catch (error) {
         if (!(error instanceof ConcertError)) throw error;
+        const endedUnheard = error instanceof SessionOver && this.#over === undefined;
+        if (endedUnheard) this.#helloId = this.#requestIds.next();
         const pause = backoff.pauseMs(retryAfterMs(error));
-        if (!isTransientForSession(error) || performance.now() + pause > retryUntil) throw error;
+        if (!(endedUnheard || isTransientForSession(error)) || performance.now() + pause > retryUntil) throw error;
         await sleep(pause, this.#stop.signal);
       }
     }
@@ -141,6 +145,7 @@ export class SessionStream implements Caller {
   /** What Hello will say of the agent from now on; UpdateAgent says it to the session that there is. */
   describe(spec: AgentSpec): void {
     this.#spec = spec;
+    this.#helloId = this.#requestIds.next();
   }
 
   /** Why the session is over; undefined while it lives. */
@@ -254,10 +259,8 @@ export class SessionStream implements Caller {
       const welcome = first.shift();
       if (welcome?.kind !== "welcome") throw new InternalError("the coordinator did not answer Hello with Welcome");
       checkLevel(welcome.welcome.featureLevel, address);
-      if (performance.now() >= helloSentAt + (fromDuration(welcome.welcome.lease) || this.leaseMs) * LEASE_SHARE) {
-        this.#takeover = true; // Of the session that this Hello began, if it began one and that still stands.
+      if (performance.now() >= helloSentAt + (fromDuration(welcome.welcome.lease) || this.leaseMs) * LEASE_SHARE)
         throw new Unavailable(`${address}: Hello was answered so late that the lease may be over`);
-      }
       return { frames, welcome: welcome.welcome, first, helloSentAt };
     } catch (error) {
       frames.close();
@@ -276,6 +279,7 @@ export class SessionStream implements Caller {
       featureLevel: FEATURE_LEVEL,
       lease: toDuration(this.leaseMs),
       attemptTokens: this.sessionId === 0n ? [] : [...this.#peer.attemptTokens()],
+      requestId: this.sessionId === 0n ? this.#helloId : "",
     });
   }
 

@@ -165,10 +165,10 @@ class AgentLink:
     async def _open(self, takeover: bool) -> None:
         """Opens a session, however long that takes: an agent may be there before its coordinator."""
         backoff = Backoff()
+        session = SessionStream(self._connection, self._spec, lease=self._lease, takeover=takeover, peer=self)
         while True:
-            session = self._session = SessionStream(
-                self._connection, self._spec, lease=self._lease, takeover=takeover, peer=self
-            )
+            self._session = session
+            session.describe(self._spec)
             try:
                 await session.open()
             except _FATAL:

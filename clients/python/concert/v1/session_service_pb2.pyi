@@ -57,7 +57,7 @@ class CoordinatorMessage(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., task: _Optional[_Union[_task_pb2.AgentTask, _Mapping]] = ..., cancel: _Optional[_Union[CancelTask, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., heartbeat_ack: _Optional[_Union[HeartbeatAck, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("namespace", "agent", "session_id", "takeover", "attempt_tokens", "feature_level", "lease")
+    __slots__ = ("namespace", "agent", "session_id", "takeover", "attempt_tokens", "feature_level", "lease", "request_id")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class Hello(_message.Message):
     ATTEMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     FEATURE_LEVEL_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     agent: _agent_pb2.AgentSpec
     session_id: int
@@ -72,7 +73,8 @@ class Hello(_message.Message):
     attempt_tokens: _containers.RepeatedScalarFieldContainer[int]
     feature_level: int
     lease: _duration_pb2.Duration
-    def __init__(self, namespace: _Optional[str] = ..., agent: _Optional[_Union[_agent_pb2.AgentSpec, _Mapping]] = ..., session_id: _Optional[int] = ..., takeover: bool = ..., attempt_tokens: _Optional[_Iterable[int]] = ..., feature_level: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., agent: _Optional[_Union[_agent_pb2.AgentSpec, _Mapping]] = ..., session_id: _Optional[int] = ..., takeover: bool = ..., attempt_tokens: _Optional[_Iterable[int]] = ..., feature_level: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session_id", "agent_id", "lease", "resumed", "feature_level", "limits", "log_id", "stale_attempt_tokens")

@@ -49,7 +49,8 @@ class SessionServiceServicer(object):
     def Connect(self, request_iterator, context):
         """Opens or resumes a session. Both directions carry frames of any number of messages, whatever is ready when the stream can
         be written. Hello comes first and is answered by Welcome. Errors: ALREADY_EXISTS (an agent lives under the id),
-        INVALID_ARGUMENT (a frame before Hello, a malformed frame), FAILED_PRECONDITION (the session to resume is over),
+        INVALID_ARGUMENT (a frame before Hello, a malformed frame), FAILED_PRECONDITION (the session to resume is over, or the one that
+        the same Hello opened),
         UNAVAILABLE (shutting down).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

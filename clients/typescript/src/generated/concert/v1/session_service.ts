@@ -118,7 +118,14 @@ export interface Hello {
   /** Highest contract feature level that the client speaks. */
   featureLevel: number;
   /** The lease asked for: 2 s to 5 min, 15 s when unset. */
-  lease: Duration | undefined;
+  lease:
+    | Duration
+    | undefined;
+  /**
+   * Names a Hello that opens a session, so that it can be said again, otherwise the same, when no Welcome came: the session that it
+   * opened is taken up, or FAILED_PRECONDITION where that is over.
+   */
+  requestId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -819,6 +826,7 @@ function createBaseHello(): Hello {
     attemptTokens: [],
     featureLevel: 0,
     lease: undefined,
+    requestId: "",
     _unknownFields: {},
   };
 }
@@ -855,6 +863,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.lease !== undefined) {
       Duration.encode(message.lease, writer.uint32(58).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(66).string(message.requestId);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -946,6 +957,14 @@ export const Hello: MessageFns<Hello> = {
             message.lease = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -982,6 +1001,7 @@ export const Hello: MessageFns<Hello> = {
     message.lease = (object.lease !== undefined && object.lease !== null)
       ? Duration.fromPartial(object.lease)
       : undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };

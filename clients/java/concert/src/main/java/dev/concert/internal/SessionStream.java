@@ -66,8 +66,10 @@ public final class SessionStream implements Caller, FrameStream.Listener {
     private volatile Map<String, Long> limits = Map.of();
     private volatile SessionOverException over;
     private volatile boolean expired;
-    private boolean takeover;
+    private final boolean takeover;
     private boolean goodbye;
+    /** The Hello that opens the session is said again under it until a Welcome is heard. */
+    private String helloId = requestIds.next();
 
     private FrameStream current;
     private FrameStream opening;
@@ -104,7 +106,10 @@ public final class SessionStream implements Caller, FrameStream.Listener {
 
     /** What Hello will say of the agent from now on; UpdateAgent says it to the session that there is. */
     public void describe(AgentSpec described) {
-        loop.execute(() -> spec = described);
+        loop.execute(() -> {
+            spec = described;
+            helloId = requestIds.next();
+        });
     }
 
     /** Sequence of its AGENT_REGISTERED event; 0 before it is open. */
@@ -316,6 +321,8 @@ public final class SessionStream implements Caller, FrameStream.Listener {
                 .setLease(Times.toProto(lease.length()));
         if (sessionId != 0) {
             hello.addAllAttemptTokens(peer.attemptTokens());
+        } else {
+            hello.setRequestId(helloId);
         }
         return ClientMessage.newBuilder().setHello(hello).build();
     }
@@ -340,7 +347,6 @@ public final class SessionStream implements Caller, FrameStream.Listener {
                 return;
             }
             if (lease.mayBeOver(helloSentAt, Times.fromProto(welcome.getLease()))) {
-                takeover = true; // of the session that this Hello began, if it began one and that still stands
                 onEnd(stream, new UnavailableException("Hello was answered so late that the lease may be over"));
                 return;
             }
@@ -384,8 +390,12 @@ public final class SessionStream implements Caller, FrameStream.Listener {
     private void notOpened(ConcertException why) {
         Duration pause = backoff.pause(why.retryAfter());
         if (current == null) {
+            boolean endedUnheard = sessionId == 0 && why instanceof SessionOverException;
+            if (endedUnheard) {
+                helloId = requestIds.next();
+            }
             boolean late = sessionId == 0 && System.nanoTime() + pause.toNanos() > openUntil;
-            if (!mayMend(why) || late) {
+            if (!(endedUnheard || mayMend(why)) || late) {
                 opened.completeExceptionally(why);
                 end(asOver(why));
                 return;
