@@ -241,7 +241,7 @@ async def test_a_takeover_ends_the_session_before_it(channel: grpc.aio.Channel) 
 
 
 async def test_a_hello_said_again_takes_up_the_session_that_it_opened(channel: grpc.aio.Channel) -> None:
-    """A2, D5: nobody heard the Welcome, and with it the session's id; no ghost stands in the way until its lease ends."""
+    """A2, D5: nobody heard the Welcome, and with it the session's id; no ghost stands in the way."""
     unheard, again, other = Peer(channel), Peer(channel), Peer(channel)
     hello = pb.ClientMessage(hello=pb.Hello(agent={"agent_id": "one"}, request_id="hello-1"))
     await unheard.send(hello)
