@@ -92,7 +92,7 @@ public final class AgentHost implements AutoCloseable {
 
     /** Waits until every agent has a session. Throws what keeps one from ever having it. */
     public void awaitRegistered() {
-        hosted.forEach(each -> Waiting.join(each.registered().thenApply(none -> none)));
+        hosted.forEach(each -> Waiting.join(each.registered().thenApply(none -> null)));
     }
 
     /**
@@ -145,7 +145,7 @@ public final class AgentHost implements AutoCloseable {
         for (HostedAgent each : hosted) {
             try {
                 Duration atMost = Limits.CLEANUP_MAX.plus(Limits.CLOSE_MAX.multipliedBy(2));
-                Waiting.joinUninterruptibly(each.over().thenApply(none -> none), atMost);
+                Waiting.joinUninterruptibly(each.over().thenApply(none -> null), atMost);
             } catch (ConcertException never) {
                 // it never was registered, or does not let itself be interrupted: there is nothing left to wait for
             }

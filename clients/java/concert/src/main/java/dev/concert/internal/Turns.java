@@ -34,7 +34,7 @@ public final class Turns {
         private boolean hasRoomFor(Entry entry) {
             return inside.isEmpty()
                     || inside.stream().anyMatch(each -> each.thread() == entry.thread())
-                    || entry.isShared() && inside.stream().allMatch(Entry::isShared);
+                    || (entry.isShared() && inside.stream().allMatch(Entry::isShared));
         }
 
         private boolean isReentering(Entry entry) {
