@@ -36,6 +36,10 @@ HANDSHAKE_BYTES_MAX: Final = 16 * 1024
 """Of each of them."""
 UNPROVEN_MAX: Final = 256
 """Links at a time that have not proven yet that they may ask; more are refused."""
+CONNECTIONS_MAX: Final = 1_024
+"""At a time. Every other replica needs one."""
+IDLE_MS_MAX: Final = 10_000
+"""A connection without a link is closed within about twice this."""
 _WHOLE, _MORE = b"\x00", b"\x01"
 """What a piece begins with: it ends its frame, or another follows."""
 _OPTIONS: Final = (
@@ -159,6 +163,13 @@ class _ServerWire:
         """The call ends when its servicer returns."""
 
 
+def _bounds() -> Iterator[tuple[str, int]]:
+    """What holds before anybody has said a word."""
+    yield "grpc.max_allowed_incoming_connections", CONNECTIONS_MAX
+    yield "grpc.server_handshake_timeout_ms", IDLE_MS_MAX
+    yield "grpc.max_connection_idle_ms", IDLE_MS_MAX
+
+
 class ReplicaServer:
     """Serves other replicas, until it is stopped."""
 
@@ -168,7 +179,7 @@ class ReplicaServer:
         self._here: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
         self._refused: dict[tuple[str, str], float] = {}
         self._unproven: set[Any] = set()
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=(*_OPTIONS, *_bounds()))
         link: Any = grpc.stream_stream_rpc_method_handler(self._serve)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {_METHOD: link}),))
         try:

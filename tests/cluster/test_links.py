@@ -244,6 +244,37 @@ async def test_links_that_prove_nothing_are_few_and_do_not_last(
         await until(there_is_room)
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What HTTP/2 begins with, and settings without any."""
+
+
+@pytest.mark.parametrize("said", [b"", PREFACE])
+async def test_a_connection_on_which_nobody_asks_does_not_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """It says nothing, or no more than that it speaks HTTP/2."""
+    monkeypatch.setattr(grpc_wire, "IDLE_MS_MAX", 300)
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        town = Town()
+        await stack.enter_async_context(replica(town, tmp_path / "a", "a", SECRET))
+        await _hung_up(await _connection(stack, town, said))
+
+
+async def test_connections_that_are_too_many_are_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were there before stay."""
+    monkeypatch.setattr(grpc_wire, "CONNECTIONS_MAX", 2)
+    async with AsyncExitStack() as stack, asyncio.timeout(SECONDS_MAX):
+        town = Town()
+        await stack.enter_async_context(replica(town, tmp_path / "a", "a", SECRET))
+        first = [await _connection(stack, town, PREFACE) for _ in range(2)]
+        for reader in first:
+            assert await reader.read(1)
+        await _hung_up(await _connection(stack, town, PREFACE))
+        assert not any(reader.at_eof() for reader in first)
+
+
 async def test_nobody_is_answered_before_the_namespaces_are_there(tmp_path: Path) -> None:
     """A replica that is known already, and still begins, keeps whoever asks waiting; then it answers."""
     town = Town()
@@ -277,6 +308,22 @@ async def _link(town: Town, replica_id: str = "a") -> AsyncIterator[Any]:
     async with grpc.aio.insecure_channel(town.replicas[replica_id].address) as channel:
         connect: Any = channel.stream_stream("/concert.cluster.v1.ReplicaService/Link")
         yield connect()
+
+
+async def _connection(stack: AsyncExitStack, town: Town, said: bytes) -> asyncio.StreamReader:
+    """One below gRPC, on which something is said."""
+    host, _, port = town.replicas["a"].address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    stack.callback(writer.close)
+    writer.write(said)
+    return reader
+
+
+async def _hung_up(reader: asyncio.StreamReader) -> None:
+    """Waits until the other end has closed a connection."""
+    with suppress(ConnectionError):
+        while await reader.read(1024):
+            pass
 
 
 async def _refusal(town: Town, first: bytes) -> grpc.StatusCode:
