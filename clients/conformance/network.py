@@ -6,6 +6,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from clients.conformance.impostor import Impostor
+
 _CHUNK_BYTES = 65536
 
 
@@ -21,11 +23,12 @@ class Network:
         self._coalesce_seconds = coalesce_seconds
         self._flows = asyncio.Event()
         self._flows.set()
-        self._refuses = False
+        self._refuses = self._impersonates = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._muted: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._impostor: Impostor | None = None
 
     async def start(self) -> None:
         """Listens."""
@@ -37,13 +40,18 @@ class Network:
         if self._server is not None:
             self._server.close()
         self.cut()
-        self._flows.set()
+        self._flow()
+        if self._impostor is not None:
+            await self._impostor.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def do(self, what: str) -> None:
-        """One of cut, stall, flow, refuse, swallow."""
+    async def do(self, what: str) -> None:
+        """One of cut, stall, flow, refuse, swallow, impersonate."""
+        if what == "impersonate":
+            await self._impersonate()
+            return
         actions = {
             "cut": self.cut,
             "stall": self._flows.clear,
@@ -58,8 +66,17 @@ class Network:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    async def _impersonate(self) -> None:
+        """Returns once a few have met the impostor."""
+        if self._impostor is None:
+            self._impostor = Impostor()
+            await self._impostor.start()
+        self._impersonates = True
+        self.cut()
+        await self._impostor.met()
+
     def _flow(self) -> None:
-        self._refuses = False
+        self._refuses = self._impersonates = False
         self._flows.set()
 
     def _refuse(self) -> None:
@@ -73,7 +90,11 @@ class Network:
         if self._refuses:
             writer.transport.abort()
             return
-        host, _, port = self._target().rpartition(":")
+        onward = self._target()
+        if self._impersonates and self._impostor is not None:
+            onward = self._impostor.address
+            self._impostor.noticed()
+        host, _, port = onward.rpartition(":")
         try:
             onward_reader, onward_writer = await asyncio.open_connection(host, int(port))
         except OSError:

@@ -249,7 +249,7 @@ class Play:
 
     async def _do_network(self, step: Step, _variables: dict[str, Any]) -> Any:
         assert self._route.network is not None, "the scenario has no network"
-        self._route.network.do(step.body)
+        await self._route.network.do(step.body)
 
     async def _do_driver(self, step: Step, _variables: dict[str, Any]) -> Any:
         if step.body == "kill":

@@ -316,7 +316,7 @@ func (s *sessionStream) reopen() (*link, error) {
 	var pause pauses.Backoff
 	for {
 		opened, err := s.openLink()
-		if err == nil || !resumable(err) {
+		if err == nil || !mends(err) {
 			return opened, err
 		}
 		if err := pauses.Sleep(s.ctx, pause.Pause(retryAfter(err))); err != nil {
@@ -367,9 +367,9 @@ func (s *sessionStream) carry(l *link) (*link, error) {
 	switch {
 	case next.link != nil:
 		return next.link, nil
-	case err != nil && !resumable(err) && next.err == nil:
+	case err != nil && !mends(err) && next.err == nil:
 		return nil, err
-	case next.err != nil && !resumable(next.err):
+	case next.err != nil && !mends(next.err):
 		return nil, next.err
 	}
 	return nil, s.ctx.Err()
@@ -522,6 +522,13 @@ func (s *sessionStream) end(over error) {
 // resumable tells whether another stream may succeed where this one failed.
 func resumable(err error) bool {
 	return transient(err) || codeOf(err) == codes.DeadlineExceeded
+}
+
+// mends tells whether a session that stands may yet have another stream. So it may also where waiting alone mends nothing, as while a
+// certificate is refused: somebody replaces it, or the lease ends.
+func mends(err error) bool {
+	var away *UnavailableError
+	return resumable(err) || errors.As(err, &away)
 }
 
 func asSessionOver(err error) error {

@@ -545,7 +545,12 @@ public final class SessionStream implements Caller, FrameStream.Listener {
     }
 
     /** Whether another stream may succeed where this one failed. */
-    private static boolean mayMend(ConcertException why) {
-        return Refusals.isTransient(why) || why instanceof DeadlineExceededException;
+    /**
+     * Whether there may yet be another stream. For a session that stands so it is also where waiting alone mends
+     * nothing, as while a certificate is refused: somebody replaces it, or the lease ends.
+     */
+    private boolean mayMend(ConcertException why) {
+        boolean stands = sessionId != 0 && why instanceof UnavailableException;
+        return stands || Refusals.isTransient(why) || why instanceof DeadlineExceededException;
     }
 }
