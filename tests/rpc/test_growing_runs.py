@@ -170,7 +170,8 @@ async def test_a_run_is_tried_again_and_watched_on(tmp_path: Path, event_store: 
         run = await client.submit_run(tasks=[good, concert.task("rest", capability="help", depends_on=["good"])])
         async with aclosing(run.watch()) as updates:
             async for update in updates:
-                if any(event.type == event_pb2.EVENT_TYPE_AGENT_COMPLETED for event in update.events):
+                done = update.run is not None and update.run.counts.succeeded  # before this began to watch
+                if done or any(event.type == event_pb2.EVENT_TYPE_AGENT_COMPLETED for event in update.events):
                     break
         await run.cancel()
         assert (await run.wait()).generation == 1

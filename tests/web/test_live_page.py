@@ -7,6 +7,7 @@ import json
 import re
 import resource
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,8 @@ async def test_changes_add_up_to_the_whole(server: CoordinatorServer, client: co
     """Whoever was told what changed sees what somebody sees who comes at the end."""
     topic = "view=run&run_id=layers"
     over = _is_over("layers")
-    async with (
-        AgentHost(Crew("builder", ["build"], slots=8), address=server.address),
-        viewing(server.web_address, topic) as viewer,
-    ):
-        await client.submit_run(run_id="layers", tasks=layered_tasks(120, 6, 0.02))
+    await client.submit_run(run_id="layers", tasks=layered_tasks(120, 6, 0.02))
+    async with AsyncExitStack() as stack, viewing(server.web_address, topic) as viewer:
         body: dict[str, Any] = {}
         changes = 0
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -155,6 +153,9 @@ async def test_changes_add_up_to_the_whole(server: CoordinatorServer, client: co
                     body = merged(body, frame["body"])
                     changes += 1
                 elif frame["kind"] == "whole":
+                    if not body:  # it begins where the viewer has seen it
+                        crew = Crew("builder", ["build"], slots=8)
+                        await stack.enter_async_context(AgentHost(crew, address=server.address))
                     body = frame["body"]
                 if body and over(body):
                     break
