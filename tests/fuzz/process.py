@@ -23,6 +23,7 @@ GROWTH_BYTES_MAX = 256 * 1024 * 1024
 DESCRIPTORS_MORE_MAX = 16
 """Beyond those of a coordinator that was just started: its store may open more as it goes on."""
 SETTLE_SECONDS_MAX = 60.0
+DEADLINE_SLACK_SECONDS = 0.1
 _WRITTEN_TOO_LATE = "Internal error from Core"
 """What grpc.aio on this side says where a write meets a stream that has just ended."""
 _OF_OUR_FAULTS = ("a fault", "broke", "could not be written", "/coordinator_service/")
@@ -42,12 +43,15 @@ class Process:
 
     async def call(self, path: str, request: bytes, metadata: Metadata, seconds_max: float) -> Heard:
         """As of a World."""
+        until = time.monotonic() + seconds_max
         call: Any = self._channel.unary_stream(path)(request, timeout=seconds_max, metadata=metadata)
         responses: list[bytes] = []
         try:
             while len(responses) < RESPONSES_MAX and (response := await call.read()) is not grpc.aio.EOF:
                 responses.append(response)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.CANCELLED and time.monotonic() > until - DEADLINE_SLACK_SECONDS:
+                return Heard("CUT", responses)  # by the deadline, which the other end met first
             return _heard(error, responses)
         finally:
             call.cancel()
