@@ -78,21 +78,26 @@ async def the_way_to_the_store_is_held(scenario: Scenario) -> None:
     owner = await owner_of(scenario)
     assert owner.store_way is not None
     async with concert.connect(owner.clients.address, call_seconds=SECONDS_MAX, retry_seconds=0.0) as client:
-        publishing = [asyncio.create_task(_publish_on(client, scenario, f"late-{number}")) for number in range(4)]
+        over = asyncio.Event()
+        publishing = [asyncio.create_task(_publish_on(client, scenario, f"late-{number}", over)) for number in range(4)]
         await work_goes_on(scenario)
         owner.store_way.hold(answers=False)
         await owner_of(scenario, besides=owner)
         async with concert.connect(_others(scenario, owner), call_seconds=SECONDS_MAX) as other:
             await other.publish("after")
+        over.set()
         owner.store_way.let_pass()
         await asyncio.gather(*publishing)
     await asyncio.sleep(SECONDS)
     await read_whole(scenario.cluster.store.url)
 
 
-async def _publish_on(client: concert.Client, scenario: Scenario, by: str) -> None:
-    """Batches long enough to outlast what another owner writes first, until there is no answer."""
+async def _publish_on(client: concert.Client, scenario: Scenario, by: str, over: asyncio.Event) -> None:
+    """Batches long enough to outlast what another owner writes first, until there is no answer. Or until it is over:
+    whose way is held may have handed the namespace on just before, and then every batch is answered."""
     for count in itertools.count():
+        if over.is_set():
+            return
         batch = Batch(tuple(unique(by, count, number) for number in range(50)))
         scenario.told.batches.append(batch)
         try:
