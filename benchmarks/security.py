@@ -7,9 +7,7 @@ batches that it leads to are the same: what is measured is finding out who calls
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import statistics
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from benchmarks import servers
+from benchmarks.alternation import alternate
 from benchmarks.figure import Figure, Sample, Target
 from benchmarks.load import Load
-from benchmarks.rounds import put_on
+from benchmarks.loops import run
 from benchmarks.servers import Server
 from benchmarks.settings import Settings
 
@@ -44,21 +43,23 @@ def measure(settings: Settings) -> list[Figure]:
         ceiling=OPEN,
         target=Target(floor=1.03, goal=1.01, lower_is_better=True),
     )
-    loads = {
-        "calls": (unary, Load(kind="calls", address="", namespace="", seconds=settings.seconds, in_flight=32)),
-        "commands": (session, Load(kind="commands", address="", namespace="", seconds=settings.seconds, in_flight=32)),
-    }
-    with _secured(settings) as (secured, token), servers.concert(settings.loop) as unasked:
-        for number in range(settings.rounds):
-            for name, (figure, load) in loads.items():
-                told = dataclasses.replace(load, token=token)
-                spent = {server.address: list[float]() for server in (unasked, secured)}
-                for turn, server in enumerate((unasked, secured, secured, unasked)):
-                    namespace = settings.namespace(f"security-{name}-{turn}", number)
-                    measured = put_on(server, dataclasses.replace(told, namespace=namespace), settings.loop)
-                    spent[server.address].append(measured["server_cpu_us"])
-                asked, beside = (statistics.mean(spent[server.address]) for server in (secured, unasked))
-                figure.samples.append(Sample(concert=asked, ceiling=beside, details={"cpu_us": spent}))
+    for number in range(settings.rounds):  # of processes of their own: hashes and addresses are others in each
+        with _secured(settings) as (secured, token), servers.concert(settings.loop) as unasked:
+            for figure, kind in ((unary, "calls"), (session, "commands")):
+                namespace = settings.namespace(f"security-{kind}", number)
+                loads = [
+                    Load(
+                        kind=kind,
+                        address=server.address,
+                        namespace=namespace,
+                        seconds=4 * settings.seconds,
+                        in_flight=32,
+                        token=token,
+                    )
+                    for server in (secured, unasked)
+                ]
+                asked, beside = run(alternate((secured, unasked), loads), settings.loop)
+                figure.samples.append(Sample(concert=asked, ceiling=beside))
     return [unary, session]
 
 
