@@ -67,7 +67,7 @@ def run(seeds: Iterable[int], processes: int, progress: Callable[[Tally], None] 
     """Runs seeds until one breaks something. progress is called every few seconds."""
     tally = Tally()
     began = told = time.perf_counter()
-    for came in _results(seeds, processes):
+    for came in results(seeds, processes):
         now = time.perf_counter()
         tally.seconds = now - began
         if isinstance(came, Failure):
@@ -88,7 +88,8 @@ def attempt(seed: int) -> Outcome | Failure:
         return Failure(broken.seed, broken.check, str(broken))
 
 
-def _results(seeds: Iterable[int], processes: int) -> Iterator[Outcome | Failure]:
+def results(seeds: Iterable[int], processes: int) -> Iterator[Outcome | Failure]:
+    """What comes of each, in their order."""
     if processes < 2:
         yield from map(attempt, seeds)
         return
