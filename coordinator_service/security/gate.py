@@ -181,20 +181,33 @@ class Gate:
     def _look_again(self) -> None:
         for stay in list(self._stays):
             try:
-                if not self._stands(stay.identity):
+                now = self._found_again(stay.identity)
+                if now is None or now.principal != stay.identity.principal:
                     raise Unauthenticated("the credential was withdrawn", needed=self._needed)
                 stay.check()
             except Rejection as reason:
                 self.leave(stay)
                 stay.ended(reason)
+            else:
+                self._take_expiry(stay, now)
 
-    def _stands(self, identity: Identity) -> bool:
+    def _found_again(self, identity: Identity) -> Identity | None:
+        """What its credential says now; None when it says nothing any more."""
         if identity.source == "token":
-            found = None if self._tokens is None else self._tokens.by_hash.get(identity.credential)
-            return found is not None and found.principal == identity.principal
-        if identity.source == "jwt":
-            return self._jwts is not None and self._jwts.keys.find(identity.credential) is not None
-        return True
+            return None if self._tokens is None else self._tokens.find_hash(identity.credential)
+        if identity.source == "jwt" and (self._jwts is None or self._jwts.keys.find(identity.credential) is None):
+            return None
+        return identity
+
+    def _take_expiry(self, stay: Stay, now: Identity) -> None:
+        """A static token may expire at another time than it did."""
+        if now.expires_at_seconds == stay.identity.expires_at_seconds:
+            return
+        stay.identity = now
+        if stay.timer is not None:
+            stay.timer.cancel()
+            stay.timer = None
+        self._wait(stay)
 
     def _wait(self, stay: Stay) -> None:
         """The client is told to come again: with a new token it loses nothing."""

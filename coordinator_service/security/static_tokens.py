@@ -36,7 +36,10 @@ class TokenTable:
 
     def find(self, token: str) -> Identity | None:
         """Whom it stands for, whether or not it is still valid; None when it is not known."""
-        hashed = hash_of(token)
+        return self.find_hash(hash_of(token))
+
+    def find_hash(self, hashed: str) -> Identity | None:
+        """The same for the hash of one."""
         found = self.by_hash.get(hashed)
         if found is None:
             return None

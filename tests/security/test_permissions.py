@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from tests.security.secured import (
     peer_of,
     secured,
     stream_refusal,
+    until,
     verdict,
 )
 from tests.security.test_identity import jwt_settings
@@ -283,6 +285,36 @@ async def test_a_token_that_is_withdrawn_ends_what_it_began(tmp_path: Path) -> N
         assert (await stream_refusal(gone)).code == "UNAUTHENTICATED"
         assert (await session.refusal())[0] is grpc.StatusCode.UNAUTHENTICATED
         assert await stays.read()
+
+
+async def test_a_static_token_expires_when_its_file_says_so_now(tmp_path: Path) -> None:
+    """Whenever that was when the stream began, be it sooner or later."""
+
+    def tokens(**expire: datetime | None) -> str:
+        rows = []
+        for principal, time in expire.items():
+            row = hashes(principal).removeprefix("tokens:\n")
+            rows.append(row if time is None else row.replace("}", f', expires: "{time.isoformat()}"}}'))
+        return "tokens:\n" + "".join(rows)
+
+    file, info = tmp_path / "tokens.yaml", monitor_service_pb2.GetServerInfoRequest()
+    async with secured(tmp_path) as server, peer_of(server, "agent") as agent, peer_of(server, "rival") as rival:
+
+        async def is_read() -> bool:  # the viewer is in it no more
+            async with peer_of(server, "viewer") as viewer:
+                return await verdict(viewer.monitor.GetServerInfo(info)) == "UNAUTHENTICATED"
+
+        soon = datetime.now(UTC) + timedelta(seconds=3)
+        file.write_text(tokens(agent=None, rival=soon))
+        await until(is_read)
+        withdrawn, prolonged = SessionPeer(agent.channel), SessionPeer(rival.channel)
+        await withdrawn.hello("agent-1", namespace=OWN)
+        await prolonged.hello("rival-1", namespace=OWN)
+        file.write_text(tokens(agent=datetime.now(UTC) - timedelta(hours=1), rival=None))
+        assert (await withdrawn.refusal())[0] is grpc.StatusCode.UNAVAILABLE
+        assert await verdict(agent.events.Publish(publish("x", namespace=OWN))) == "UNAUTHENTICATED"
+        await until(lambda: datetime.now(UTC) > soon)
+        assert (await prolonged.ask(publish={"events": [{"custom": {"name": "x"}}]})).HasField("publish")
 
 
 async def test_a_role_that_is_taken_away_ends_what_needs_it(tmp_path: Path) -> None:
