@@ -27,7 +27,7 @@ from benchmarks.servers import Server
 from benchmarks.settings import Settings
 from coordinator_service.log.base import Batch
 from coordinator_service.log.redis import RedisStore
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_options import RedisOptions
 from tests.redis_process import RedisProcess
 
 BATCH_EVENTS = 100

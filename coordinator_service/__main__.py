@@ -17,9 +17,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from coordinator_service import replay_command, telemetry_command, token_command
 from coordinator_service.config import PROGRAM, ConfigError, Settings, load
 from coordinator_service.file_watch import FileUnusable
 from coordinator_service.log.base import LogError
@@ -36,12 +36,9 @@ and again, a sixth of the time under load, and stop everything for as long as a 
 
 def main() -> None:
     """The command."""
-    if sys.argv[1:2] == ["replay"]:
-        sys.exit(replay_command.run(sys.argv[2:]))
-    if sys.argv[1:2] == ["token"]:
-        sys.exit(token_command.run(sys.argv[2:]))
-    if sys.argv[1:2] == ["telemetry"]:
-        sys.exit(telemetry_command.run(sys.argv[2:]))
+    if sys.argv[1:2] in (["replay"], ["token"], ["telemetry"]):  # what one of them needs the others do not load
+        command = import_module(f"coordinator_service.{sys.argv[1]}_command")
+        sys.exit(command.run(sys.argv[2:]))
     try:
         settings = load(sys.argv[1:])
     except ConfigError as fault:

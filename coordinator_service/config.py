@@ -32,7 +32,7 @@ from coordinator_service import config_texts
 from coordinator_service.core.limits import Limits
 from coordinator_service.local_namespace import ShellLimits
 from coordinator_service.log.redis_durability import durability_from
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.named_subscriptions import NamedSubscriptionLimits
 from coordinator_service.retention import RetentionLimits
 from coordinator_service.rpc.limits import contract_limits

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from coordinator_service.log.redis_durability import durability_from
-from coordinator_service.log.redis_servers import servers_from
 from coordinator_service.rpc.validation import name_fault
 from coordinator_service.security.jwt_rules import ALGORITHMS
 
@@ -37,6 +36,8 @@ def replica_id(text: str) -> str:
 
 def redis_url(url: SecretStr) -> SecretStr:
     """Where a Redis is."""
+    from coordinator_service.log.redis_servers import servers_from
+
     servers_from(url.get_secret_value(), timeout_seconds=1)
     return url
 

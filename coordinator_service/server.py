@@ -11,9 +11,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc
-from aiohttp import web
 from concert.v1 import (  # noqa: F401 (reflection finds their descriptors)
     agent_service_pb2,
     error_pb2,
@@ -30,16 +30,12 @@ from grpc_reflection.v1alpha import reflection
 from coordinator_service.clock import Clock, SystemClock
 from coordinator_service.cluster.handshake import ClusterSecret
 from coordinator_service.cluster.member import Join, Member
-from coordinator_service.cluster.ownership import ClusterOwnership
-from coordinator_service.cluster.redis_members import RedisMembers
 from coordinator_service.config import Settings
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.guarding import Guarding
 from coordinator_service.local_namespace import LocalNamespace
-from coordinator_service.log.base import LogCorrupt, LogError, LogStore
+from coordinator_service.log.base import LogStore
 from coordinator_service.log.memory import MemoryStore
-from coordinator_service.log.redis import RedisStore
-from coordinator_service.log.redis_fitness import UnfitServer
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.namespaces import Namespaces
 from coordinator_service.ownership import Ownership
@@ -50,7 +46,6 @@ from coordinator_service.rpc.calls import PACKAGE, Calls
 from coordinator_service.rpc.event_servicer import EventServicer
 from coordinator_service.rpc.guarded_reflection import serve_reflection
 from coordinator_service.rpc.identity import NAMESPACE_DEFAULT
-from coordinator_service.rpc.json_calls import JsonCalls
 from coordinator_service.rpc.lock_servicer import LockServicer
 from coordinator_service.rpc.monitor_servicer import MonitorServicer, PolicyFileStatus, ServerDescription
 from coordinator_service.rpc.run_servicer import RunServicer
@@ -63,14 +58,13 @@ from coordinator_service.telemetry.log_export import Pace
 from coordinator_service.telemetry.log_lines import DecisionLines
 from coordinator_service.telemetry.sampling import Sampling
 from coordinator_service.telemetry.tracing import Tracing
-from coordinator_service.web.acting import Acting
-from coordinator_service.web.guarded import OPEN, guarded
-from coordinator_service.web.http_server import CannotListenHttp, HttpServer
-from coordinator_service.web.live.live_page import LivePage
-from coordinator_service.web.page import page
-from coordinator_service.web.readings import Sources, read_health, read_metrics
-from coordinator_service.web.same_origin import PageTokens, known_by
-from coordinator_service.web.scrape import scrape
+from coordinator_service.web.readings import Sources
+
+if TYPE_CHECKING:
+    from coordinator_service.cluster.ownership import ClusterOwnership
+    from coordinator_service.http_serving import HttpServing
+    from coordinator_service.over_redis import OverRedis
+    from coordinator_service.web.live.live_page import LivePage
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +129,8 @@ class CoordinatorServer:
         self._join = join
         self._member: Member | None = None
         self._tracing: Tracing | None = None
-        self._http: list[HttpServer] = []
+        self._http: HttpServing | None = None
+        self._redis: OverRedis | None = None
         self._lines = DecisionLines()
         self._serving = False
         self._cluster: ClusterOwnership | None = None
@@ -155,8 +150,9 @@ class CoordinatorServer:
         credentials = self._guarding.load()
         guard = self._guarding.guard
         if self._store is None:
-            self._store = _open_store(settings)
-        await self._check_store()
+            self._store = self._open_store()
+        if self._redis is not None:
+            await self._redis.check()
         ownership = await self._join_cluster()
         if self._cluster is not None and settings.standby_namespaces_max:
             self._standby = Standby(self._store, self._cluster, namespaces_max=settings.standby_namespaces_max)
@@ -201,7 +197,9 @@ class CoordinatorServer:
 
     async def _join_cluster(self) -> Ownership | None:
         """Says that this replica is there, if there may be others."""
-        join = self._join_over_redis if self._join is None and isinstance(self._store, RedisStore) else self._join
+        join = self._join
+        if join is None and self._redis is not None:
+            join, self._cluster = self._redis.join, self._redis.cluster
         if join is None:
             return None
         assert self._store is not None
@@ -219,15 +217,6 @@ class CoordinatorServer:
         except OSError as fault:
             raise CannotListen(str(fault)) from None
         return await self._member.join(join)
-
-    async def _join_over_redis(self, address: str) -> Ownership:
-        assert isinstance(self._store, RedisStore)
-        settings = self.settings
-        self._cluster = ClusterOwnership(
-            RedisMembers(self._store), self._clock, replica_id=settings.replica_id, lease_ms=settings.owner_lease_ms
-        )
-        await self._cluster.begin(settings.cluster_advertise or address)
-        return self._cluster
 
     @property
     def tracing(self) -> Tracing | None:
@@ -307,38 +296,19 @@ class CoordinatorServer:
         return None if self._policies is None else self._policies.status()
 
     async def _start_http(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Before anything is served: whoever asks is told that it is not ready yet."""
-        sources = self._sources()
         settings = self.settings
+        if settings.web_listen is None and settings.metrics_listen is None:
+            return
+        from coordinator_service.http_serving import HttpServing
+        from coordinator_service.web.http_server import CannotListenHttp
+
+        self._http = HttpServing(settings, self._sources(), self._clock, self._guarding.guard, handlers)
         try:
-            if settings.web_listen is not None:
-                application = self._page(sources, handlers)
-                self.web_address = await self._serve_http(application, settings.web_listen)
-            if settings.metrics_listen is not None:
-                metrics = scrape(lambda: read_metrics(sources))
-                self.metrics_address = await self._serve_http(metrics, settings.metrics_listen)
+            await self._http.start()
         except CannotListenHttp as fault:
             raise CannotListen(str(fault)) from None
-
-    def _page(self, sources: Sources, handlers: Sequence[grpc.GenericRpcHandler]) -> web.Application:
-        settings, guard = self.settings, self._guarding.guard
-        application = page(lambda: read_health(sources))
-        self.live = LivePage(sources, settings.live_limits(), settings.trace_url or "", lists_namespaces=guard is None)
-        self.live.add_to(application)
-        if settings.page_hosts is not None:
-            application.middlewares.append(known_by(settings.page_hosts, OPEN))
-        if guard is not None:
-            application.middlewares.append(guarded(guard.gate, exposed=settings.page_is_exposed))
-        calls = JsonCalls(handlers) if settings.page_acts else None
-        tokens = PageTokens(self._clock, " ".join(settings.cluster_secrets()))
-        Acting(calls, tokens, None if guard is None else guard.gate).add_to(application)
-        return application
-
-    async def _serve_http(self, application: web.Application, listen: str) -> str:
-        server = HttpServer(application, listen)
-        await server.start()
-        self._http.append(server)
-        return server.address
+        self.web_address, self.metrics_address = self._http.web_address, self._http.metrics_address
+        self.live = self._http.live
 
     def _sources(self) -> Sources:
         return Sources(
@@ -352,7 +322,7 @@ class CoordinatorServer:
             spans=None if self._tracing is None else self._tracing.counts,
             span_lags=dict if self._tracing is None else self._tracing.lags,
             refusals=None if self._guarding.guard is None else self._guarding.guard.gate.refusals.by_reason,
-            timings=self._store.timings if isinstance(self._store, SqliteStore | RedisStore) else None,
+            timings=None if self._store is None else self._store.timings,
         )
 
     def _bind(self, credentials: grpc.ServerCredentials | None) -> str:
@@ -381,18 +351,16 @@ class CoordinatorServer:
             if self._standby is not None:
                 both.create_task(self._standby.keep())
 
-    async def _check_store(self) -> None:
-        """A store that must not be used is refused before anything is served; one that is out of reach is waited
-        for. Raises LogError."""
-        if not isinstance(self._store, RedisStore):
-            return
-        try:
-            await self._store.check()
-        except (UnfitServer, LogCorrupt):
-            await self._store.close()
-            raise
-        except LogError as fault:
-            _log.error("not ready: %s", fault)
+    def _open_store(self) -> LogStore:
+        settings = self.settings
+        if settings.event_store == "memory":
+            return MemoryStore()
+        if settings.event_store == "sqlite":
+            return SqliteStore(settings.sqlite_path)
+        from coordinator_service.over_redis import OverRedis
+
+        self._redis = OverRedis(settings, self._clock)
+        return self._redis.store
 
     async def _open(self, name: str) -> None:
         try:
@@ -418,8 +386,8 @@ class CoordinatorServer:
         if self._cluster is not None:
             await self._cluster.close()
         await self._store.close()
-        for server in self._http:
-            await server.stop()
+        if self._http is not None:
+            await self._http.stop()
 
 
 def _bounds(settings: Settings) -> Iterable[tuple[str, int]]:
@@ -438,11 +406,3 @@ def _tracing(settings: Settings) -> Tracing | None:
         return None
     here = settings.tracing == "here"
     return Tracing(collector, Sampling.from_environment(), settings.replica_id, exports=here, pace=Pace())
-
-
-def _open_store(settings: Settings) -> LogStore:
-    if settings.event_store == "memory":
-        return MemoryStore()
-    if settings.event_store == "redis":
-        return RedisStore(settings.redis_options())
-    return SqliteStore(settings.sqlite_path)

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from coordinator_service.config import Settings
 from coordinator_service.log.base import EventLog, LogError
-from coordinator_service.log.redis import RedisStore
 from coordinator_service.log.sqlite_archive import SqliteArchive
 
 
@@ -23,6 +22,8 @@ async def stored_log(settings: Settings, namespace: str) -> AsyncIterator[EventL
         finally:
             await archive.close()
         return
+    from coordinator_service.log.redis import RedisStore
+
     store = RedisStore(settings.redis_options())
     try:
         if namespace not in await store.namespaces():

@@ -45,7 +45,8 @@ def _struct(cls: type[T], *, frozen: bool) -> type[T]:
             namespace[name] = msgspec.field(default_factory=default)
     metaclass: Any = type(msgspec.Struct)
     made = metaclass(cls.__name__, (msgspec.Struct,), namespace, frozen=frozen, kw_only=True)
-    made.__dataclass_fields__ = vars(dataclass(kw_only=True)(cls))["__dataclass_fields__"]
+    described = dataclass(kw_only=True, init=False, repr=False, eq=False, match_args=False)(cls)  # no code is made
+    made.__dataclass_fields__ = vars(described)["__dataclass_fields__"]
     found: type[T] = made
     return found
 

@@ -23,7 +23,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from coordinator_service.log.timings import LogTimings
 
 GENESIS_HASH = bytes(32)
 """The hash before the first batch."""
@@ -206,6 +209,10 @@ class EventLog(Protocol):
 
 class LogStore(Protocol):
     """All logs of one place."""
+
+    @property
+    def timings(self) -> LogTimings | None:
+        """How long appends take; None where they take no time."""
 
     async def open(self, namespace: str) -> EventLog:
         """The log of a namespace, created empty with a new log_id when there is none."""

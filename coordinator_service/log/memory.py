@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Final
 
 from coordinator_service.log.acknowledged import Acknowledged
 from coordinator_service.log.base import (
@@ -120,6 +121,8 @@ class MemoryStore:
     """The logs of one place. commit is awaited before each batch is kept: it may take its time, or raise
     LogError.
     """
+
+    timings: Final = None
 
     def __init__(self, place: MemoryPlace | None = None, *, commit: Callable[[], Awaitable[None]] = at_once) -> None:
         self._place = place or MemoryPlace()

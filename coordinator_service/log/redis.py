@@ -37,7 +37,8 @@ from coordinator_service.log.base import (
 from coordinator_service.log.growth import Growth
 from coordinator_service.log.packing import pack
 from coordinator_service.log.redis_feed import RedisFeed
-from coordinator_service.log.redis_place import FORMAT, RedisOptions, RedisPlace, check_format
+from coordinator_service.log.redis_options import RedisOptions
+from coordinator_service.log.redis_place import FORMAT, RedisPlace, check_format
 from coordinator_service.log.redis_scripts import (
     APPEND,
     CLAIM,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coordinator_service.log.redis_fitness import ServerFacts, UnfitServer
+from coordinator_service.log.redis_facts import ServerFacts, UnfitServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

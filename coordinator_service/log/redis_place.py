@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from redis.exceptions import (
@@ -20,8 +19,9 @@ from redis.exceptions import (
 )
 
 from coordinator_service.log.base import LogCorrupt, LogError, LogTooNew
-from coordinator_service.log.redis_durability import Durability
-from coordinator_service.log.redis_fitness import ServerFacts, UnfitServer, check_fit, described, facts_of
+from coordinator_service.log.redis_facts import ServerFacts, UnfitServer
+from coordinator_service.log.redis_fitness import check_fit, described, facts_of
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.log.redis_scripts import Script
 from coordinator_service.log.redis_servers import Client, RedisServers, UrlFault, servers_from
 
@@ -35,21 +35,6 @@ _MOVED = (MovedError, AskError, ClusterDownError, ReadOnlyError)
 _READ_ONLY = "-READONLY"
 """Before Redis 7 a script that meets this says it amid a text of its own."""
 _LOST = (ConnectionError, TimeoutError, OSError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisOptions:
-    """Where logs are kept and what an acknowledgement is worth."""
-
-    url: str
-    prefix: str = "concert"
-    """What every key begins with."""
-    cluster_name: str = "concert"
-    """Replicas of another name are refused under the same prefix."""
-    durability: Durability = field(default_factory=Durability)
-    require_durable: bool = False
-    timeout_ms: int = 5_000
-    """How long an answer may take, beside what it waits for, before the server counts as gone."""
 
 
 class RedisPlace:

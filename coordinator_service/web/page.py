@@ -7,29 +7,11 @@ coordinator serves, while it stops, and while the default namespace cannot be se
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import TypeAlias
-
 from aiohttp import web
 
-from coordinator_service.core.figures import HealthStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """How a coordinator does. faults names the parts that something is wrong with, and what."""
-
-    version: str
-    replica_id: str
-    ready: bool
-    status: HealthStatus
-    faults: dict[str, str] = field(default_factory=dict)
-
+from coordinator_service.web.health import Health, ReadHealth
 
 REQUEST_BYTES_MAX = 16 * 1024
-
-ReadHealth: TypeAlias = Callable[[], Awaitable[Health]]
 
 
 def page(read_health: ReadHealth) -> web.Application:

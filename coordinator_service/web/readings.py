@@ -21,7 +21,7 @@ from coordinator_service.telemetry.metrics import (
     PolicyFile,
     Reading,
 )
-from coordinator_service.web.page import Health
+from coordinator_service.web.health import Health
 
 _NAMESPACES_AT_ONCE = 8
 

@@ -23,7 +23,7 @@ from coordinator_service.clock import SystemClock
 from coordinator_service.config import SQLITE_FILE
 from coordinator_service.core.commands import Caller
 from coordinator_service.log.redis import RedisStore
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.namespaces import Namespaces
 from tests.cli.concert_command import COMMAND, Concert, Ended
 from tests.coordinator_process import coordinator_process

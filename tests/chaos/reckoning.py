@@ -19,7 +19,7 @@ from coordinator_service.core.values import path_covers
 from coordinator_service.log.base import EventLog
 from coordinator_service.log.codec import decode_event, split
 from coordinator_service.log.redis import RedisStore
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.replay import replay
 from tests.chaos.agents import STEPS_KEY
 from tests.chaos.told import Told, View, Watched, Written

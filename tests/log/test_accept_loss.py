@@ -14,7 +14,7 @@ from coordinator_service.core.rejections import LogMismatch, LogTailLost
 from coordinator_service.core.specs import StateChange, StateUpdate
 from coordinator_service.log.base import Cursor, LogError
 from coordinator_service.log.redis import RedisStore
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.log.verify import verify
 from coordinator_service.namespaces import Namespaces
 from tests.redis_process import RedisProcess

@@ -28,7 +28,7 @@ from coordinator_service.log.base import (
 )
 from coordinator_service.log.memory import MemoryPlace, MemoryStore
 from coordinator_service.log.redis import RedisStore
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.log.sqlite import SqliteStore
 from coordinator_service.log.verify import verify
 from tests.log.batches import TIME_STEP_NS, batch, fill, read_all

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from coordinator_service.log.base import Cursor, Fenced, LogCorrupt, LogEnds, LogError, LogTooNew, Snapshot, TailLost
 from coordinator_service.log.redis import RedisLog, RedisStore
 from coordinator_service.log.redis_durability import Durability, durability_from
-from coordinator_service.log.redis_fitness import ServerFacts, UnfitServer
-from coordinator_service.log.redis_place import RedisOptions
+from coordinator_service.log.redis_facts import ServerFacts, UnfitServer
+from coordinator_service.log.redis_options import RedisOptions
 from coordinator_service.log.redis_servers import Client, UrlFault, servers_from
 from coordinator_service.log.verify import verify
 from tests.log.batches import batch, fill, read_all
