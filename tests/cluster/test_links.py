@@ -329,12 +329,10 @@ async def _hung_up(reader: asyncio.StreamReader) -> None:
 async def _refusal(town: Town, first: bytes) -> grpc.StatusCode:
     """How a link ends that begins with a frame."""
     async with _link(town) as call:
-        await call.write(first)
-        try:
+        with suppress(grpc.aio.AioRpcError):  # it may be refused before the frame is written
+            await call.write(first)
             while await call.read() is not grpc.aio.EOF:
                 pass
-        except grpc.aio.AioRpcError:
-            pass
         return await call.code()
 
 

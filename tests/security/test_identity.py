@@ -16,7 +16,6 @@ import pytest
 from concert.v1 import event_service_pb2, monitor_service_pb2
 from cryptography.hazmat.primitives import serialization
 
-from coordinator_service import token_command, token_file
 from coordinator_service.security.static_tokens import hash_of
 from tests.rpc.peer import Peer, publish, refused
 from tests.security.authority import AUDIENCE, EXPIRED, ISSUER, Authority, Issued, Issuer, key_set
@@ -41,24 +40,6 @@ async def principal_told(peer: Peer) -> str:
     (sequence,) = (await peer.publish("hello", namespace=OWN)).sequences
     found = await peer.events.GetEvent(event_service_pb2.GetEventRequest(namespace=OWN, sequence=sequence))
     return str(found.event.principal)
-
-
-def test_a_token_is_made_with_the_row_for_its_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """The token goes to standard output and nowhere else; who gives no principal is told the usage."""
-    assert token_command.run(["o'hara"]) == 0
-    told = capsys.readouterr()
-    token, row = told.out.strip(), told.err.partition("\n")[2]
-    found = token_file.parse([f"tokens:\n{row}".encode()]).find(token)
-    assert found is not None
-    assert found.principal == "o'hara"
-    assert token not in told.err
-    for arguments, code in (([], 2), ([""], 2), (["--help"], 0)):
-        with pytest.raises(SystemExit) as ended:
-            token_command.run(arguments)
-        assert ended.value.code == code
-        told = capsys.readouterr()
-        assert "usage: python -m coordinator_service token" in told.out + told.err
-        assert "concert_" not in told.out
 
 
 async def test_a_static_token_says_who_calls(tmp_path: Path) -> None:

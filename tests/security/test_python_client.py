@@ -168,7 +168,8 @@ async def test_the_command_says_who_it_is(tmp_path: Path) -> None:
 
 
 def test_a_token_that_is_made_is_one_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints the token, and the row that the file of hashes needs."""
+    """The command prints the token, to standard output alone, and the row that the file of hashes needs; who names no
+    principal is told how."""
     from coordinator_service import token_command
     from coordinator_service.token_file import parse
 
@@ -178,4 +179,9 @@ def test_a_token_that_is_made_is_one_that_is_taken(tmp_path: Path, capsys: pytes
     found = table.find(out.strip())
     assert found is not None
     assert found.principal == "spiffe://example.org/it's"
-    assert token_command.run([]) == 2
+    assert out.strip() not in err
+    for arguments, code in (([], 2), ([""], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            token_command.run(arguments)
+        assert ended.value.code == code
+        assert "usage: python -m coordinator_service token" in "".join(capsys.readouterr())
