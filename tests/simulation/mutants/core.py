@@ -71,7 +71,7 @@ def assigns_to_the_detached(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(capacity, "takes_tasks", takes_tasks)
 
 
-@mutant("an open circuit stays open when it has cooled down", "R14")
+@mutant("an open circuit stays open when it has cooled down", "R14", first_seed=90)
 def a_circuit_never_half_opens(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(circuits, "half_open", lambda *_: None)
 
@@ -181,7 +181,7 @@ def a_limit_is_off_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(scheduler, "closed_gate", late)
 
 
-@mutant("a wait for a lock ends a little early", "L6")
+@mutant("a wait for a lock ends a little early", "L6", first_seed=70)
 def a_wait_ends_early(patch: pytest.MonkeyPatch) -> None:
     requested = apply._APPLIERS[ResourceRequested]
 

@@ -80,7 +80,7 @@ def a_full_disk_goes_unnoticed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory.MemoryLog, "append", forgiving)
 
 
-@mutant("whoever waits for a lock is told nothing when the namespace is dropped", "8")
+@mutant("whoever waits for a lock is told nothing when the namespace is dropped", "8", first_seed=25)
 def a_dropped_namespace_forgets_its_waiters(patch: pytest.MonkeyPatch) -> None:
     stop = sequencer.Sequencer.stop
 
@@ -190,7 +190,7 @@ def a_snapshot_leaves_out_the_last_batch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(snapshots, "encode_tables", encode)
 
 
-@mutant("a spoiled snapshot is believed", "7", "8", "DecodeError", "ValidationError")
+@mutant("a spoiled snapshot is believed", "7", "8", "DecodeError", "ValidationError", first_seed=25)
 def a_spoiled_snapshot_is_believed(patch: pytest.MonkeyPatch) -> None:
     def decode(data: bytes) -> snapshots.Folds:
         return msgspec.msgpack.decode(data[snapshots._HEAD_BYTES :], type=snapshots.Folds)
@@ -198,7 +198,11 @@ def a_spoiled_snapshot_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(snapshots, "decode_folds", decode)
 
 
-@mutant("a store that was replaced may still write, whatever its epoch", "5", "7", "12", "D3", "E5", "S1", "ValueError")
+@mutant(
+    "a store that was replaced may still write, whatever its epoch",
+    *("5", "7", "12", "D3", "E5", "S1", "ValueError"),
+    first_seed=105,
+)
 def a_zombie_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory.MemoryStore, "check_open", lambda _: None)
     patch.setattr(memory.MemoryLog, "_check_epoch", lambda *_: None)
