@@ -342,14 +342,16 @@ def _pump_one(d: Deciding, resource: str) -> None:
             _grant_place(d, sequence)
 
 
-def _grant_place(d: Deciding, sequence: int, *, in_turn: bool = False) -> None:
+def _grant_place(d: Deciding, sequence: int) -> None:
     waiter = d.state.waiters.get(sequence)
     if waiter is not None and waiter.attached:
-        _grant_if_free(d, waiter, in_turn=in_turn)
+        _grant_if_free(d, waiter)
 
 
-def _grant_if_free(d: Deciding, waiter: WaiterRow, *, in_turn: bool = False) -> bool:
-    """in_turn is for a request that no earlier one of its holder could be granted before."""
+def _grant_if_free(d: Deciding, waiter: WaiterRow, *, in_turn: bool = False, others: bool = True) -> bool:
+    """in_turn is for a request that no earlier one of its holder could be granted before; without others its caller
+    looks at the other requests of the holder.
+    """
     place = d.state.index.places[waiter.request_sequence]
     if lock_queues.is_blocked(d.state, place, d.now_ns):
         return False
@@ -360,7 +362,8 @@ def _grant_if_free(d: Deciding, waiter: WaiterRow, *, in_turn: bool = False) -> 
         if lock_queues.is_blocked(d.state, place, d.now_ns):
             return False
     _grant(d, waiter.requests, waiter.holder, waiter.session_id, waiter.attempt_token, reasons.NEXT_IN_LINE, waiter)
-    _grant_others_of(d, waiter.requests, waiter.holder)
+    if others:
+        _grant_others_of(d, waiter.requests, waiter.holder)
     return True
 
 
@@ -371,15 +374,24 @@ def _grant_others_of(d: Deciding, requests: tuple[LockRequest, ...], holder: str
 
 
 def _grant_own(d: Deciding, resources: list[str], holder: str, before: QueueKey | None = None) -> None:
-    """What a holder waits for on some resources, as far as it is free, in the order of its requests."""
+    """What a holder waits for on some resources, as far as it is free, in the order of its requests; then what it waits
+    for on those that it was granted by that. A loop: there may be thousands.
+    """
     index = d.state.index
-    own = {sequence for resource in resources for sequence in index.waiting.get((resource, holder), ())}
-    places = [index.places[each] for each in own] if before is None or len(own) > 1 else []
-    in_turn = sorted((place.key, place.sequence) for place in places if before is None or place.key < before)
-    for _, sequence in in_turn:
-        place = index.places.get(sequence)
-        if place is not None:
-            _grant_place(d, sequence, in_turn=place.wants.keys() <= set(resources))
+    while resources:
+        own = {sequence for resource in resources for sequence in index.waiting.get((resource, holder), ())}
+        places = [index.places[each] for each in own] if before is None or len(own) > 1 else []
+        in_turn = sorted((place.key, place.sequence) for place in places if before is None or place.key < before)
+        looked_at = set(resources)
+        granted: dict[str, LockMode] = {}
+        for _, sequence in in_turn:
+            waiter = d.state.waiters.get(sequence)
+            if waiter is None or not waiter.attached:
+                continue
+            wants = index.places[sequence].wants
+            if _grant_if_free(d, waiter, in_turn=wants.keys() <= looked_at, others=False):
+                granted.update(wants)
+        resources, before = list(granted), None
 
 
 def _grant(

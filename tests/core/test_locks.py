@@ -9,6 +9,7 @@ import pytest
 from coordinator_service.core import commands, reasons, specs
 from coordinator_service.core.answers import Acquired, Waiting
 from coordinator_service.core.commands import Caller
+from coordinator_service.core.decide import decide
 from coordinator_service.core.events import (
     EventType,
     ResourceAcquired,
@@ -502,3 +503,24 @@ def test_a_holders_name_is_of_one_principal(namespace: Namespace) -> None:
     for name in ("x", "y"):
         command = commands.Acquire(requests=(LockRequest(resource="a", holder=name),))
         namespace.refuse(PermissionDenied, command, caller(principal="mallory"))
+
+
+@pytest.mark.parametrize("freed_by", ["release", "resume"])
+def test_however_many_requests_one_holder_has_they_are_granted_at_once(namespace: Namespace, freed_by: str) -> None:
+    """L5: hundreds of requests of one holder are one grant, counted; no decision breaks over how many there are."""
+    other, session = namespace.open("other"), namespace.open("many")
+    held = namespace.hold(other, "door")
+    for _ in range(400):  # not by the driver: it looks at everybody, every time
+        request = commands.Acquire(requests=(LockRequest(resource="door", mode=EXCLUSIVE),))
+        decision = decide(namespace.state, request, session, namespace.now_ns)
+        assert isinstance(decision.answer, Waiting)
+        namespace.events += decision.events
+    if freed_by == "release":
+        namespace.release(other, held)
+    else:
+        namespace.detach(session)
+        namespace.release(other, held)
+        namespace.resume(session)
+    (token,) = namespace.state.locks["door"].holders.values()
+    assert namespace.state.grants[token].count == 400
+    assert not namespace.state.waiters
