@@ -19,6 +19,8 @@ LeaseKey: TypeAlias = tuple[str, int]
 """("session", session_id) or ("lock", fencing_token)."""
 
 SWEEP_MS = 100
+ORDER_TIDY_MIN = 1000
+"""Entries below which nothing is looked for that no longer stands."""
 STALL_MS_MIN = 50
 """A sweep that comes this much late means that the process stood still."""
 
@@ -48,6 +50,9 @@ class Leases:
         self._leases[key] = _Lease(duration_ns, ends_at_ns)
         if not known:
             heapq.heappush(self._order, (ends_at_ns, key))
+            if len(self._order) > ORDER_TIDY_MIN + 2 * len(self._leases):
+                self._order = [entry for entry in self._order if entry[1] in self._leases]
+                heapq.heapify(self._order)
         if self._timer is None:
             self._schedule()
 

@@ -169,3 +169,13 @@ async def test_the_end_of_what_is_over_already_is_nothing(bench: Bench) -> None:
     asked = Asked(port, EndSession(session_id=99, reason=LEASE_EXPIRED))
     await asked.final()
     assert bench.durable == before
+
+
+async def test_what_is_remembered_grows_with_the_leases_that_stand(bench: Bench) -> None:
+    """D8: not with those that were given back long before their end."""
+    watched = Watched(bench)
+    for token in range(50_000):
+        watched.leases.grant(("lock", token), 3600 * NS_PER_SECOND)
+        watched.leases.drop(("lock", token))
+    assert len(watched.leases._order) < 5_000
+    watched.leases.close()
