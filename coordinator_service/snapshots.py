@@ -55,6 +55,8 @@ FOLD_EVENTS_PER_TURN = 50
 """Events folded before others on the loop get their turn."""
 LAG_EVENTS = 2_000
 """So many events are folded at a time: a crowd costs less than one by one, and they are still in memory."""
+AGAIN_SECONDS = 1.0
+"""Between a failure to read the log and another attempt."""
 SNAPSHOT_BYTES_PER_EVENT = 64
 """A snapshot waits for as many events as the one before has bytes, divided by this: however large the state, writing it
 down again and again costs an event the same."""
@@ -257,8 +259,29 @@ class Snapshotter:
         """Until cancelled: waits for enough, folds it, saves. `committed(n)` waits until the log has reached n.
 
         Reading a snapshot holds up whoever is to be served (half a second where the state is large), and who has just
-        become an owner is waited for: it begins once there is enough to fold, or somebody asks.
+        become an owner is waited for: it begins once there is enough to fold, or somebody asks. Where the log cannot be
+        read those who ask are told so, and after a while it begins anew. Raises LogCorrupt.
         """
+        try:
+            while True:
+                try:
+                    await self._follow()
+                except LogCorrupt:
+                    raise
+                except LogError as error:
+                    _log.warning("namespace %s is not folded for a while: %s", self._log.namespace, error)
+                self._refuse_all()
+                await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            self._over = True
+            self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        asked, self._asked = self._asked, []
+        for each in asked:
+            each.fail(_not_folded())
+
+    async def _follow(self) -> None:
         reached: asyncio.Future[None] | None = None
         try:
             enough = min(LAG_EVENTS, self._limits.snapshot_events)
@@ -287,9 +310,6 @@ class Snapshotter:
                 saved = fold.state.sequence
                 due = max(self._limits.snapshot_events, written // SNAPSHOT_BYTES_PER_EVENT)
         finally:
-            self._over = True
-            for asked in self._asked:
-                asked.fail(_not_folded())
             if reached is not None:
                 reached.cancel()
                 await asyncio.gather(reached, return_exceptions=True)

@@ -10,6 +10,7 @@ from coordinator_service.core.figures import HealthStatus, MetricsView
 from coordinator_service.core.monitor import MetricsAsked
 from coordinator_service.core.rejections import NotFound, Unavailable
 from coordinator_service.local_namespace import LocalNamespace, ShellLimits
+from coordinator_service.log.base import LogError
 from coordinator_service.snapshots import SnapshotLimits, recover
 from tests.shell.bench import NAME, Asked, Bench, publish, refused, settle, submit
 
@@ -104,3 +105,24 @@ async def test_a_fold_that_breaks_is_told_to_those_who_ask(bench: Bench) -> None
     await port.call(publish("a"), bench.caller())
     with pytest.raises(Unavailable):
         await port.measure(MetricsAsked())
+
+
+async def test_a_read_that_failed_once_ends_no_counting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M2, D9: while the log cannot be read whoever asks is told so; then it is counted, and saved, as before."""
+    bench.shell = ShellLimits(snapshots=SnapshotLimits(snapshot_events=8))
+    port = await bench.open()
+    await port.call(publish("a"), bench.caller())
+
+    async def broken(*_: object, **__: object) -> None:
+        raise LogError("a bad moment")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(type(port._log), "read", broken)
+        await refused(port.measure(MetricsAsked()))  # type: ignore[arg-type]
+    await asyncio.sleep(30)
+    assert not port.dropped
+    assert custom(await port.measure(MetricsAsked())) == 1
+    for _ in range(20):
+        await port.call(publish("a"), bench.caller())
+    await asyncio.sleep(30)
+    assert bench.place.records[NAME].snapshots
