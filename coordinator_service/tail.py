@@ -14,6 +14,11 @@ from coordinator_service.log.base import EventLog, LogError
 from coordinator_service.log.codec import frame, split
 from coordinator_service.ports import Committed, Stretch
 
+READ_BYTES_MAX = 2 * 1024 * 1024
+"""Read from the log at once."""
+EVENT_BYTES = 256
+"""How large an event is taken to be before any was read."""
+
 
 class Tail:
     """Committed events after `base`, up to `last`. Old ones are dropped once they exceed bytes_max."""
@@ -28,6 +33,7 @@ class Tail:
         self._latest = (0, Stretch())
         self._waiting: list[asyncio.Future[None]] = []
         self._failure: Rejection | None = None
+        self._event_bytes = EVENT_BYTES
 
     @property
     def last(self) -> int:
@@ -89,9 +95,13 @@ class Tail:
     async def _read_log(self, after: int, events_max: int) -> Stretch:
         found = Stretch()
         try:
-            batches = await self._log.read(after)
+            # About as much as is wanted: whatever is read beyond that is read again.
+            batches = await self._log.read(after, bytes_max=min(READ_BYTES_MAX, events_max * self._event_bytes))
         except LogError as error:
             raise self._failure or Unavailable(f"the log cannot be read: {error}") from None
+        if batches:
+            count = batches[-1].batch.last_sequence - batches[0].batch.first_sequence + 1
+            self._event_bytes = 1 + sum(len(stored.batch.events) for stored in batches) // count
         for stored in batches:
             sequence = stored.batch.first_sequence
             for encoded in split(stored.batch.events):

@@ -13,6 +13,7 @@ from coordinator_service.core.events import EventType
 from coordinator_service.core.rejections import CursorCompacted, CursorInFuture, LogMismatch
 from coordinator_service.local_namespace import LocalNamespace, ShellLimits
 from coordinator_service.log.base import Batch, LogError, StoredBatch
+from coordinator_service.log.memory import MemoryLog
 from coordinator_service.snapshots import SnapshotLimits
 from coordinator_service.subscriptions import BATCH_BYTES_MAX, Delivery, Selector, Subscription
 from tests.shell.bench import NAME, Asked, Bench, publish, refused, settle
@@ -160,7 +161,7 @@ async def test_a_log_that_cannot_be_read_is_unavailable(bench: Bench, monkeypatc
     await publish_many(bench, port, 5)
     follower = await port.follow(1)
 
-    async def fail(_after: int) -> list[StoredBatch]:
+    async def fail(_after: int, **_how: int) -> list[StoredBatch]:
         raise LogError("a bad sector")
 
     monkeypatch.setattr(port._log, "read", fail)
@@ -176,7 +177,7 @@ async def test_a_gap_in_what_is_read_is_never_passed_over(bench: Bench, monkeypa
     await publish_many(bench, port, 5)
     follower = await port.follow(1)
 
-    async def skip(_after: int) -> list[StoredBatch]:
+    async def skip(_after: int, **_how: int) -> list[StoredBatch]:
         return [StoredBatch(batch=Batch(first_sequence=4, last_sequence=4, time_ns=0, events=b"\x0a\x00"), hash=b"")]
 
     monkeypatch.setattr(port._log, "read", skip)
@@ -273,3 +274,24 @@ async def test_a_large_backlog_comes_in_bounded_batches(bench: Bench) -> None:
         assert not found or found[-1] == each.last_sequence
     assert sequences(taken) == list(range(1, bench.durable + 1))
     await deliveries.aclose()
+
+
+async def test_a_reader_that_lags_reads_about_what_it_is_given(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E3: it costs what it reads, not many times that."""
+    bench.shell = ShellLimits(tail_bytes_max=1)
+    port = await bench.open()
+    for _ in range(1000):
+        await publish_many(bench, port, 1)
+    read, fetched = MemoryLog.read, 0
+
+    async def counted(self: MemoryLog, after: int, **how: int) -> list[StoredBatch]:
+        nonlocal fetched
+        found = await read(self, after, **how)
+        fetched += sum(each.batch.last_sequence - each.batch.first_sequence + 1 for each in found)
+        return found
+
+    monkeypatch.setattr(MemoryLog, "read", counted)
+    follower = await port.follow(0)
+    while follower.position < bench.durable - 1:
+        await follower.read(events_max=100)
+    assert fetched < 2 * bench.durable
