@@ -197,7 +197,11 @@ class SessionHub:
                 self.detach(stream)
 
         self.port.submit(command, caller, respond)
-        outcome = await answered
+        try:
+            outcome = await answered
+        except asyncio.CancelledError:
+            self.detach(stream)  # it may have been opened in this very moment, for somebody who has gone
+            raise
         if isinstance(outcome, Rejection):
             raise outcome
         return stream

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coordinator_service.core.answers import Acquired, Done, Waiting
+from coordinator_service.core.answers import Acquired, Done, SessionOpened, Waiting
 from coordinator_service.core.commands import (
     Caller,
     CancelRun,
@@ -476,4 +476,21 @@ async def test_a_stream_that_is_opened_while_all_others_end_ends_with_them(bench
     with pytest.raises(Unavailable):
         await stream.next_frame()
     await settle()
+    assert await status_of(bench) is AgentStatus.DETACHED
+
+
+async def test_a_client_that_vanishes_as_its_answer_comes_is_detached(bench: Bench) -> None:
+    """D6: also when it went in the very moment in which its session was opened."""
+    hub = await bench.hub()
+    connecting: asyncio.Task[SessionStream]
+    join = hub._join
+
+    def join_and_vanish(stream: SessionStream, opened: SessionOpened) -> None:
+        join(stream, opened)
+        asyncio.get_running_loop().call_soon(connecting.cancel)
+
+    hub._join = join_and_vanish  # type: ignore[method-assign]
+    connecting = asyncio.create_task(hub.connect(open_session("agent", lease_ms=60_000), Caller()))
+    await settle()
+    assert connecting.cancelled()
     assert await status_of(bench) is AgentStatus.DETACHED
