@@ -79,6 +79,7 @@ class SessionStream:
         self._outbox: deque[bytes] = deque()
         self._bytes = 0
         self._wake: asyncio.Future[None] | None = None
+        self._then: Callable[[], object] | None = None
         self.opened: SessionOpened | None = None
         self.closed: Rejection | None = None
 
@@ -127,6 +128,15 @@ class SessionStream:
             self.closed = reason
             self._signal()
             self._on_closed(self)
+            if self._then is not None:
+                self._then()
+
+    def when_closed(self, then: Callable[[], object]) -> None:
+        """Has it called once the stream is closed, at once if it is."""
+        if self.closed is not None:
+            then()
+        else:
+            self._then = then
 
     def _signal(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -179,6 +179,9 @@ class Conversation:
         """Until the stream ends. Raises why."""
         reader = asyncio.create_task(self._read(already_read))
         writer = asyncio.create_task(self._write())
+        # A stream that was closed is no sign of life, and nothing that comes on it counts: also where its peer does not
+        # read, so that the writer cannot end.
+        self._stream.when_closed(reader.cancel)
         try:
             await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
             if reader.done():

@@ -522,3 +522,31 @@ async def test_a_slip_behind_a_session_is_told(
             command = pb.Command(correlation_id=1, get_state=state_pb.GetStateRequest(keys=["a"]))
             await peer.send(pb.ClientMessage(command=command))
             assert await peer.refusal() == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+async def test_a_stream_that_was_cut_is_no_sign_of_life() -> None:
+    """A4, D6: whoever reads nothing and goes on sending loses the session with its lease, and is not obeyed."""
+    settings = Settings(**SETTINGS, outbox_bytes_max=12 * 1024 * 1024)  # more than the transport takes for itself
+    async with CoordinatorServer(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        writer, deaf = Peer(channel), Peer(channel)
+        await writer.hello("writer")
+        big = {"updates": [{"key": "big", "value": {"string_value": "x" * 500_000}}]}
+        await writer.ask(update_state={"change": big})
+        await deaf.hello("deaf", lease={"seconds": 4})
+        for number in range(60):
+            await deaf.send(pb.ClientMessage(command=pb.Command(correlation_id=number, get_state={"keys": ["big"]})))
+        assert (await asyncio.wait_for(await_event(channel, "agent_detached"), 30)).agent_id == "deaf"
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            while (passed := loop.time() - began) < 8:
+                late = {"events": [{"custom": {"name": "early" if passed < 3 else "late"}}]}
+                async with asyncio.timeout(5):
+                    await deaf.send(pb.ClientMessage(command=pb.Command(correlation_id=1, publish=late)))
+                await asyncio.sleep(0.25)
+        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # cut at last
+        log = await events_of(channel)
+        assert "late" not in [each.custom.name for each in log if each.WhichOneof("payload") == "custom"]
+        ended = [each.agent_id for each in log if each.WhichOneof("payload") == "agent_disconnected"]
+        assert ended == ["deaf"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -358,3 +359,34 @@ def test_a_client_comes_back_under_the_id_that_it_was_given() -> None:
     access.check_agent("client-7", "client-7", [])
     with pytest.raises(PermissionDenied):
         access.check_agent("client-7", "client-7", ["paint"])
+
+
+async def test_a_token_that_is_withdrawn_ends_also_a_session_that_reads_nothing(tmp_path: Path) -> None:
+    """Whoever is shut out is shut out at once: nothing that it sends from then on is done."""
+    async with secured(tmp_path) as server, peer_of(server, "agent") as agent, peer_of(server, "rival") as rival:
+        session = SessionPeer(agent.channel)
+        await session.hello("agent-1", namespace=OWN)
+        big = {"updates": [{"key": "big", "value": {"string_value": "x" * 500_000}}]}
+        await session.ask(update_state={"change": big})
+        for number in range(100, 124):  # 12 MB that it does not read: less than the outbox takes, more than the wire
+            command = session_service_pb2.Command(correlation_id=number, get_state={"keys": ["big"]})
+            await session.send(session_service_pb2.ClientMessage(command=command))
+        (tmp_path / "tokens.yaml").write_text(hashes("rival"))
+
+        async def is_withdrawn() -> bool:
+            async with peer_of(server, "agent") as again:
+                return await verdict(again.events.Publish(publish("y", namespace=OWN))) == "UNAUTHENTICATED"
+
+        await until(is_withdrawn)
+        try:
+            for number in range(10):
+                command = session_service_pb2.Command(
+                    correlation_id=number, publish={"events": [{"custom": {"name": "smuggled"}}]}
+                )
+                async with asyncio.timeout(5):
+                    await session.send(session_service_pb2.ClientMessage(command=command))
+                await asyncio.sleep(0.3)
+        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass
+        listed = await rival.events.ListEvents(event_service_pb2.ListEventsRequest(namespace=OWN, page_size=1000))
+        assert [each.custom.name for each in listed.events if each.custom.name == "smuggled"] == []
