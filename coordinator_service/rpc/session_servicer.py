@@ -148,6 +148,15 @@ class SessionServicer:
         return Conversation(context, hub, stream, scope, self._hubs.limits, self._spans, admission)
 
 
+class _Asked:
+    """A command: in flight until it is decided and durable."""
+
+    __slots__ = ("in_flight",)
+
+    def __init__(self) -> None:
+        self.in_flight = True
+
+
 class Conversation:
     """One stream, once its session is open."""
 
@@ -256,7 +265,7 @@ class Conversation:
             return
         request = getattr(asked, name)
         traceparent = asked.traceparent
-        respond: Respond = partial(self._respond, correlation_id, operation)
+        respond: Respond = partial(self._respond, correlation_id, operation, _Asked())
         if self._spans is not None and operation is SUBMIT_RUN and not traceparent:
             traceparent, respond = begin_trace(self._spans, _SUBMIT_RUN, respond)
         try:
@@ -271,11 +280,14 @@ class Conversation:
             self._may_read.clear()
         self._port.submit(command, caller, respond)
 
-    def _respond(self, correlation_id: int, operation: Operation, outcome: Outcome) -> None:
+    def _respond(self, correlation_id: int, operation: Operation, asked: _Asked, outcome: Outcome) -> None:
+        if asked.in_flight:  # what waits stands in the way of nothing that comes after it
+            asked.in_flight = False
+            self._in_flight -= 1
+            if self._in_flight < self._limits.commands_in_flight_max:
+                self._may_read.set()
         if isinstance(outcome, Waiting):
             return
-        self._in_flight -= 1
-        self._may_read.set()
         if isinstance(outcome, Rejection):
             self._reply_error(correlation_id, outcome)
         else:

@@ -550,3 +550,24 @@ async def test_a_stream_that_was_cut_is_no_sign_of_life() -> None:
         assert "late" not in [each.custom.name for each in log if each.WhichOneof("payload") == "custom"]
         ended = [each.agent_id for each in log if each.WhichOneof("payload") == "agent_disconnected"]
         assert ended == ["deaf"]
+
+
+async def test_a_session_that_waits_for_much_is_heard_all_the_same() -> None:
+    """A6, D7: requests that wait are not in the way of what comes after them, least of all of its signs of life."""
+    settings = Settings(**SETTINGS, commands_in_flight_max=4)
+    async with CoordinatorServer(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        holder, waiter = Peer(channel), Peer(channel)
+        await holder.hello("holder")
+        resources = [f"r{number}" for number in range(4)]
+        await holder.ask(acquire={"requests": [{"resource": each} for each in resources]})
+        await waiter.hello("waiter", lease={"seconds": 2})
+        for number, resource in enumerate(resources, 1):
+            asked = {"requests": [{"resource": resource, "wait_timeout": {"seconds": 60}}]}
+            await waiter.send(pb.ClientMessage(command=pb.Command(correlation_id=number, acquire=asked)))
+        for nonce in range(8):
+            await waiter.send(pb.ClientMessage(heartbeat=pb.Heartbeat(nonce=nonce)))
+            await holder.send(pb.ClientMessage(heartbeat=pb.Heartbeat(nonce=nonce)))
+            await asyncio.sleep(0.5)
+        async with asyncio.timeout(5):
+            assert (await waiter.until("heartbeat_ack")).nonce == 0
+        assert not [each for each in await events_of(channel) if each.WhichOneof("payload") == "agent_disconnected"]
