@@ -192,7 +192,7 @@ class LocalNamespace:
 
     async def call(self, command: Command, caller: Caller) -> Answer:
         """Asks and waits, through a Waiting, for the final answer. A cancelled call withdraws its request (L6)."""
-        return await ask(self.submit, self._withdraw, command, caller)
+        return await ask(self.submit, self.withdraw, command, caller)
 
     async def follow(self, after: int, log_id: str = "") -> TailFollower:
         """A cursor that reads what comes after a sequence (E2, E4)."""
@@ -366,7 +366,12 @@ class LocalNamespace:
         grant = self.sequencer.state.grants.get(token)
         return self._leases.left_ns(("session", grant.session_id)) if grant is not None and grant.session_id else 0
 
-    def _withdraw(self, request_sequence: int, respond: Respond) -> None:
+    def withdraw_unless_asked_again(self, request_sequence: int, respond: Respond) -> None:
+        """The caller has lost its way here: within the grace it may come back by another (L6)."""
+        grace_seconds = self.sequencer.state.limits.reattach_grace_ms / 1000
+        self._time.call_later(grace_seconds, lambda: self.withdraw(request_sequence, respond))
+
+    def withdraw(self, request_sequence: int, respond: Respond) -> None:
         """The caller has gone, and the request with it, unless it was made again since by somebody who still waits."""
         self.sequencer.submit(
             WithdrawRequest(request_sequence=request_sequence),

@@ -138,6 +138,10 @@ class NamespacePort(Protocol):
     async def call(self, command: Command, caller: Caller) -> Answer:
         """Asks and waits, through a Waiting, for the final answer. Raises Rejection."""
 
+    def withdraw(self, request_sequence: int, respond: Respond) -> None:
+        """The caller of a request that waits has gone, unless it was asked for again since by somebody who waits.
+        respond is the very one that was submitted."""
+
     async def follow(self, after: int, log_id: str = "") -> Follower:
         """A cursor that reads what comes after a sequence. Raises CursorCompacted, LogMismatch, CursorInFuture."""
 

@@ -417,11 +417,11 @@ class SessionHubs:
         self._attempt_context = attempt_context
         self._server_limits = server_limits
         self._hubs: dict[str, SessionHub] = {}
-        self._starting = asyncio.Lock()
+        self._starting: dict[str, asyncio.Lock] = {}
 
     async def of(self, port: NamespacePort) -> SessionHub:
         """The hub of a namespace; a new one when the namespace was dropped and opened again."""
-        async with self._starting:
+        async with self._starting.setdefault(port.namespace, asyncio.Lock()):
             hub = self._hubs.get(port.namespace)
             if hub is None or hub.over or hub.port is not port:
                 ends = await port.ends()

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from coordinator_service.clock import Clock
 from coordinator_service.cluster.handshake import ClusterSecret, Identity
 from coordinator_service.cluster.link import Link
 from coordinator_service.cluster.remote_namespace import RemoteNamespace
 from coordinator_service.cluster.wire import Wire
+from coordinator_service.core.commands import Caller, GetEnds
 from coordinator_service.core.rejections import Rejection, Unavailable
 from coordinator_service.log.base import LogStore
 from coordinator_service.ownership import Ownership, Replica
+from coordinator_service.ports import ask
 
 _log = logging.getLogger(__name__)
 
@@ -52,13 +55,16 @@ class Neighbours:
         ownership.on_change(self._owners_changed)
 
     async def port_of(self, namespace: str, owner: Replica) -> RemoteNamespace:
-        """The port of a namespace that another replica owns. Raises Unavailable, LogError."""
+        """The port of a namespace that another replica owns, made there if there is none. Raises Rejection,
+        LogError."""
         async with self._opening.setdefault(namespace, asyncio.Lock()):
             known = self._ports.get(namespace)
             if known is not None and known[0] == owner and not known[1].dropped:
                 return known[1]
             if known is not None:
                 known[1].drop(_moved(owner))
+            if namespace not in await self._store.namespaces():
+                await self._have_made(namespace, self._link(owner))
             log = await self._store.open(namespace)
             ends = await log.ends()
             port = RemoteNamespace(log, ends, self._link(owner), tail_bytes_max=self._tail_bytes_max)
@@ -73,6 +79,10 @@ class Neighbours:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    async def _have_made(self, namespace: str, link: Link) -> None:
+        """A namespace begins where it is owned, or is refused there."""
+        await ask(partial(link.ask, namespace), lambda *_: None, GetEnds(), Caller(method="Follow"))
 
     def _link(self, owner: Replica) -> Link:
         link = self._links.get(owner.holder)

@@ -77,7 +77,7 @@ class RemoteNamespace:
 
     async def call(self, command: Command, caller: Caller) -> Answer:
         """Asks and waits, through a Waiting, for the final answer. A cancelled call withdraws its request (L6)."""
-        return await ask(self.submit, self._withdraw, command, caller)
+        return await ask(self.submit, self.withdraw, command, caller)
 
     async def follow(self, after: int, log_id: str = "") -> TailFollower:
         """A cursor over the log, read here."""
@@ -140,7 +140,8 @@ class RemoteNamespace:
             self._link.alive(self.namespace, session_id)
         return self._failure is None
 
-    def _withdraw(self, request_sequence: int, _respond: Respond) -> None:
+    def withdraw(self, request_sequence: int, respond: Respond) -> None:  # noqa: ARG002 (the relay knows it)
+        """See NamespacePort."""
         self.submit(WithdrawRequest(request_sequence=request_sequence), COORDINATOR, _ignore)
 
     async def _ask(self, question: str, *arguments: object) -> Any:

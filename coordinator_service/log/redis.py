@@ -48,6 +48,7 @@ from coordinator_service.log.redis_scripts import (
     LOCATE,
     MEASURE,
     OPEN,
+    REACH,
     REBASE,
     RELEASE,
     REPORT,
@@ -70,6 +71,9 @@ from coordinator_service.log.timings import LogTimings
 
 TRIM_EVENTS_AT_ONCE = 5_000
 READ_BATCHES_MAX = 4_096
+READ_BATCHES_FIRST = 16
+"""So many are read at first, however large they are; more only as far as they are not too large."""
+COMMIT_AGAIN_SECONDS = 0.25
 GROWN_LOOK_SECONDS = 1.0
 """Whoever waits for a log to grow looks by itself this often: what is published may be lost."""
 
@@ -140,8 +144,8 @@ class RedisLog:
         self._listening = False
         self._committing: asyncio.Task[None] | None = None
         self._uncommitted: tuple[int, int] | None = None
+        self._closing = False
         self._tidying = asyncio.Lock()
-        self._entry_bytes = 64 * 1024
 
     @property
     def namespace(self) -> str:
@@ -172,6 +176,7 @@ class RedisLog:
     async def close(self) -> None:
         """Waits for what is under way."""
         await self._writer.close()
+        self._closing = True
         if self._committing is not None:
             await asyncio.wait([self._committing])
         self._growth.fail(LogError("the store is closed"))
@@ -239,7 +244,9 @@ class RedisLog:
         them does not know that another was promoted.
         """
         if self._place.options.durability.waits:
-            last = (await self._run(CONFIRM, epoch, durable=True))[1]
+            _, last, committed = await self._run(CONFIRM, epoch, durable=True)
+            if int(committed) < self._acknowledged.sequence <= int(last):
+                self._commit_soon(epoch)  # a server that was promoted had not heard of it
         else:
             current, nonce, last = await self._fields("epoch", "nonce", "last")
             if int(current) != epoch or nonce.decode() != self._nonces.get(epoch):
@@ -337,9 +344,15 @@ class RedisLog:
         try:
             while self._uncommitted is not None:
                 (epoch, sequence), self._uncommitted = self._uncommitted, None
-                await self._run(COMMIT, epoch, (sequence, self._channel))
-        except LogError:
-            self._uncommitted = None  # the next owner commits it
+                try:
+                    await self._run(COMMIT, epoch, (sequence, self._channel))
+                except Fenced:
+                    continue  # the next owner commits it
+                except LogError:
+                    if self._closing:
+                        return
+                    self._uncommitted = self._uncommitted or (epoch, sequence)
+                    await asyncio.sleep(COMMIT_AGAIN_SECONDS)
         finally:
             self._committing = None
 
@@ -370,18 +383,20 @@ class RedisLog:
 
     async def read(self, after: int, *, bytes_max: int = 2 * 1024 * 1024) -> list[StoredBatch]:
         """Durable batches that hold events after a sequence: one when there is any, more up to bytes_max."""
-        count = max(1, min(READ_BATCHES_MAX, bytes_max // self._entry_bytes + 1))
 
         async def page(client: Client) -> tuple[list[Any], Any]:
             both = client.pipeline(transaction=False)
             both.hmget(self._meta, "log_id", "committed")
-            both.xrange(self._stream, min=f"{after + 1}-0", max="+", count=count)
+            both.xrange(self._stream, min=f"{after + 1}-0", max="+", count=READ_BATCHES_FIRST)
             told, entries = await both.execute()
             return told, entries
 
         (log_id, committed), entries = await self._place.using(self._meta, page, again=True)
         if log_id is None:
             raise LogError(f"the key {self._meta} is gone")
+        left = bytes_max - sum(len(entry[b"e"]) for _, entry in entries)
+        if len(entries) == READ_BATCHES_FIRST and left > 0:
+            entries += await self._more(_sequence_of(entries[-1][0]), left)
         until = self._acknowledged.until(log_id.decode(), int(committed))
         found: list[StoredBatch] = []
         size = 0
@@ -395,9 +410,20 @@ class RedisLog:
             if self._acknowledged.is_in_doubt(log_id.decode(), found):
                 await self.report()
             self._acknowledged.read(log_id.decode(), found)
-        if entries:
-            self._entry_bytes = max(64, sum(len(entry[b"e"]) for _, entry in entries) // len(entries))
         return found
+
+    async def _more(self, after: int, bytes_max: int) -> list[Any]:
+        """The entries that go on after a sequence, as many as there is room for."""
+        until = int(await self._place.run(REACH, (self._meta, self._stream), (after, bytes_max)))
+        if until == after:
+            return []
+
+        async def page(client: Client) -> list[Any]:
+            count = READ_BATCHES_MAX - READ_BATCHES_FIRST
+            return list(await client.xrange(self._stream, min=f"{after + 1}-0", max=f"{until}-0", count=count))
+
+        found = await self._place.using(self._meta, page, again=True)
+        return found if found and int(found[0][1][b"f"]) == after + 1 else []  # it may have been cut meanwhile
 
     async def grown(self, after: int) -> int:
         """Waits until the durable log goes beyond a sequence, whoever appends; where it ends then."""
@@ -543,11 +569,15 @@ class RedisLog:
 def _stored(entry_id: bytes, entry: dict[bytes, bytes]) -> StoredBatch:
     batch = Batch(
         first_sequence=int(entry[b"f"]),
-        last_sequence=int(entry_id.partition(b"-")[0]),
+        last_sequence=_sequence_of(entry_id),
         time_ns=int(entry[b"t"]),
         events=entry[b"e"],
     )
     return StoredBatch(batch=batch, hash=entry[b"h"])
+
+
+def _sequence_of(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[0])
 
 
 def _settle(appending: Appending, failure: Exception | None) -> None:

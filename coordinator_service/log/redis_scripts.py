@@ -122,8 +122,15 @@ return {'OK', has[3]}
 )
 """Answers where the log ends."""
 
-CONFIRM = Script(_FENCE + "redis.call('HINCRBY', KEYS[1], 'confirmed', 1) return {'OK', has[3]}")
-"""For where a write is needed to find out whether the replicas still follow this server. Answers where the log ends."""
+CONFIRM = Script(
+    _FENCE
+    + """
+redis.call('HINCRBY', KEYS[1], 'confirmed', 1)
+return {'OK', has[3], redis.call('HGET', KEYS[1], 'committed')}
+"""
+)
+"""For where a write is needed to find out whether the replicas still follow this server. Answers where the log ends,
+and up to where readers are told that it is durable."""
 
 APPEND = Script(
     _FENCE
@@ -254,6 +261,22 @@ end
 return string.format('%.0f', math.max(0, size(ARGV[2]) - size(ARGV[1])))
 """)
 """ARGV: after which sequence, until which."""
+
+REACH = Script("""
+local at = redis.call('HMGET', KEYS[1], 'last', 'base_bytes')
+local low, high = tonumber(ARGV[1]), tonumber(at[1])
+local function size(sequence)
+  local found = redis.call('XREVRANGE', KEYS[2], string.format('%.0f', sequence) .. '-0', '-', 'COUNT', 1)
+  return #found > 0 and tonumber(found[1][2][8]) or tonumber(at[2])
+end
+local limit = size(low) + tonumber(ARGV[2])
+while low < high do
+  local middle = math.ceil((low + high) / 2)
+  if size(middle) <= limit then low = middle else high = middle - 1 end
+end
+return string.format('%.0f', low)
+""")
+"""ARGV: after which sequence, how many bytes of events. Answers until which sequence there are no more than that."""
 
 REBASE = Script(
     _FENCE

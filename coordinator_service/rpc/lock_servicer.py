@@ -9,9 +9,9 @@ import grpc
 from concert.v1 import lock_service_pb2 as pb
 
 from coordinator_service.core.answers import Waiting
-from coordinator_service.core.commands import COORDINATOR, Caller, Command, WithdrawRequest
+from coordinator_service.core.commands import Caller, Command
 from coordinator_service.core.rejections import Rejection
-from coordinator_service.ports import NamespacePort, Outcome
+from coordinator_service.ports import NamespacePort, Outcome, Respond
 from coordinator_service.rpc.calls import Calls, Context, scope_of
 from coordinator_service.rpc.identity import principal_of_call, traceparent_of
 from coordinator_service.rpc.operations.locks import (
@@ -79,9 +79,10 @@ class _Turn:
         self._port = port
         self._request_sequence = 0
         self._left = False
+        self._asking: Respond = self._respond
 
     def ask(self, command: Command, caller: Caller) -> None:
-        self._port.submit(command, caller, self._respond)
+        self._port.submit(command, caller, self._asking)
 
     def leave(self) -> None:
         """The caller has gone; the request may not have been decided yet."""
@@ -98,5 +99,4 @@ class _Turn:
 
     def _withdraw(self) -> None:
         if self._request_sequence and not self.answered.done():
-            withdrawal = WithdrawRequest(request_sequence=self._request_sequence)
-            self._port.submit(withdrawal, COORDINATOR, lambda _: None)
+            self._port.withdraw(self._request_sequence, self._asking)

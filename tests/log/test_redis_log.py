@@ -16,6 +16,7 @@ from coordinator_service.log.redis import RedisLog, RedisStore
 from coordinator_service.log.redis_durability import Durability, durability_from
 from coordinator_service.log.redis_facts import ServerFacts, UnfitServer
 from coordinator_service.log.redis_options import RedisOptions
+from coordinator_service.log.redis_scripts import COMMIT
 from coordinator_service.log.redis_servers import Client, UrlFault, servers_from
 from coordinator_service.log.verify import verify
 from tests.log.batches import batch, fill, read_all
@@ -649,3 +650,47 @@ async def _claimed(log: RedisLog) -> int:
         except LogError:
             assert time.monotonic() < deadline, "it could not be claimed"
             await asyncio.sleep(0.1)
+
+
+async def test_what_was_appended_is_told_elsewhere_though_the_word_of_it_was_lost(
+    options: RedisOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E2: a connection breaks after an append is durable, before readers are told; nothing else is appended."""
+    waiting = _with(options, durability=Durability(kind="wait", replicas=0))
+    store, other_store = RedisStore(waiting), RedisStore(waiting)
+    log, other = await store.open("blog"), await other_store.open("blog")
+    epoch = await log.claim("one")
+    run, lost = store.place.run, []
+
+    async def once_lost(script: Any, *args: Any, **how: Any) -> Any:
+        if script is COMMIT and not lost:
+            lost.append(script)
+            raise LogError("Redis: Connection reset by peer")
+        return await run(script, *args, **how)
+
+    monkeypatch.setattr(store.place, "run", once_lost)
+    await log.append(batch(1), epoch)
+    async with asyncio.timeout(10):
+        assert await other.grown(0) == 1
+    assert lost
+    await store.close()
+    await other_store.close()
+
+
+async def test_a_page_is_no_larger_than_it_was_asked_to_be(own: RedisProcess) -> None:
+    """E3: small batches before large ones do not have all of these sent at once."""
+    own.start()
+    store = RedisStore(RedisOptions(url=own.url))
+    log = await store.open("blog")
+    epoch = await log.claim("one")
+    await fill(log, epoch, 40)
+    for number in range(400):
+        await log.append(batch(41 + number, data_bytes=128 * 1024), epoch)
+    assert len(await log.read(0)) > 1
+    async with Redis.from_url(own.url) as asking:
+        before = (await asking.info("stats"))["total_net_output_bytes"]
+        found = await log.read(38)
+        sent = (await asking.info("stats"))["total_net_output_bytes"] - before
+    assert sum(len(each.batch.events) for each in found) <= 2 * 1024 * 1024
+    assert sent < 8 * 1024 * 1024
+    await store.close()

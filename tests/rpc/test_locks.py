@@ -116,6 +116,10 @@ class RecordingPort:
         self.submitted.append(command)
         self.responds.append(respond)
 
+    def withdraw(self, request_sequence: int, respond: Any) -> None:
+        assert respond is self.responds[0]
+        self.submitted.append(WithdrawRequest(request_sequence=request_sequence))
+
 
 @pytest.mark.parametrize("waits_first", [True, False])
 async def test_a_turn_that_is_left_is_withdrawn_whichever_comes_first(waits_first: bool) -> None:
