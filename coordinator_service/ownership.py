@@ -63,6 +63,9 @@ class Ownership(Protocol):
     def on_change(self, changed: Callable[[], None]) -> None:
         """Has `changed` called whenever `change` would return."""
 
+    def on_lapse(self, lapsed: Callable[[], None]) -> None:
+        """Has `lapsed` called each time that this replica's lease has run out, before it stands by another."""
+
     def announce(self) -> None:
         """Tells the other replicas that this one let go of something, so that they look."""
 
@@ -100,6 +103,9 @@ class SoleOwner:
 
     def on_change(self, changed: Callable[[], None]) -> None:
         """Nothing changes."""
+
+    def on_lapse(self, lapsed: Callable[[], None]) -> None:
+        """Nothing runs out."""
 
     def announce(self) -> None:
         """Nobody listens."""

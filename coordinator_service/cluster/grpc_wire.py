@@ -179,6 +179,7 @@ class ReplicaServer:
         self._here: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
         self._refused: dict[tuple[str, str], float] = {}
         self._unproven: set[Any] = set()
+        self._relays: set[Relay] = set()
         self._server = grpc.aio.server(options=(*_OPTIONS, *_bounds()))
         link: Any = grpc.stream_stream_rpc_method_handler(self._serve)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {_METHOD: link}),))
@@ -203,6 +204,11 @@ class ReplicaServer:
         """From here on every replica is answered that proves to be of this cluster."""
         self._here.set_result(here)
 
+    def end_links(self, why: str) -> None:
+        """Refuses what was asked by them so far and is not decided; whoever still asks makes another."""
+        for relay in list(self._relays):
+            relay.end(why)
+
     async def stop(self) -> None:
         """Ends every link."""
         await self._server.stop(None)
@@ -215,7 +221,12 @@ class ReplicaServer:
         try:
             here = await asyncio.shield(self._here)
             wire = _ServerWire(context, lambda: self._unproven.discard(context))
-            why = await Relay(wire, here, self._own).run()
+            relay = Relay(wire, here, self._own)
+            self._relays.add(relay)
+            try:
+                why = await relay.run()
+            finally:
+                self._relays.discard(relay)
         except Stranger as stranger:
             self._note(context.peer(), stranger)
             code, why = grpc.StatusCode.UNAUTHENTICATED, str(stranger)

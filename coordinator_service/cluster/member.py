@@ -50,6 +50,9 @@ class Member:
         await self._server.start()
         ownership = await join(self._server.address)
         self._here = ownership.here
+        # Who asked a replica that then stood still for longer than its lease has asked another since, and was answered:
+        # a refusal leaves no trace, so the same request must not be decided here once more.
+        ownership.on_lapse(lambda: self._server.end_links("the lease of this replica has run out"))
         self._neighbours = Neighbours(
             self._store,
             self._clock,

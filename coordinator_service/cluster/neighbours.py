@@ -52,6 +52,8 @@ class Neighbours:
         self._ports: dict[str, tuple[Replica, RemoteNamespace]] = {}
         self._opening: dict[str, asyncio.Lock] = {}
         self._complaints: dict[str, str] = {}
+        self._there: set[str] = set()
+        """Namespaces that the store was seen to have: none of them goes."""
         ownership.on_change(self._owners_changed)
 
     async def port_of(self, namespace: str, owner: Replica) -> RemoteNamespace:
@@ -63,7 +65,9 @@ class Neighbours:
                 return known[1]
             if known is not None:
                 known[1].drop(_moved(owner))
-            if namespace not in await self._store.namespaces():
+            if namespace not in self._there:
+                self._there.update(await self._store.namespaces())
+            if namespace not in self._there:
                 await self._have_made(namespace, self._link(owner))
             log = await self._store.open(namespace)
             ends = await log.ends()

@@ -48,6 +48,7 @@ class ClusterOwnership:
         self._ranks: dict[str, list[Replica]] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._changed: list[Callable[[], None]] = []
+        self._on_lapse: list[Callable[[], None]] = []
         self._doubted: dict[str, bool] = {}
         self._beating: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -55,6 +56,7 @@ class ClusterOwnership:
         self._hurried = False
         self._listening = False
         self._lapse: Timer | None = None
+        self._lapse_noted = True
         self._faulty = False
 
     # The port.
@@ -106,6 +108,10 @@ class ClusterOwnership:
     def on_change(self, changed: Callable[[], None]) -> None:
         """Has `changed` called when replicas came or went, or this one's lease ran out or came back."""
         self._changed.append(changed)
+
+    def on_lapse(self, lapsed: Callable[[], None]) -> None:
+        """Has `lapsed` called each time that this replica's lease has run out, before it stands by another."""
+        self._on_lapse.append(lapsed)
 
     def announce(self) -> None:
         """Tells the other replicas that this one let go of something, so that they look."""
@@ -185,7 +191,10 @@ class ClusterOwnership:
             _log.info("this replica's lease is renewed again")
         self._faulty = False
         stood = self.stands()
+        if not stood:
+            self._note_lapse()
         self._stands_until_ns = asked_ns + self._lease_ms * NS_PER_MS
+        self._lapse_noted = not self.stands()
         self._watch_lapse()
         for holder in doubted:
             self._doubted[holder] = False
@@ -219,8 +228,17 @@ class ClusterOwnership:
             self._watch_lapse()
             return
         _log.warning("this replica's lease has run out: it serves nothing until it has another")
+        self._note_lapse()
         self._tell_here()
         self._wake()
+
+    def _note_lapse(self) -> None:
+        """Once for each lease: by the timer, or by the next beat where that comes first after a pause."""
+        if self._lapse_noted:
+            return
+        self._lapse_noted = True
+        for lapsed in self._on_lapse:
+            lapsed()
 
     async def _pause(self, seconds: float) -> None:
         self._early = asyncio.get_running_loop().create_future()

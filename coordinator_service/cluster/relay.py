@@ -68,6 +68,7 @@ class Relay:
         self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Future[None] | None = None
+        self._ended = "it reads too slowly"
 
     async def run(self) -> str:
         """Until the wire is lost; says why it is. Raises Stranger, WireLost where the other end may not ask."""
@@ -76,7 +77,7 @@ class Relay:
         reader = self._reader = at_work(self._read())
         try:
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
-            why = next((str(each.exception()) for each in (reader, writer) if _failed(each)), "it reads too slowly")
+            why = next((str(each.exception()) for each in (reader, writer) if _failed(each)), self._ended)
         finally:
             self._outbox.finish()
             for task in (reader, *self._tasks):
@@ -89,6 +90,13 @@ class Relay:
             self._leave_waits()
         _log.info("a replica that asked is gone: %s", why)
         return why
+
+    def end(self, why: str) -> None:
+        """What was asked and is not decided yet is refused."""
+        if self._reader is not None:
+            self._ended = why
+            for task in (self._reader, *self._tasks):
+                task.cancel()
 
     async def _read(self) -> None:
         while True:

@@ -96,6 +96,9 @@ class Resident:
     def on_change(self, changed: Callable[[], None]) -> None:
         self._town.on_change(changed)
 
+    def on_lapse(self, lapsed: Callable[[], None]) -> None:
+        self._town.on_change(lambda: None if self.stands() else lapsed())
+
     def announce(self) -> None:
         self._town.changed()
 

@@ -1,4 +1,4 @@
-"""A relay that is ended while it ends: nothing it began is left behind without anybody to look at it."""
+"""A relay that ends: what it began is not left behind without anybody to look at it, and nothing of it is done late."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import gc
 from typing import Any
 
+from coordinator_service.cluster.encoding import command_to_bytes
 from coordinator_service.cluster.handshake import ClusterSecret, Identity, greet
-from coordinator_service.cluster.messages import Question, frame_of
+from coordinator_service.cluster.messages import Ask, Question, Refused, frame_of, messages_of
 from coordinator_service.cluster.relay import Relay
 from coordinator_service.cluster.wire import WireLost
+from coordinator_service.core.commands import Caller, DeleteState
 from coordinator_service.core.rejections import Unavailable
 from coordinator_service.local_namespace import LocalNamespace
 
@@ -78,3 +80,37 @@ async def test_a_relay_that_is_cancelled_while_it_says_its_last_leaves_no_failur
     del relay, running
     gc.collect()
     assert unseen == []
+
+
+async def test_what_waits_when_a_relay_ends_is_refused_and_never_asked() -> None:
+    """As when a replica stood still for longer than its lease: whoever asked has asked another since, and was refused
+    perhaps, which leaves no trace by which the same request would be known. Seed 221000254 of the chaos."""
+    here, there = MemoryEnd(), MemoryEnd()
+    here.other, there.other = there, here
+    submitted: list[object] = []
+    opened = asyncio.Event()
+
+    class Namespace:
+        serves = True
+
+        def submit(self, command: object, *_: object) -> None:
+            submitted.append(command)
+
+    async def own(_namespace: str) -> Any:
+        await opened.wait()
+        return Namespace()
+
+    async with asyncio.timeout(SECONDS_MAX):
+        relay = Relay(here, Identity("a", "a/1", SECRET), own)
+        running = asyncio.create_task(relay.run())
+        await greet(there, Identity("b", "b/1", SECRET), "a")
+        name, body = command_to_bytes(DeleteState(keys=("k",)))
+        await there.write(frame_of([Ask(1, "default", name, body, Caller(method="DeleteState", request_id="r"))]))
+        while not relay._lanes:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0)
+        relay.end("the lease of this replica has run out")
+        opened.set()
+        assert await running == "the lease of this replica has run out"
+        (refused,) = messages_of(await there.read())
+    assert isinstance(refused, Refused)
+    assert submitted == []

@@ -390,3 +390,23 @@ async def _owner_of(bench: ClusterBench) -> BenchReplica:
 
 def _command(key: str, value: object) -> tuple[object, Caller]:
     return update_of(key, value), Caller()
+
+
+async def test_a_lease_that_ran_out_is_noted_before_there_is_another(bench: ClusterBench) -> None:
+    """Once, whether its timer or the next beat finds it so: who asked before may have been answered elsewhere since."""
+    (replica,) = await bench.join("a")
+    stood: list[bool] = []
+    replica.ownership.on_lapse(lambda: stood.append(replica.ownership.stands()))
+    await asyncio.sleep(LEASE_SECONDS)
+    assert stood == []
+    replica.clock.stall(2 * LEASE_SECONDS)  # a beat comes before the timer of the lease
+    await asyncio.sleep(LEASE_SECONDS / 2)
+    assert replica.ownership.stands()
+    assert stood == [False]
+    replica.members.cut_off = True
+    await asyncio.sleep(2 * LEASE_SECONDS)
+    assert stood == [False, False]
+    replica.members.cut_off = False
+    await asyncio.sleep(LEASE_SECONDS)
+    assert replica.ownership.stands()
+    assert stood == [False, False]

@@ -78,6 +78,8 @@ class Replica(Coordinator):
         )
         self._begun = self.process.spawn(self._begin())
         self._running: list[asyncio.Task[None]] = []
+        self._relays: set[Relay] = set()
+        self.ownership.on_lapse(self._lapsed)
 
     async def _begin(self) -> None:
         self.cluster.wires.listen(self._address, self)
@@ -146,16 +148,23 @@ class Replica(Coordinator):
 
     # Other replicas.
 
+    def _lapsed(self) -> None:
+        for relay in list(self._relays):
+            relay.end("the lease of this replica has run out")
+
     def serve(self, end: Any) -> None:
         """Another replica has connected."""
 
         async def relay() -> None:
             here = self.ownership.here
+            relay = Relay(end, Identity(here.replica_id, here.holder, self._secret), self.namespaces.own)
+            self._relays.add(relay)
             try:
-                await Relay(end, Identity(here.replica_id, here.holder, self._secret), self.namespaces.own).run()
+                await relay.run()
             except WireLost:
                 pass
             finally:
+                self._relays.discard(relay)
                 end.close()
 
         self.process.spawn(self._watch(relay()))
