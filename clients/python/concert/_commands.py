@@ -31,6 +31,12 @@ class Command:
         if not self.future.done():
             self.future.set_exception(error)
 
+    def unread(self) -> Any:
+        """The response that came, and was not read because its caller was cancelled in the same turn of the loop."""
+        if not self.future.done() or self.future.cancelled() or self.future.exception() is not None:
+            return None
+        return self.future.result()
+
 
 class Commands:
     """All of them. `outgoing` are those that the present stream has not carried."""

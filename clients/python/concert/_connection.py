@@ -86,6 +86,7 @@ class Connection:
         self._channel: grpc.aio.Channel | None = None
         self._callables: dict[str, Any] = {}
         self._retired: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def address(self) -> str:
@@ -128,6 +129,10 @@ class Connection:
             ask, tls_version = self._callable(method), self._tls_version
             try:
                 return await ask(request, timeout=None if left == math.inf else left, metadata=metadata)
+            except asyncio.CancelledError:
+                if self._closed or is_cancelled():
+                    raise
+                refusal = Unavailable(f"the connection to {address} was given up for another one", reason="")
             except grpc.aio.AioRpcError as error:
                 refusal = self._refusal(method, address, tls_version, error)
                 if not isinstance(refusal, Unavailable):
@@ -165,6 +170,7 @@ class Connection:
 
     async def close(self) -> None:
         """Closes the channel; calls still open are cancelled."""
+        self._closed = True
         channel, self._channel = self._channel, None
         self._callables.clear()
         if channel is not None:
@@ -221,6 +227,12 @@ class Connection:
                 response_deserializer=method.response.FromString,
             )
         return found
+
+
+def is_cancelled() -> bool:
+    """Whether somebody cancels this task: otherwise a CancelledError is that of something that it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def _retire(channel: grpc.aio.Channel, grace_seconds: float) -> None:

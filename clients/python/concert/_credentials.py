@@ -10,7 +10,7 @@ from typing import TypeAlias, TypedDict
 
 import grpc
 
-from concert.errors import InvalidArgument
+from concert.errors import ConcertError, InvalidArgument, Unauthenticated
 
 TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """A bearer token, or what gives the one that is valid now; it is asked for every call and every stream, so it should
@@ -94,11 +94,16 @@ def credentials_from_environment(environment: Mapping[str, str] = os.environ) ->
 
 
 async def current_token(source: TokenSource) -> str:
-    """The token that is valid now."""
+    """The token that is valid now. Raises Unauthenticated when there is none; a ConcertError of the source stays."""
     if isinstance(source, str):
         return source
-    given = source()
-    return await given if inspect.isawaitable(given) else given
+    try:
+        given = source()
+        return await given if inspect.isawaitable(given) else given
+    except ConcertError:
+        raise
+    except Exception as error:
+        raise Unauthenticated(f"there is no token: {error!r}") from error
 
 
 def _read(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from concert._backoff import Backoff
 from concert._caller import Caller
+from concert._connection import is_cancelled
 from concert._limits import BOOKMARK_SILENCE_SECONDS_MAX
 from concert._methods import Method
 from concert.errors import Cancelled, ConcertError, InternalError, LimitReached, Unavailable
@@ -29,14 +30,16 @@ class Following:
         self._method = method
         self._request = request
         self._established = False
+        self._closed = False
         self._stream: AsyncGenerator[Any, None] | None = None
+        self._reading: asyncio.Future[Any] | None = None
 
     async def next(self) -> Any:
-        """The next response."""
+        """The next response; None once it is closed."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._caller.retry_seconds
         backoff = Backoff()
-        while True:
+        while not self._closed:
             try:
                 response = await self._read()
             except ConcertError as error:
@@ -50,9 +53,18 @@ class Following:
                 continue
             self._established = True
             return response
+        return None
 
     async def close(self) -> None:
-        """Ends the stream."""
+        """Ends it for good: a `next` that waits is told so."""
+        self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Ends the stream; whoever asks for the next response opens another."""
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.aclose()
@@ -60,16 +72,23 @@ class Following:
     async def _read(self) -> Any:
         if self._stream is None:
             self._stream = self._caller.stream(self._method, self._request())
+        self._reading = asyncio.ensure_future(anext(self._stream))
         try:
             async with asyncio.timeout(BOOKMARK_SILENCE_SECONDS_MAX):
-                return await anext(self._stream)
+                return await self._reading
+        except asyncio.CancelledError:
+            if self._closed and not is_cancelled():
+                return None
+            raise
         except (ConcertError, TimeoutError, StopAsyncIteration) as error:
-            await self.close()
+            await self.drop()
             if isinstance(error, ConcertError):
                 raise
             raise Unavailable(
                 "the stream ended" if isinstance(error, StopAsyncIteration) else "no bookmark came"
             ) from None
+        finally:
+            self._reading = None
 
 
 def is_transient(error: ConcertError) -> bool:

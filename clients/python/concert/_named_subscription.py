@@ -120,7 +120,11 @@ class NamedSubscription:
             raise RuntimeError("a named subscription is entered with `async with` before it is read")
         async with contextlib.aclosing(self._inner.batches()) as batches:
             while True:
-                for event in await self._next(batches):
+                try:
+                    events = await self._next(batches)
+                except StopAsyncIteration:  # it was closed
+                    return
+                for event in events:
                     yield event
                     self._note(event.log_id, event.sequence)
 
@@ -147,7 +151,7 @@ class NamedSubscription:
         try:
             if acknowledging is not None:
                 await asyncio.wait({asked, acknowledging}, return_when=asyncio.FIRST_COMPLETED)
-                if acknowledging.done():
+                if acknowledging.done() and not acknowledging.cancelled():
                     acknowledging.result()
             return await asked
         finally:

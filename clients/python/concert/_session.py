@@ -249,6 +249,10 @@ class SessionStream:
             command = await self._commands.add(method, request, traceparent)
             try:
                 return await command.future
+            except asyncio.CancelledError:
+                if command.method is ACQUIRE and (granted := command.unread()) is not None:
+                    self._give_back(command.attempt_token, granted.grants)
+                raise
             except Unavailable as refusal:
                 now = asyncio.get_running_loop().time()
                 if backoff is None:

@@ -81,8 +81,8 @@ class StateWatch:
 
     async def __aenter__(self) -> StateWatch:
         """Waits for what the keys hold."""
-        while not self._begun:
-            self._ready += self._take(await self._following.next())
+        while not self._begun and (response := await self._following.next()) is not None:
+            self._ready += self._take(response)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -96,9 +96,12 @@ class StateWatch:
                 ready, self._ready = self._ready, []
                 for change in ready:
                     yield change
-                self._ready += self._take(await self._following.next())
+                response = await self._following.next()
+                if response is None:
+                    return
+                self._ready += self._take(response)
         finally:
-            await self._following.close()
+            await self._following.drop()
 
     async def aclose(self) -> None:
         """Ends the watch; iterations end with it."""

@@ -137,6 +137,8 @@ class Subscription:
         try:
             while True:
                 response, self._first = self._first or await self._following.next(), None
+                if response is None:
+                    return
                 seen = self._cursor.sequence
                 events = [event for event in response.events if event.sequence > seen]
                 if events:
@@ -145,7 +147,7 @@ class Subscription:
                 if response.HasField("bookmark"):
                     self._advance(response.bookmark.log_id, response.bookmark.last_sequence)
         finally:
-            await self._following.close()
+            await self._following.drop()
 
     async def aclose(self) -> None:
         """Ends the subscription; iterations end with it."""

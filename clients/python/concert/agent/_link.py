@@ -157,7 +157,7 @@ class AgentLink:
             while not self._stopping:
                 await self._open(takeover)
                 takeover = await self._outlive()
-        except (ConcertError, OSError) as failure:
+        except Exception as failure:
             error = failure
         finally:
             self._inbox.ended(error)
@@ -168,7 +168,8 @@ class AgentLink:
         session = SessionStream(self._connection, self._spec, lease=self._lease, takeover=takeover, peer=self)
         while True:
             self._session = session
-            session.describe(self._spec)
+            said = self._spec
+            session.describe(said)
             try:
                 await session.open()
             except _FATAL:
@@ -181,6 +182,11 @@ class AgentLink:
                 await asyncio.sleep(backoff.pause_seconds())
                 continue
             self._inbox.registered(session)
+            if self._spec != said:  # updated meanwhile
+                try:
+                    await self.update(self._spec)
+                except ConcertError as error:
+                    _log.warning("the description of %s was not taken: %s", self._spec.agent_id, error)
             return
 
     async def _outlive(self) -> bool:

@@ -90,9 +90,13 @@ class _Attempt:
         self._began = False
 
     def stop(self, reason: str) -> None:
-        """Cancels the execution, if it is not over; a reason that wants no report replaces one that does."""
+        """Cancels the execution, if it is not over, and only once: a resumed session tells again what it told before. A
+        reason that wants no report replaces one that does.
+        """
         if not self._stop_reason or reason in _SILENT:
             self._stop_reason = reason
+        if self._context.cancelled.is_set():
+            return
         self._context.cancelled.set()
         if self._body is not None:
             self._body.cancel()
