@@ -1,5 +1,7 @@
 package dev.concert;
 
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -12,6 +14,8 @@ import java.util.concurrent.TimeUnit;
  * not reach. Thread-safe; given once.
  */
 public final class CancellationSignal {
+    private static final Logger LOG = System.getLogger("dev.concert");
+
     private final CountDownLatch given = new CountDownLatch(1);
     private final List<Runnable> actions = new ArrayList<>();
     private String reason;
@@ -57,6 +61,15 @@ public final class CancellationSignal {
             actions.clear();
         }
         given.countDown();
-        due.forEach(Runnable::run);
+        due.forEach(CancellationSignal::run);
+    }
+
+    /** Whoever gives it has more to do: a session to end, other locks to tell of, a thread to interrupt. */
+    private static void run(Runnable action) {
+        try {
+            action.run();
+        } catch (RuntimeException | Error fault) {
+            LOG.log(Level.ERROR, "what was to be done on a cancellation failed", fault);
+        }
     }
 }

@@ -45,6 +45,7 @@ final class Attempt {
     private final Runnable over;
     private Thread interruptible;
     private String stopReason;
+    private boolean isTold;
     private boolean hasBegun;
 
     /** {@code over} is called once nothing more will be said of it. */
@@ -73,12 +74,19 @@ final class Attempt {
         }
     }
 
-    /** Interrupts the execution, if it is not over; a reason that wants no report replaces one that does. */
+    /**
+     * Interrupts the execution, if it is not over, and only once: a resumed session tells again what it told before. A reason
+     * that wants no report replaces one that does.
+     */
     void stop(String reason) {
         synchronized (this) {
             if (stopReason == null || SILENT.contains(reason)) {
                 stopReason = reason;
             }
+            if (isTold) {
+                return;
+            }
+            isTold = true;
         }
         context.cancellation().cancel(reason);
         synchronized (this) {

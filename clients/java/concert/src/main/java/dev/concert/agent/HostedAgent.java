@@ -126,10 +126,7 @@ final class HostedAgent implements SessionPeer {
                 done.complete(null);
                 return;
             }
-            AgentSpec spec = spec();
-            session.describe(spec);
-            UpdateAgent request = UpdateAgent.newBuilder().setAgent(spec).build();
-            session.call(Methods.UPDATE_AGENT, request, null).whenComplete((reported, error) -> {
+            describe(session).whenComplete((reported, error) -> {
                 if (error == null) {
                     done.complete(null);
                 } else {
@@ -138,6 +135,13 @@ final class HostedAgent implements SessionPeer {
             });
         });
         return done;
+    }
+
+    private CompletableFuture<?> describe(SessionStream to) {
+        AgentSpec spec = spec();
+        to.describe(spec);
+        UpdateAgent request = UpdateAgent.newBuilder().setAgent(spec).build();
+        return to.call(Methods.UPDATE_AGENT, request, null);
     }
 
     /** No new tasks, and goodbye when there are none left. */
@@ -170,13 +174,21 @@ final class HostedAgent implements SessionPeer {
             over.complete(null);
             return;
         }
-        SessionStream opening = new SessionStream(connection, spec(), lease, takeover, this);
+        AgentSpec said = spec();
+        SessionStream opening = new SessionStream(connection, said, lease, takeover, this);
         session = opening;
         opening.open().whenComplete((opened, error) -> {
             if (error == null) {
                 LOG.log(Level.INFO, "{0} is registered, session {1}", agentId, opening.sessionId());
                 backoff = new Backoff();
                 registered.complete(null);
+                if (!spec().equals(said)) { // updated meanwhile
+                    describe(opening).whenComplete((reported, refusal) -> {
+                        if (refusal != null) {
+                            LOG.log(Level.WARNING, "what {0} is was not taken: {1}", agentId, refusal.getMessage());
+                        }
+                    });
+                }
                 opening.ended().whenComplete((why, none) -> onEnded(opening));
             } else {
                 notOpened(Waiting.unwrap(error), takeover);

@@ -2,6 +2,7 @@ package dev.concert.internal;
 
 import com.google.protobuf.Message;
 import dev.concert.TokenSource;
+import dev.concert.errors.CancelledException;
 import dev.concert.errors.InvalidArgumentException;
 import io.grpc.CallOptions;
 import io.grpc.ChannelCredentials;
@@ -9,7 +10,9 @@ import io.grpc.Metadata;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
 
 /** The way to a coordinator: unary calls with retry, server streams, and the event loop of them all. */
@@ -25,6 +28,8 @@ public final class Connection implements Caller {
     private final Duration retryFor;
     private final RequestIds requestIds = new RequestIds();
     private final EventLoop loop = new EventLoop("concert-io");
+    private final Set<CompletableFuture<?>> underWay = ConcurrentHashMap.newKeySet();
+    private volatile boolean isClosed;
 
     /** {@code metadata} goes with every call, and so does the token, unless it is null. */
     public Connection(
@@ -113,9 +118,24 @@ public final class Connection implements Caller {
         return headers;
     }
 
+    /** An answer that somebody waits for: once this is closed nobody else completes it, so that does. */
+    void underWay(CompletableFuture<?> answer) {
+        underWay.add(answer);
+        answer.whenComplete((response, error) -> underWay.remove(answer));
+        if (isClosed) {
+            cancel(answer);
+        }
+    }
+
     /** Closes the channels; calls still open are cancelled. */
     public void close() {
+        isClosed = true;
         route.close();
         loop.stop();
+        List.copyOf(underWay).forEach(Connection::cancel);
+    }
+
+    private static void cancel(CompletableFuture<?> answer) {
+        answer.completeExceptionally(new CancelledException("the client was closed", "CANCELLED", "", List.of()));
     }
 }

@@ -43,7 +43,10 @@ final class UnaryCall<Q extends Message, R extends Message> {
                 call.cancel("the caller stopped waiting", null);
             }
         });
-        attempt();
+        connection.underWay(answer);
+        if (!answer.isDone()) {
+            attempt();
+        }
         return answer;
     }
 
