@@ -419,7 +419,10 @@ func (s *sessionStream) beat(ctx context.Context) error {
 			return err
 		}
 	}
-	slog.Info("concert: the stream is silent, opening another", "agent", s.spec.GetAgentName())
+	s.mu.Lock()
+	name := s.spec.GetAgentName()
+	s.mu.Unlock()
+	slog.Info("concert: the stream is silent, opening another", "agent", name)
 	return nil
 }
 

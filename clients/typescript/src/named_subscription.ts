@@ -76,7 +76,7 @@ export class NamedSubscription implements AsyncIterable<Event>, AsyncDisposable 
   readonly #origin: Origin;
   readonly #options: NamedSubscriptionOptions;
   readonly #closed = new AbortController();
-  readonly #failed = new Deferred<never>();
+  #failure: { readonly error: unknown } | undefined;
   #inner: Subscription | undefined;
   #asking = false;
   #processed = Cursor.create();
@@ -90,7 +90,6 @@ export class NamedSubscription implements AsyncIterable<Event>, AsyncDisposable 
     this.name = name;
     this.#origin = origin;
     this.#options = options;
-    this.#failed.promise.catch(() => {});
   }
 
   /** Makes it if there is none, and waits for the coordinator's first word. */
@@ -104,7 +103,7 @@ export class NamedSubscription implements AsyncIterable<Event>, AsyncDisposable 
       if (!(error instanceof AlreadyExists)) throw error;
     }
     this.#inner = await new Subscription(this.#origin.caller, this.#options, this.name).ready();
-    if (acknowledge) this.#acknowledging = this.#acknowledgeBeside().catch((error) => this.#failed.reject(error));
+    if (acknowledge) this.#acknowledging = this.#acknowledgeBeside().catch((error) => this.#fail(error));
     return this;
   }
 
@@ -115,10 +114,10 @@ export class NamedSubscription implements AsyncIterable<Event>, AsyncDisposable 
     try {
       for (;;) {
         this.#asking = true; // Meanwhile everything handed out is processed, and bookmarks tell of what no filter let through.
-        const next = batches.next().finally(() => {
+        const { value, done } = await batches.next().finally(() => {
           this.#asking = false;
         });
-        const { value, done } = await Promise.race([next, this.#failed.promise]);
+        if (this.#failure !== undefined) throw this.#failure.error;
         if (done) return;
         for (const event of value) {
           yield event;
@@ -151,6 +150,12 @@ export class NamedSubscription implements AsyncIterable<Event>, AsyncDisposable 
   /** See `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Tells the reader, who may wait. Not by a promise to race with: that would keep whatever won against it. */
+  #fail(error: unknown): void {
+    this.#failure = { error };
+    this.#inner?.close();
   }
 
   #note(logId: string, sequence: bigint): void {

@@ -159,12 +159,19 @@ export class AgentLink implements SessionPeer {
   async #open(takeover: boolean): Promise<SessionStream | undefined> {
     const backoff = new Backoff();
     while (!this.#stopped.signal.aborted) {
-      const session = new SessionStream(this.#connection, this.#spec, { leaseMs: this.#leaseMs, takeover, peer: this });
+      const said = this.#spec;
+      const session = new SessionStream(this.#connection, said, { leaseMs: this.#leaseMs, takeover, peer: this });
       this.#session = session;
       this.#count++;
       try {
         await session.open();
         this.#inbox.registered(this.#count, session);
+        if (this.#spec !== said) {
+          // Updated meanwhile.
+          this.update(this.#spec).catch((error) =>
+            log.warn(`the description of ${said.agentId} was not taken: ${say(error)}`),
+          );
+        }
         return session;
       } catch (error) {
         this.#session = undefined;
