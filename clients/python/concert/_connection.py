@@ -134,9 +134,10 @@ class Connection:
                     raise
                 refusal = Unavailable(f"the connection to {address} was given up for another one", reason="")
             except grpc.aio.AioRpcError as error:
-                refusal = self._refusal(method, address, tls_version, error)
-                if not isinstance(refusal, Unavailable):
-                    raise refusal from error
+                refused = self._refusal(method, address, tls_version, error)
+                if not isinstance(refused, Unavailable):
+                    raise refused from error
+                refusal = refused
                 self._leave(address)
             now = loop.time()
             if now - begun > BACKOFF_SECONDS_MAX:  # it had been accepted: a new outage, a new window
