@@ -1,4 +1,4 @@
-"""What a review of the client found: each failed before the fix beside it."""
+"""What is closed, cancelled, or told twice: calls, attempts, grants, and iterations end as they should, and once."""
 
 from __future__ import annotations
 
