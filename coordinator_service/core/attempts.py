@@ -331,6 +331,7 @@ def apply_retry_scheduled(state: NamespaceState, event: Event, payload: TaskRetr
     """The task is ready again at a time, in a place in its queue that is fixed now."""
     run = state.runs[event.run_id]
     task = run.tasks[event.task_id]
+    task.again_sequence = event.sequence
     if payload.ready_at_ns <= event.time_ns:
         scheduler.make_ready(state, run, task, event.time_ns)
         return

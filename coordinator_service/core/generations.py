@@ -179,6 +179,7 @@ def apply_retried(state: NamespaceState, event: Event, payload: RunRetried) -> N
     for task in again:
         run.move(task, TaskStatus.PENDING)
         task.failures = task.losses = 0
+        task.again_sequence = event.sequence
         task.assigned_at_ns = task.finished_at_ns = task.over_sequence = 0
         task.error = task.progress = None
     for task in again:

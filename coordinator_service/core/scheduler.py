@@ -211,7 +211,8 @@ def _let_one_through(d: Deciding, gate: str) -> QueueKey | None:
 def _assign(d: Deciding, run: RunRow, task: TaskRow, agent: AgentRow) -> None:
     policy = policy_of(d.state, task.policy)
     limit_ns = task.spec.max_execution_time_ns or policy.max_execution_time_ns or 0
-    caused_by = max((run.tasks[each].over_sequence for each in (*task.depends_on, *task.after)), default=0)
+    upstream = (run.tasks[each].over_sequence for each in (*task.depends_on, *task.after))
+    caused_by = max((task.again_sequence, *upstream))
     assigned = d.emit(
         TaskAssigned(
             attempt=task.attempts + 1,

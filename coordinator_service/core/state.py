@@ -123,6 +123,8 @@ class TaskRow:
     has_result: bool = False
     result_sequence: int = 0
     over_sequence: int = 0
+    again_sequence: int = 0
+    """The event that has it tried again, the latest of them."""
 
 
 @row

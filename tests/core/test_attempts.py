@@ -210,6 +210,8 @@ def test_failures_are_tried_again_by_policy(namespace: Namespace) -> None:
         assert namespace.task("t").status.name == "BACKING_OFF"
         namespace.advance(0.001)
         assert namespace.task("t").attempts == attempt
+        assigned = namespace.of_type(EventType.TASK_ASSIGNED)[-1]
+        assert assigned.cause == namespace.of_type(EventType.TASK_RETRY_SCHEDULED)[-1].sequence  # what led to it: X1
     namespace.fail("t")
     assert namespace.task("t").status.name == "FAILED"
     assert namespace.of_type(EventType.TASK_ASSIGNED)[-1].reason == reasons.RETRY_DUE
