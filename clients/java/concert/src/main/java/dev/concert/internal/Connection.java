@@ -2,7 +2,6 @@ package dev.concert.internal;
 
 import com.google.protobuf.Message;
 import dev.concert.TokenSource;
-import dev.concert.errors.CancelledException;
 import dev.concert.errors.InvalidArgumentException;
 import io.grpc.CallOptions;
 import io.grpc.ChannelCredentials;
@@ -28,7 +27,7 @@ public final class Connection implements Caller {
     private final Duration retryFor;
     private final RequestIds requestIds = new RequestIds();
     private final EventLoop loop = new EventLoop("concert-io");
-    private final Set<CompletableFuture<?>> underWay = ConcurrentHashMap.newKeySet();
+    private final Set<UnaryCall<?, ?>> underWay = ConcurrentHashMap.newKeySet();
     private volatile boolean isClosed;
 
     /** {@code metadata} goes with every call, and so does the token, unless it is null. */
@@ -118,13 +117,16 @@ public final class Connection implements Caller {
         return headers;
     }
 
-    /** An answer that somebody waits for: once this is closed nobody else completes it, so that does. */
-    void underWay(CompletableFuture<?> answer) {
-        underWay.add(answer);
-        answer.whenComplete((response, error) -> underWay.remove(answer));
+    /** Somebody waits for the call's answer: once this is closed nobody else ends it, so that does. */
+    void begun(UnaryCall<?, ?> call) {
+        underWay.add(call);
         if (isClosed) {
-            cancel(answer);
+            call.endWithClient();
         }
+    }
+
+    void over(UnaryCall<?, ?> call) {
+        underWay.remove(call);
     }
 
     /** Closes the channels; calls still open are cancelled. */
@@ -132,10 +134,6 @@ public final class Connection implements Caller {
         isClosed = true;
         route.close();
         loop.stop();
-        List.copyOf(underWay).forEach(Connection::cancel);
-    }
-
-    private static void cancel(CompletableFuture<?> answer) {
-        answer.completeExceptionally(new CancelledException("the client was closed", "CANCELLED", "", List.of()));
+        List.copyOf(underWay).forEach(UnaryCall::endWithClient);
     }
 }

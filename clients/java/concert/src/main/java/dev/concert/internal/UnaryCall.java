@@ -1,6 +1,7 @@
 package dev.concert.internal;
 
 import com.google.protobuf.Message;
+import dev.concert.errors.CancelledException;
 import dev.concert.errors.ConcertException;
 import dev.concert.errors.DeadlineExceededException;
 import dev.concert.errors.InternalException;
@@ -11,6 +12,7 @@ import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
@@ -42,12 +44,17 @@ final class UnaryCall<Q extends Message, R extends Message> {
             if (answer.isCancelled() && call != null) {
                 call.cancel("the caller stopped waiting", null);
             }
+            connection.over(this);
         });
-        connection.underWay(answer);
+        connection.begun(this);
         if (!answer.isDone()) {
             attempt();
         }
         return answer;
+    }
+
+    void endWithClient() {
+        answer.completeExceptionally(new CancelledException("the client was closed", "CANCELLED", "", List.of()));
     }
 
     private void attempt() {
