@@ -176,7 +176,10 @@ class Link:
             _tell(asked[1], rejection)
 
     def abandon(self, namespace: str, failure: Rejection) -> None:
-        """Tells everybody who waits for an answer from one namespace; answers that still come are passed over."""
+        """Tells everybody who waits for an answer from one namespace; answers that still come are passed over. What was
+        not sent yet never is: who asked goes elsewhere, and what is refused there must not be done here later.
+        """
+        self._outbox.discard(lambda message: isinstance(message, Ask | Question) and message.namespace == namespace)
         self._tell_all(failure, [number for number, asked in self._asked.items() if asked[0] == namespace])
         for name, answered in self._questions.values():
             if name == namespace and not answered.done():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from coordinator_service.cluster.messages import Message, frame_of
@@ -52,6 +52,10 @@ class Outbox:
         self._messages.append(message)
         self._signal()
         return True
+
+    def discard(self, unwanted: Callable[[Message], bool]) -> None:
+        """Takes back what was not written yet."""
+        self._messages = deque(message for message in self._messages if not unwanted(message))
 
     def finish(self) -> None:
         """Nothing more is put: write_to returns once everything is written."""

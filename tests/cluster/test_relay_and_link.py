@@ -1,4 +1,5 @@
-"""A relay that ends: what it began is not left behind without anybody to look at it, and nothing of it is done late."""
+"""A relay that ends, and a link that begins late: nothing is left behind without anybody to look at it, and nothing is
+done that its caller has given up."""
 
 from __future__ import annotations
 
@@ -6,14 +7,17 @@ import asyncio
 import gc
 from typing import Any
 
-from coordinator_service.cluster.encoding import command_to_bytes
-from coordinator_service.cluster.handshake import ClusterSecret, Identity, greet
-from coordinator_service.cluster.messages import Ask, Question, frame_of
+from coordinator_service.clock import SystemClock
+from coordinator_service.cluster.encoding import command_from_bytes, command_to_bytes
+from coordinator_service.cluster.handshake import ClusterSecret, Identity, greet, receive
+from coordinator_service.cluster.link import Link
+from coordinator_service.cluster.messages import Ask, Question, frame_of, messages_of
 from coordinator_service.cluster.relay import Relay
 from coordinator_service.cluster.wire import WireLost
 from coordinator_service.core.commands import Caller, DeleteState
 from coordinator_service.core.rejections import Unavailable
 from coordinator_service.local_namespace import LocalNamespace
+from coordinator_service.ports import Outcome
 
 SECONDS_MAX = 10.0
 SECRET = ClusterSecret(["a-secret-for-tests-alone"])
@@ -112,3 +116,24 @@ async def test_what_waits_when_a_relay_ends_is_never_asked() -> None:
         opened.set()
         assert await running == "the lease of this replica has run out"
     assert submitted == []
+
+
+async def test_what_is_given_up_before_a_link_begins_is_never_sent() -> None:
+    """As when the owner stood still while the link to it was made, and was the owner again afterwards."""
+    here, there = MemoryEnd(), MemoryEnd()
+    here.other, there.other = there, here
+    answers: list[Outcome] = []
+    caller = Caller(method="DeleteState", request_id="r")
+    async with asyncio.timeout(SECONDS_MAX):
+        link = Link(here, Identity("a", "a/1", SECRET), "b", SystemClock(), lambda _: None)
+        running = asyncio.create_task(link.run())
+        link.ask("default", DeleteState(keys=("given up",)), caller, answers.append)
+        link.abandon("default", Unavailable("the namespace moves"))
+        link.ask("default", DeleteState(keys=("wanted",)), caller, answers.append)
+        await receive(there, Identity("b", "b/1", SECRET))
+        (asked,) = messages_of(await there.read())
+        running.cancel()
+        await asyncio.wait([running])
+    assert isinstance(asked, Ask)
+    assert command_from_bytes(asked.command, asked.body) == DeleteState(keys=("wanted",))
+    assert [type(each) for each in answers] == [Unavailable, Unavailable]
