@@ -221,9 +221,15 @@ FAILURES: list[tuple[Callable[[], Exception], str, bool]] = [
 
 @pytest.mark.parametrize(("make", "error_type", "for_good"), FAILURES, ids=[each[1] for each in FAILURES])
 async def test_a_failure_is_reported_as_what_it_is(
-    coordinator: ScriptedCoordinator, make: Callable[[], Exception], error_type: str, for_good: bool
+    coordinator: ScriptedCoordinator,
+    caplog: pytest.LogCaptureFixture,
+    make: Callable[[], Exception],
+    error_type: str,
+    for_good: bool,
 ) -> None:
-    """R10: type, message and traceback, and whether another try makes sense; cleanup has run."""
+    """R10: type, message and traceback, and whether another try makes sense; cleanup has run. The agent's own log says
+    it too: in one line what was meant, with the traceback what was not.
+    """
 
     async def execute(_context: TaskContext) -> Any:
         raise make()
@@ -237,6 +243,9 @@ async def test_a_failure_is_reported_as_what_it_is(
     assert "in execute" in report.error.traceback
     assert (report.not_retryable, report.cancelled) == (for_good, False)
     assert agent.calls[-1] == ("cleanup", 14)
+    (logged,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert logged.getMessage() == f"task r/t14 failed at attempt 1: {error_type}: {make()}"
+    assert bool(logged.exc_info) is not for_good
 
 
 async def test_failed_preconditions_keep_execute_from_running(coordinator: ScriptedCoordinator) -> None:

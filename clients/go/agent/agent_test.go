@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,7 +112,34 @@ type tooHot struct{ degrees int }
 
 func (e *tooHot) Error() string { return fmt.Sprintf("%d degrees", e.degrees) }
 
+// journal is what was logged since the test began.
+type journal struct {
+	sync.Mutex
+	strings.Builder
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.Lock()
+	defer j.Unlock()
+	return j.Builder.Write(line)
+}
+
+func (j *journal) String() string {
+	j.Lock()
+	defer j.Unlock()
+	return j.Builder.String()
+}
+
+func listen(t *testing.T) *journal {
+	t.Helper()
+	heard, before := &journal{}, slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(heard, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	return heard
+}
+
 func TestEveryKindOfFailureIsReportedAsWhatItIs(t *testing.T) {
+	heard := listen(t)
 	client := connect(t, coordinator.Shared(t))
 	var cleaned atomic.Int32
 	does := map[string]agent.Handler{
@@ -137,7 +166,8 @@ func TestEveryKindOfFailureIsReportedAsWhatItIs(t *testing.T) {
 		tasks = append(tasks, concert.TaskSpec{ID: name, Capability: name, Retry: &concert.Retry{AttemptsMax: 2, BackoffInitial: time.Millisecond}})
 	}
 	host(t, client, a)
-	got := wait(t, submit(t, client, tasks...))
+	run := submit(t, client, tasks...)
+	got := wait(t, run)
 	for name, wanted := range map[string]struct {
 		kind     string
 		attempts uint32
@@ -148,6 +178,10 @@ func TestEveryKindOfFailureIsReportedAsWhatItIs(t *testing.T) {
 		task := got[name]
 		if task.GetStatus() != v1.TaskStatus_TASK_STATUS_FAILED || task.GetError().GetErrorType() != wanted.kind || task.GetAttempts() != wanted.attempts {
 			t.Errorf("%s: %v after %d attempts: %v", name, task.GetStatus(), task.GetAttempts(), task.GetError())
+		}
+		line := fmt.Sprintf(`level=WARN msg="concert: a task failed" task=%s/%s attempt=%d error=%s because=`, run.ID, name, wanted.attempts, wanted.kind)
+		if strings.Count(heard.String(), line) != 1 {
+			t.Errorf("%s is not logged once: %s", name, heard)
 		}
 	}
 	if got["panic"].GetError().GetTraceback() == "" {

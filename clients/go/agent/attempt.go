@@ -280,6 +280,7 @@ func (a *attempt) reportStarted() {
 }
 
 func (a *attempt) fail(failed failure) {
+	a.warn(failed)
 	err := a.send(&v1.TaskFailed{
 		RequestId: fmt.Sprintf("attempt/%d/failed", a.task.Token), AttemptToken: a.task.Token,
 		Error: &v1.TaskError{
@@ -291,6 +292,20 @@ func (a *attempt) fail(failed failure) {
 	if err != nil {
 		a.notTaken(err)
 	}
+}
+
+// warn says here what is reported: who runs the agent sees its log first.
+func (a *attempt) warn(failed failure) {
+	if failed.cancelled {
+		return
+	}
+	attributes := []any{
+		"task", a.task.RunID + "/" + a.task.TaskID, "attempt", a.task.Attempt, "error", failed.kind, "because", failed.message,
+	}
+	if failed.traceback != "" {
+		attributes = append(attributes, "traceback", failed.traceback)
+	}
+	slog.Warn("concert: a task failed", attributes...)
 }
 
 // send says the last word, whatever has become of the attempt's context: the session is the bound.

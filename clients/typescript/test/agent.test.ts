@@ -17,12 +17,13 @@ import { gate, until } from "./conditions.js";
 import { Coordinator } from "./coordinator.js";
 
 const NAMESPACE = "agents";
+const warnings: string[] = [];
 let coordinator: Coordinator;
 let client: Client;
 
 before(async () => {
   const quiet = () => {};
-  setLogger({ debug: quiet, info: quiet, warn: quiet, error: quiet });
+  setLogger({ debug: quiet, info: quiet, warn: (line) => warnings.push(line), error: quiet });
   coordinator = await Coordinator.start();
   client = connect(coordinator.address, { namespace: NAMESPACE });
 });
@@ -81,7 +82,7 @@ test("what is staged becomes true with the completion, and progress is told befo
   assert.deepEqual(await run.result("only"), new Uint8Array([1, 2, 3]));
 });
 
-test("failures are told by their kind, and clean-up runs after each of them", async () => {
+test("failures are told by their kind, in the log too, and clean-up runs after each of them", async () => {
   const cleaned: string[] = [];
   class OutOfPaint extends NotRetryable {
     override readonly name = "OutOfPaint";
@@ -96,12 +97,13 @@ test("failures are told by their kind, and clean-up runs after each of them", as
       return circle;
     },
     large: () => "x".repeat(5 * 1024 * 1024),
+    blunders: () => Object.values(undefined as unknown as object),
     refuses: () => assert.fail("it was refused before"),
   };
   const agent: Agent = {
     name: "failing",
     handlers,
-    slots: 4,
+    slots: 5,
     validatePreconditions({ capability }) {
       if (capability === "refuses") throw new PreconditionFailed("not today");
       return undefined;
@@ -112,7 +114,9 @@ test("failures are told by their kind, and clean-up runs after each of them", as
     },
   };
   await using _host = await hosted(agent);
-  const run = await client.submitRun({ tasks: Object.keys(handlers).map((id) => task(id, { capability: id })) });
+  const run = await client.submitRun({
+    tasks: Object.keys(handlers).map((id) => task(id, { capability: id, retry: retry({ attemptsMax: 1 }) })),
+  });
   const { tasks, status } = await run.wait();
   assert.equal(status, RunStatus.FAILED);
   const errors = Object.fromEntries(tasks.map((each) => [each.taskId, each.error]));
@@ -121,8 +125,13 @@ test("failures are told by their kind, and clean-up runs after each of them", as
   assert.equal(errors.refuses?.errorType, "PRECONDITION_FAILED");
   assert.equal(errors.circular?.errorType, "InvalidPayload");
   assert.match(errors.large?.message ?? "", /1048576/);
-  assert.deepEqual(cleaned.sort(), ["circular", "large", "refuses", "throws"]);
+  assert.deepEqual(cleaned.sort(), ["blunders", "circular", "large", "refuses", "throws"]);
   assert.ok(tasks.every((each) => each.attempts === 1));
+  const said = (id: string) =>
+    warnings.filter((each) => each.startsWith(`task ${run.runId}/${id} failed at attempt 1`));
+  assert.match(said("throws").join(), /: OutOfPaint: no more red$/);
+  assert.match(said("blunders").join(), /: TypeError: .+\nTypeError: .+\n(.+\n)* +at blunders .+agent\.test/);
+  assert.ok(Object.keys(handlers).every((id) => said(id).length === 1));
 });
 
 test("a handler that keeps its thread busy for longer than the lease loses nothing", async () => {

@@ -4,7 +4,8 @@ For every attempt token `execute` is called at most once in a process, whatever 
 order of an attempt: TaskStarted is reported, validate_preconditions, execute, cleanup (always, once one of
 those two began), then TaskCompleted or TaskFailed, which is repeated until it is answered or the session is
 over. Attempts that no longer count (the session is lost, the coordinator says so) are cancelled and cleaned
-up, and nothing is reported of them.
+up, and nothing is reported of them. What fails is logged as a warning too, with its traceback where the agent did
+not mean it.
 """
 
 from __future__ import annotations
@@ -119,12 +120,16 @@ class _Attempt:
         self._body = asyncio.create_task(self._work(), name=f"attempt {self.token}")
         await asyncio.wait([self._body])
         await self._context.stop_reporting()
+        error = None if self._body.cancelled() else self._body.exception()
         if self._body.cancelled():
-            return self._cancelled()
-        error = self._body.exception()
-        if error is None:
-            return self._completed(self._body.result())
-        return self._failed(error)
+            outcome = self._cancelled()
+        elif error is None:
+            outcome = self._completed(self._body.result())
+        else:
+            outcome = self._failed(error)
+        if isinstance(outcome, _Failure):
+            self._log_failure(outcome, None if isinstance(error, (PreconditionFailed, NotRetryable)) else error)
+        return outcome
 
     async def _work(self) -> Any:
         await self._context.fetch_results()
@@ -181,6 +186,21 @@ class _Attempt:
             return _Failure(_task_error("CancelledError", "execute was cancelled, but not by the coordinator"))
         return _Failure(_task_error("CANCELLED", f"stopped: {self._stop_reason}"), cancelled=True)
 
+    def _log_failure(self, failure: _Failure, unexpected: BaseException | None = None) -> None:
+        """Says here what is reported: who runs the agent sees its log first."""
+        if failure.cancelled:
+            return
+        of, error = self._context, failure.error
+        _log.warning(
+            "task %s/%s failed at attempt %d: %s: %s",
+            of.run_id,
+            of.task_id,
+            of.attempt,
+            error.error_type,
+            error.message,
+            exc_info=unexpected,
+        )
+
     # ---- reports
     async def _report_started(self) -> None:
         request = session_service_pb2.TaskStarted(request_id=f"attempt/{self.token}/started", attempt_token=self.token)
@@ -203,6 +223,7 @@ class _Attempt:
                     raise
                 except ConcertError as error:
                     outcome = _refused(error)
+                    self._log_failure(outcome)
             await self._send(TASK_FAILED, self._failure_report(outcome))
         except ConcertError as error:
             _log.warning("the report of attempt %d was not taken: %s", self.token, error)

@@ -1,7 +1,8 @@
 /**
  * One execution. Its order: TaskStarted is reported, validatePreconditions, the handler, cleanup (always, once one of those two began), then
  * TaskCompleted or TaskFailed, which is repeated until it is answered or the session is over. An attempt that no longer counts (the session
- * is lost, the coordinator says so) is stopped and cleaned up, and nothing is reported of it.
+ * is lost, the coordinator says so) is stopped and cleaned up, and nothing is reported of it. What fails is logged as a warning too, with its
+ * stack where the agent did not mean it.
  */
 import {
   Cancelled,
@@ -160,9 +161,9 @@ export class Attempt {
       return { completed: report };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      return {
-        failed: { error: taskError("InvalidPayload", `the result cannot be sent: ${why}`), notRetryable: true },
-      };
+      const failure = { error: taskError("InvalidPayload", `the result cannot be sent: ${why}`), notRetryable: true };
+      this.#warn(failure);
+      return { failed: failure };
     }
   }
 
@@ -174,11 +175,21 @@ export class Attempt {
     const words = error instanceof Error ? error.message : String(error);
     const trace = error instanceof Error ? (error.stack ?? "") : "";
     const notRetryable = precondition || error instanceof NotRetryable;
-    return { failed: { error: taskError(kind, words || kind, trace), notRetryable, cancelled: stopped } };
+    const failure = { error: taskError(kind, words || kind, trace), notRetryable, cancelled: stopped };
+    this.#warn(failure, notRetryable ? "" : trace);
+    return { failed: failure };
   }
 
   #cancelled(): Outcome {
     return { failed: { error: taskError("CANCELLED", `stopped: ${this.#stopReason}`), cancelled: true } };
+  }
+
+  /** Says here what is reported: who runs the agent sees its log first. */
+  #warn({ error, cancelled = false }: Failure, trace = ""): void {
+    if (cancelled) return;
+    const { runId, taskId, attempt } = this.#context;
+    const line = `task ${runId}/${taskId} failed at attempt ${attempt}: ${error.errorType}: ${error.message}`;
+    log.warn(trace === "" ? line : `${line}\n${trace}`);
   }
 
   // ---- reports
@@ -205,6 +216,7 @@ export class Attempt {
           const goneOn = error instanceof StaleAttempt || error instanceof RunOver || error instanceof SessionOver;
           if (goneOn || !(error instanceof ConcertError)) throw error;
           failure = refused(error);
+          this.#warn(failure);
         }
       } else failure = outcome.failed;
       await this.#send(TASK_FAILED, this.#failureReport(failure), true);

@@ -10,6 +10,8 @@ import dev.concert.internal.SessionStream;
 import dev.concert.internal.Tracing;
 import dev.concert.internal.Waiting;
 import dev.concert.v1.AgentTask;
+import dev.concert.v1.TaskError;
+import dev.concert.v1.TaskFailed;
 import dev.concert.v1.TaskStarted;
 import io.opentelemetry.api.common.Attributes;
 import io.opentelemetry.api.trace.Span;
@@ -113,9 +115,14 @@ final class Attempt {
         }
         try {
             Object result = work();
-            return Outcome.completed(token, result, context.stagedChanges());
+            Outcome outcome = Outcome.completed(token, result, context.stagedChanges());
+            warn(outcome, null);
+            return outcome;
         } catch (Throwable error) {
-            return Outcome.thrown(token, error, stopReason());
+            Outcome outcome = Outcome.thrown(token, error, stopReason());
+            boolean isMeant = error instanceof PreconditionFailedException || error instanceof NotRetryableException;
+            warn(outcome, isMeant ? null : error);
+            return outcome;
         } finally {
             leave();
         }
@@ -227,13 +234,28 @@ final class Attempt {
                         if (refusal == null || isPointless) {
                             settled(refusal);
                         } else {
-                            report(Outcome.refused(token, refusal));
+                            Outcome refused = Outcome.refused(token, refusal);
+                            warn(refused, null);
+                            report(refused);
                         }
                     });
         } else {
             session.call(Methods.TASK_FAILED, outcome.failed(), null, null)
                     .whenComplete((reported, error) -> settled(error == null ? null : Waiting.unwrap(error)));
         }
+    }
+
+    /** Says here what is reported of a failure: who runs the agent sees its log first. */
+    private void warn(Outcome outcome, Throwable unexpected) {
+        TaskFailed failed = outcome.failed();
+        if (failed == null || failed.getCancelled()) {
+            return;
+        }
+        String task = context.runId() + "/" + context.taskId();
+        TaskError error = failed.getError();
+        String words = "task " + task + " failed at attempt " + context.attempt() + ": " + error.getErrorType() + ": "
+                + error.getMessage();
+        LOG.log(Level.WARNING, words, unexpected);
     }
 
     private void settled(ConcertException refusal) {
