@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -98,11 +99,27 @@ async def test_an_agent_without_capabilities_has_its_role(coordinator: ScriptedC
 
 
 async def test_an_agent_may_be_there_before_its_coordinator(coordinator: ScriptedCoordinator) -> None:
-    """Registration goes on until it works: the order in which programs start does not matter."""
+    """Registration goes on until it works: the order in which programs start does not matter. That it waits is said at
+    once, and once.
+    """
     await coordinator.stop()
-    async with AgentHost(Probe(), address=coordinator.address) as host:
-        await coordinator.start()
-        await host.registered()
+    loop, said = asyncio.get_running_loop(), asyncio.Queue[str]()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            loop.call_soon_threadsafe(said.put_nowait, record.getMessage())
+
+    log, listener = logging.getLogger("concert.agent"), Listener(logging.WARNING)
+    log.addHandler(listener)
+    try:
+        async with AgentHost(Probe(), address=coordinator.address) as host:
+            waits = f"no coordinator answers at {coordinator.address} yet: trying again; `concert dev` starts one"
+            assert await said.get() == f"{host.agent_ids[0]}: {waits}"
+            await coordinator.start()
+            await host.registered()
+    finally:
+        log.removeHandler(listener)
+    assert said.empty()
 
 
 async def test_an_agent_that_is_refused_for_good_says_so(coordinator: ScriptedCoordinator) -> None:

@@ -53,7 +53,8 @@ async def test_a_coordinator_that_comes_back_is_found_again(
     """A call made while nobody listens succeeds once somebody does."""
     await client.publish("x")
     await coordinator.stop()
-    with pytest.raises(concert.Unavailable):
+    nobody = f"nothing listens at {coordinator.address}; `concert dev` starts a coordinator"
+    with pytest.raises(concert.Unavailable, match=nobody):
         async with concert.connect(coordinator.address, retry_seconds=0.2) as impatient:
             await impatient.publish("x")
     await coordinator.start()

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 
 from concert.errors import ConcertError, InvalidArgument, Unavailable
 
+_LOCAL_ADVICE = "; `concert dev` starts a coordinator"
+_REMOTE_ADVICE = "; is the address right, and does the coordinator run"
+_REFUSED = "connection refused"
 _CURES = (
     ("certificate_verify_failed", "the certificate of {} is not trusted: give the root certificate, as `credentials`"),
     ("peer name", "the certificate of {} is one of another name"),
     ("socket closed", "{} hung up: does it want TLS, or a certificate of yours (mutual TLS)"),
     ("handshake", "{} does not speak TLS, or not with these `credentials`"),
-    ("connection refused", "nothing listens at {}"),
+    (_REFUSED, "nothing listens at {}"),
     ("dns", "the name in {} does not resolve"),
     ("name resolution", "the name in {} does not resolve"),
 )
@@ -30,6 +33,9 @@ class Addresses:
 
     def __str__(self) -> str:
         return ", ".join(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     @property
     def current(self) -> str:
@@ -58,10 +64,22 @@ def _is_loopback(address: str) -> bool:
         return host.lower() == "localhost"
 
 
+def is_refused(error: ConcertError) -> bool:
+    """Whether nothing listened there, as when no coordinator was started."""
+    return _REFUSED in error.message.lower()
+
+
 def unreached(address: str, error: ConcertError) -> ConcertError:
     """The error, with what to do about it where it is the transport's: a coordinator's own have a reason."""
     if not isinstance(error, Unavailable) or error.reason:
         return error
     said = error.message.lower()
     cure = next((cure for word, cure in _CURES if word in said), "{}").format(address)
+    if is_refused(error):
+        cure += _LOCAL_ADVICE if _is_loopback(address) else _REMOTE_ADVICE
     return Unavailable(f"{cure}: {error.message}", reason="")
+
+
+def without_advice(message: str) -> str:
+    """What `unreached` says, for whoever knows better what to do about it."""
+    return message.replace(_LOCAL_ADVICE, "").replace(_REMOTE_ADVICE, "")

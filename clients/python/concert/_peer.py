@@ -6,11 +6,16 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from concert.errors import Unavailable
+
 _log = logging.getLogger("concert.session")
 
 
 class SessionPeer(Protocol):
     """Who is given the work that comes down a session. Called on the session's event loop; must not block."""
+
+    def on_unanswered(self, error: Unavailable) -> None:
+        """A try to open the session reached nobody; another follows."""
 
     def attempt_tokens(self) -> Iterable[int]:
         """The attempts being executed, and those with reports that were not acknowledged."""
@@ -30,6 +35,9 @@ class SessionPeer(Protocol):
 
 class NoPeer:
     """For clients that are no agents."""
+
+    def on_unanswered(self, error: Unavailable) -> None:
+        """Nothing to say: whoever opens the session is told in the end."""
 
     def attempt_tokens(self) -> Iterable[int]:
         """None."""

@@ -143,6 +143,8 @@ class SessionStream:
                 pause = backoff.pause_seconds(_retry_after(error))
                 if not (over or _is_transient(error)) or loop.time() + pause > retry_until:
                     raise
+                if isinstance(error, Unavailable) and not error.reason:
+                    self._peer.on_unanswered(error)
                 await asyncio.sleep(pause)
         self._adopt(stream)
         self._runner = asyncio.create_task(self._keep_open(stream), name="concert session")

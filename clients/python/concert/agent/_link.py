@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from concert._addresses import is_refused
 from concert._backoff import Backoff
 from concert._connection import Connection
 from concert._limits import ATTEMPT_TOKENS_REMEMBERED_MAX, DRAIN_NOTICE_SECONDS_MAX
@@ -27,6 +28,7 @@ from concert.errors import (
     NotFound,
     PermissionDenied,
     Unauthenticated,
+    Unavailable,
 )
 from concert.v1 import agent_service_pb2, session_service_pb2
 
@@ -73,6 +75,7 @@ class AgentLink:
         self._proceed = asyncio.Event()
         self._drain_noticed = asyncio.Event()
         self._stopping = False
+        self._unanswered = 0
         self._runner: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -118,6 +121,17 @@ class AgentLink:
             await asyncio.gather(self._runner, return_exceptions=True)
 
     # ---- SessionPeer
+    def on_unanswered(self, error: Unavailable) -> None:
+        """See SessionPeer. Said once, when every address was tried."""
+        self._unanswered += 1
+        addresses = self._connection.addresses
+        if self._unanswered != len(addresses):
+            return
+        why = f" ({error.message})"
+        if is_refused(error):
+            why = "; `concert dev` starts one" if addresses.are_local else ""
+        _log.warning("%s: no coordinator answers at %s yet: trying again%s", self._spec.agent_id, addresses, why)
+
     def attempt_tokens(self) -> Iterable[int]:
         """See SessionPeer."""
         return sorted(self._live)

@@ -11,6 +11,7 @@ from typing import Any
 
 import concert
 from concert import errors
+from concert._addresses import without_advice
 from concert._client import ADDRESS_DEFAULT
 
 TIMEOUT_SECONDS_DEFAULT = 10.0
@@ -90,7 +91,7 @@ class Place:
     def told(self, error: errors.ConcertError) -> str:
         """An error, for people."""
         if _nobody_answered(error):
-            because = f" ({error.message})" if error.message else ""
+            because = f" ({without_advice(error.message)})" if error.message else ""
             return f"no coordinator answered at {self.address} within {self.timeout_seconds:g} s{because}"
         return str(error)
 
