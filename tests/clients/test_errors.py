@@ -38,7 +38,9 @@ async def over_unary_and_session(coordinator: ScriptedCoordinator, client: conce
 async def test_a_lost_state_conflict_carries_what_a_retry_needs(
     coordinator: ScriptedCoordinator, client: concert.Client
 ) -> None:
-    """S8: the loser is handed the current value, its revision, its writer, and the trace of that write."""
+    """S8: the loser is handed the current value, its revision, its writer, and the trace of that write, and is told
+    what to do.
+    """
     timestamp = timestamp_pb2.Timestamp(seconds=1_700_000_000)
     key = error_pb2.StateConflict(conflict_sequence=7, current_revision=42).keys.add(
         key="site/pages",
@@ -54,6 +56,7 @@ async def test_a_lost_state_conflict_carries_what_a_retry_needs(
     for error in await over_unary_and_session(coordinator, client, refusal(10, "STATE_CONFLICT", "lost", detail)):
         assert isinstance(error, concert.StateConflictError)
         assert (error.current_revision, error.conflict_sequence, error.code) == (42, 7, "ABORTED")
+        assert str(error).startswith("STATE_CONFLICT: lost; read it again and build on it with base_revision=42, or")
         assert error.keys == [
             {
                 "key": "site/pages",

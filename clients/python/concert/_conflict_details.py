@@ -42,6 +42,16 @@ def conflict_key(key: Any) -> ConflictKey:
     }
 
 
+def conflict_advice(conflict_type: str, current_revision: int) -> str:
+    """What the loser can do, as the end of a sentence; empty where a lock stands in the way, which is to be taken."""
+    if not current_revision or conflict_type == "resource_conflict":
+        return ""
+    return (
+        f"; read it again and build on it with base_revision={current_revision}, or use state.modify (without a base,"
+        " writers of one name do not conflict: concert.connect(..., writer=...))"
+    )
+
+
 def _optional_value(key: Any, field: str) -> Any:
     value: struct_pb2.Value = getattr(key, field)
     return from_value(value) if key.HasField(field) else None

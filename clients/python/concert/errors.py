@@ -50,7 +50,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from concert._conflict_details import ConflictKey, conflict_key
+from concert._conflict_details import ConflictKey, conflict_advice, conflict_key
 from concert._lock_details import LockHolder, LockWait, lock_holder, lock_wait
 from concert.v1 import error_pb2
 
@@ -202,6 +202,9 @@ class StateConflictError(Aborted):
     """
 
     reason = "STATE_CONFLICT"
+
+    def __str__(self) -> str:
+        return super().__str__() + conflict_advice(self.conflict_type, self.current_revision)
 
     @property
     def keys(self) -> list[ConflictKey]:

@@ -93,6 +93,8 @@ class Place:
         if _nobody_answered(error):
             because = f" ({without_advice(error.message)})" if error.message else ""
             return f"no coordinator answered at {self.address} within {self.timeout_seconds:g} s{because}"
+        if isinstance(error, errors.StateConflictError):
+            return f"{error.reason}: {error.message}"
         return str(error)
 
 
