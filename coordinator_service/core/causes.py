@@ -57,8 +57,7 @@ def _by(event: Event) -> str:
 
 def _failed(event: Event, payload: events.AgentFailed) -> str:
     what = "was lost" if payload.lost else "failed"
-    message = f": {payload.error.message}" if payload.error.message else ""
-    return f"{_task(event)} {what}{_by(event)}: {payload.error.error_type}{message}"
+    return f"{_task(event)} {what}{_by(event)}: {payload.error}"
 
 
 def _requested(_event: Event, payload: events.ResourceRequested) -> str:

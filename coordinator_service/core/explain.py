@@ -277,5 +277,4 @@ def _outcome(task: TaskRow) -> str:
     """How a task ended, and why."""
     if task.status is TaskStatus.SUCCEEDED or task.error is None:
         return f"{task.spec.task_id} ({task.status.name})"
-    message = f": {task.error.message}" if task.error.message else ""
-    return f"{task.spec.task_id} ({task.status.name}, {task.error.error_type}{message})"
+    return f"{task.spec.task_id} ({task.status.name}, {task.error})"

@@ -105,8 +105,8 @@ class NotFound(Rejection):
     code = "NOT_FOUND"
     reason = "NOT_FOUND"
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"no such {kind}: {name}")
+    def __init__(self, kind: str, name: str, because: str = "") -> None:
+        super().__init__(f"no such {kind}: {name}" + (f" {because}" if because else ""))
         self.kind = kind
         self.name = name
 

@@ -174,6 +174,9 @@ class TaskError:
     traceback: str = ""
     cause_task_id: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.error_type}: {self.message}" if self.message else self.error_type
+
 
 @value
 class LockRequest:

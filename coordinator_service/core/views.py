@@ -120,7 +120,8 @@ def view_result(run: RunRow, command: GetTaskResult) -> ResultRead:
     if task is None:
         raise NotFound("task", f"{command.run_id}/{command.task_id}")
     if task.status is not TaskStatus.SUCCEEDED:
-        raise NotFound("result", f"{command.run_id}/{command.task_id} is {task.status.name}")
+        why = f": {task.error}" if task.error is not None else ""
+        raise NotFound("result", f"{command.run_id}/{command.task_id}", f"is {task.status.name}{why}")
     return ResultRead(result=task.result, agent_name=task.agent_name, sequence=task.result_sequence)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from coordinator_service.core import commands, views
 from coordinator_service.core.rejections import NotFound
-from coordinator_service.core.specs import RetryPolicy, TaskLock
+from coordinator_service.core.specs import RetryPolicy, TaskError, TaskLock
 from coordinator_service.core.values import LockMode, RunStatus
 from tests.core.driver import Namespace, caller, seconds, task
 
@@ -70,9 +70,22 @@ def test_a_result_is_read_once_the_task_succeeded(namespace: Namespace) -> None:
     for run_id, task_id, kind in (("run", "t", "result"), ("run", "u", "task"), ("other", "t", "run")):
         rejection = namespace.refuse(NotFound, commands.GetTaskResult(run_id=run_id, task_id=task_id))
         assert rejection.kind == kind
+    assert namespace.refuse(NotFound, commands.GetTaskResult(run_id="run", task_id="t")).name == "run/t"
     namespace.complete("t", result=b"r")
     read = namespace.do(commands.GetTaskResult(run_id="run", task_id="t"))
     assert (read.result, read.agent_name, read.sequence) == (b"r", "a", namespace.task("t").result_sequence)
+
+
+def test_the_result_of_a_task_that_failed_is_refused_with_its_error(namespace: Namespace) -> None:
+    """R16: whoever asks for the result learns why there is none."""
+    namespace.open("a-1", "work", name="a")
+    namespace.submit(task("t"))
+    error = TaskError(error_type="NameError", message="name 'x' is not defined")
+    token = namespace.token("t")
+    failed = commands.FailTask(attempt_token=token, error=error, retryable=False)
+    namespace.do(failed, namespace.reporter(token))
+    refused = namespace.refuse(NotFound, commands.GetTaskResult(run_id="run", task_id="t"))
+    assert refused.message == "no such result: run/t is FAILED: NameError: name 'x' is not defined"
 
 
 def test_an_agent_is_sent_all_that_it_needs(namespace: Namespace) -> None:
