@@ -118,7 +118,9 @@ class Present:
     def _task(self, run: RunRow, task: TaskRow) -> Explained:
         subject = f"task {run.run_id}/{task.spec.task_id}"
         if task.status.over:
-            return self._explained(subject, f"{subject} is {_outcome(task)}", [], 0, task.over_sequence)
+            at = f" at attempt {task.attempts}" if task.attempts > 1 else ""
+            why = "" if task.status is TaskStatus.SUCCEEDED or task.error is None else f": {task.error}"
+            return self._explained(subject, f"{subject} {task.status.name}{at}{why}", [], 0, task.over_sequence)
         waits = self.tasks.of(run, task)
         summary = f"{subject} is {task.status.name}: {in_words(list(waits.blockers))}"
         return self._explained(subject, summary, [waits], 1, task.attempt_token or task.sequence)

@@ -75,6 +75,20 @@ async def test_the_exit_code_of_a_watch_says_how_the_run_ended(run: Concert, lab
     assert (await run("run", "cancel", "stopped", "--watch")).code == 12
 
 
+async def test_a_failure_is_shown_with_its_traceback(
+    run: Concert, client: concert.Client, labourer: str, tmp_path: Path
+) -> None:
+    """Line by line, and whatever stands in it is text; of what did not fail there is none."""
+    file = run_file(tmp_path, run_id="broken", tasks={"bad": {"capability": "labour", "input": {"fails": HOSTILE}}})
+    await run("run", "submit", file, "--watch", "-q")
+    failed, done = await client.events.list(types=["agent_failed", "run_completed"], run_ids=["broken"])
+    shown = await run("events", "show", str(failed.sequence))
+    assert "\nTraceback (most recent call last):\n" in shown.out
+    assert '    raise NotRetryable(given["fails"])\n' in shown.out
+    assert "\x1b" not in shown.out
+    assert "Traceback" not in (await run("events", "show", str(done.sequence))).out
+
+
 async def test_what_failed_is_tried_again_and_what_succeeded_is_not(
     run: Concert, client: concert.Client, labourer: str, tmp_path: Path
 ) -> None:

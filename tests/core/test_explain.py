@@ -200,9 +200,23 @@ def test_a_task_that_is_over_says_how_it_ended() -> None:
     found = explained(namespace, run_id="run", task_id="victim")
     assert (found.waiting, found.summary) == (
         (),
-        "task run/victim is victim (SKIPPED, DEPENDENCY_FAILED: bad did not succeed)",
+        "task run/victim SKIPPED: DEPENDENCY_FAILED: bad did not succeed",
     )
+    assert explained(namespace, run_id="run", task_id="bad").summary == "task run/bad FAILED: Broken"
     assert explained(namespace, run_id="run").summary == "run run is FAILED: failed bad (FAILED, Broken)"
+
+
+def test_a_task_that_succeeded_says_at_which_attempt() -> None:
+    """X1: the error of an attempt that was made up for is history."""
+    namespace = Namespace()
+    namespace.open("a", "work")
+    namespace.submit(task("t", retry=RetryPolicy(attempts_max=3, backoff_initial_ns=seconds(1))), task("once"))
+    namespace.fail("t")
+    namespace.complete("once")
+    namespace.advance(1)
+    namespace.complete("t")
+    assert explained(namespace, run_id="run", task_id="t").summary == "task run/t SUCCEEDED at attempt 2"
+    assert explained(namespace, run_id="run", task_id="once").summary == "task run/once SUCCEEDED"
 
 
 # Runs.

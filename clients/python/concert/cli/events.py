@@ -160,6 +160,8 @@ async def show_event(
             ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(event.metadata.items()))),
         ]
     )
+    for line in event.agent_failed.error.traceback.splitlines():
+        call.printer.line(line)
     if event.cause:
         call.printer.remark(f"why: `concert explain {event.sequence}`")
 
