@@ -55,9 +55,17 @@ def _by(event: Event) -> str:
     return f" by {event.agent_id}" if event.agent_id else ""
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _failed(event: Event, payload: events.AgentFailed) -> str:
     what = "was lost" if payload.lost else "failed"
     return f"{_task(event)} {what}{_by(event)}: {payload.error}"
+
+
+def _updated(_event: Event, payload: events.StateUpdated) -> str:
+    return f"{payload.writer or 'the platform'} wrote {_counted(len(payload.updates), 'key')}"
 
 
 def _requested(_event: Event, payload: events.ResourceRequested) -> str:
@@ -85,8 +93,10 @@ _DESCRIBERS: dict[type, Callable[[Event, Any], str]] = {
     events.AgentDisconnected: lambda event, _: f"the session of {event.agent_id} ended",
     events.AgentDetached: lambda event, _: f"agent {event.agent_id} lost its stream",
     events.AgentAttached: lambda event, _: f"agent {event.agent_id} has a stream again",
-    events.RunSubmitted: lambda event, payload: f"run {event.run_id} was submitted with {payload.tasks} tasks",
-    events.RunExtended: lambda event, payload: f"{payload.tasks} tasks were added to run {event.run_id}",
+    events.RunSubmitted: lambda event, payload: (
+        f"run {event.run_id} was submitted with {_counted(payload.tasks, 'task')}"
+    ),
+    events.RunExtended: lambda event, payload: f"run {event.run_id} was extended by {_counted(payload.tasks, 'task')}",
     events.RunRetried: lambda event, payload: f"run {event.run_id} is tried again: generation {payload.generation}",
     events.RunCompleted: lambda event, payload: f"run {event.run_id} ended: {payload.status.name}",
     events.RunCancelled: lambda event, _: f"run {event.run_id} is being stopped",
@@ -102,7 +112,7 @@ _DESCRIBERS: dict[type, Callable[[Event, Any], str]] = {
     events.ResourceRequested: _requested,
     events.ResourceAcquired: lambda _, payload: f"{payload.holder} was granted {payload.resource}",
     events.ResourceReleased: lambda _, payload: f"{payload.holder} gave {payload.resource} up",
-    events.StateUpdated: lambda _, payload: f"{payload.writer or 'the platform'} wrote {len(payload.updates)} keys",
+    events.StateUpdated: _updated,
     events.ConflictDetected: _conflict,
     events.ConflictResolved: _resolved,
     events.CoordinationRequired: lambda _, payload: f"{payload.target} is to {payload.action.replace('_', ' ')}",

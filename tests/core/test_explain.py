@@ -367,6 +367,18 @@ def test_every_event_can_be_told_in_words(seed: int) -> None:
         assert told.cause < told.sequence
 
 
+def test_one_is_not_told_as_many() -> None:
+    """X1: the words of an event count as people do."""
+    namespace = Namespace()
+    namespace.submit(task("a"), run_id="alone")
+    namespace.submit(task("a"), task("b"), run_id="both")
+    namespace.update("k", 1)
+    told = [describe(event) for event in namespace.events]
+    assert "run alone was submitted with 1 task" in told
+    assert "run both was submitted with 2 tasks" in told
+    assert [words for words in told if words.endswith(" wrote 1 key")]
+
+
 def test_verdicts_are_ordered_by_how_near_an_agent_is() -> None:
     """X1: those that could take a task come first among the candidates."""
     assert sorted(CandidateVerdict)[0] is CandidateVerdict.AVAILABLE

@@ -119,6 +119,28 @@ async def test_a_run_shows_waiting_and_executing_apart(browser: Browser, stage: 
         await expect(page.locator(".trow", has_text="second roll out")).to_contain_text("no free slot: deployer-1")
 
 
+async def test_a_run_of_one_task_is_drawn_no_larger_than_it_reads(browser: Browser, tmp_path: Path) -> None:
+    """The picture of a small graph does not fill the page, and words end with their card."""
+    wide = "W" * 40
+    async with (
+        serving(tmp_path, web_listen="127.0.0.1:0") as server,
+        concert.connect(server.address) as client,
+    ):
+        await client.submit_run(run_id="one", tasks=[concert.task(wide, capability=wide)])
+        async with looking(browser, server.web_address, "run/one") as page:
+            plate = await page.locator(".node .plate").bounding_box()
+            assert plate is not None
+            assert plate["width"] < 260
+            for line in ("id", "sub"):
+                words = await page.locator(f".node .{line}").bounding_box()
+                assert words is not None
+                assert words["x"] + words["width"] < plate["x"] + plate["width"]
+                await expect(page.locator(f".node .{line}")).to_contain_text("…")
+            await page.goto(f"http://{server.web_address}/#/events")
+            await expect(page.locator("main")).to_contain_text("was submitted with 1 task")
+            await expect(page.locator("main")).not_to_contain_text("1 tasks")
+
+
 async def test_agents_state_conflicts_and_events_are_there(browser: Browser, stage: CoordinatorServer) -> None:
     """Load and circuits; both sides of a conflict and who stands; events with their causes, filtered."""
     async with looking(browser, stage.web_address, "agents") as page:

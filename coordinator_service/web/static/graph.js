@@ -9,6 +9,9 @@ const CARDS_MAX = 90;
 const CARD_COLUMN_MAX = 14;
 const DOTS_MAX = 2500;
 const CARD = { width: 168, height: 38, across: 62, down: 14 };
+const WORDS = { left: 43, width: CARD.width - 43 - 7, id: 12.5, sub: 10.5 }; // sizes of type as in parts.css
+const LETTERS_MAX = 60;
+const CARD_SCALE_MAX = 1.4;
 const DOT = { size: 13, pitch: 17, rows: 22, across: 40 };
 const EDGES_MAX = 1500;
 let kept = { fixed: null, layout: null };
@@ -104,7 +107,8 @@ function nodesOf(body, found, path, route) {
     return h("path", { key: `${from}-${to}`, class: `edge ${kind} ${met ? "met" : ""} ${critical ? "critical" : ""}`, d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}` });
   });
   const node = found.kind === "cards" ? card : dot;
-  return h("svg", { class: "dag", viewBox: `${-pad} ${-pad} ${width + 2 * pad} ${height + 2 * pad}`, width: width + 2 * pad, height: height + 2 * pad },
+  const grown = `${CARD_SCALE_MAX * (width + 2 * pad)}px`;
+  return h("svg", { class: "dag", style: { "--grown": grown }, viewBox: `${-pad} ${-pad} ${width + 2 * pad} ${height + 2 * pad}`, width: width + 2 * pad, height: height + 2 * pad },
     h("g", { "aria-hidden": "true" }, drawn),
     body.tasks.map((task) => node(body, task, at.get(task.place), path, route)));
 }
@@ -124,8 +128,9 @@ function card(body, task, place, path, route) {
     h("rect", { class: "plate", width: CARD.width, height: CARD.height, rx: 9 }),
     h("rect", { class: `stripe f-${word}`, width: 4, height: CARD.height - 16, x: 8, y: 8, rx: 2 }),
     h("svg", { x: 18, y: 9.5, width: 19, height: 19, viewBox: "0 0 19 19", class: `mark s-${word}` }, h("path", { d: SIGNS[word] ?? SIGNS.PENDING })),
-    h("text", { x: 43, y: 16.5, class: "id" }, cut(task.id, 17)),
-    h("text", { x: 43, y: 30, class: "sub" }, cut(under(task, word), 22)),
+    h("svg", { x: WORDS.left, width: WORDS.width, height: CARD.height },
+      h("text", { y: 16.5, class: "id" }, fitted(task.id, WORDS.id)),
+      h("text", { y: 30, class: "sub" }, fitted(under(task, word), WORDS.sub))),
     word === "RUNNING" && h("rect", { class: "progress", x: 8, y: CARD.height - 4, width: Math.max(0, (CARD.width - 16) * (task.fraction || 0)), height: 2, rx: 1 }),
   ]);
 }
@@ -136,7 +141,21 @@ function under(task, word) {
   return word === "SUCCEEDED" ? task.agent || plain(word) : `${plain(word)} · ${task.target}`;
 }
 
-const cut = (text, most) => ([...text].length > most ? `${[...text].slice(0, most - 1).join("")}…` : text);
+const ruler = document.createElement("canvas").getContext("2d");
+
+/** As much of a text as has room in a card. */
+function fitted(text, size) {
+  ruler.font = `${size}px ${getComputedStyle(document.documentElement).getPropertyValue("--ui")}`;
+  const letters = [...text].slice(0, LETTERS_MAX);
+  const cut = (most) => (most < [...text].length ? `${letters.slice(0, most).join("")}…` : text);
+  let [least, most] = [0, letters.length];
+  while (least < most) {
+    const tried = Math.ceil((least + most) / 2);
+    if (ruler.measureText(cut(tried)).width <= WORDS.width) least = tried;
+    else most = tried - 1;
+  }
+  return cut(least);
+}
 
 function dot(body, task, place, path, route) {
   return linked(body, task, place, path, route, (word) => h("rect", { class: `cell f-${word}`, width: DOT.size, height: DOT.size, rx: 3.5 }));
