@@ -49,7 +49,7 @@ def test_without_pytest_asyncio_the_fixtures_say_what_they_need(
     test = "def test_it(concert_kit):\n    pass\n\ndef test_another():\n    pass\n"
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     found = pytest_run(tmp_path, test, "-p", "concert.testing.plugin", start=("-c", WITHOUT))
-    assert "the fixture concert_kit needs pytest-asyncio: install concert[testing]" in found
+    assert "the fixture concert_kit needs pytest-asyncio: install it" in found
     assert "1 passed, 1 error" in found
 
 

@@ -28,7 +28,7 @@ def fixture(function: Any) -> Any:
 
     @pytest.fixture(name=function.__name__)
     def missing() -> None:
-        raise pytest.UsageError(f"the fixture {function.__name__} needs pytest-asyncio: install concert[testing]")
+        raise pytest.UsageError(f"the fixture {function.__name__} needs pytest-asyncio: install it")
 
     return missing
 
