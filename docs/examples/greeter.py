@@ -9,8 +9,9 @@ class Greeter(Agent):
     async def execute(self, context):
         name = context.input["name"]
         await context.progress(0.5, f"thinking of {name}")
-        async with context.lock("guest-book"):
-            context.set_state({f"guests/{name}": "greeted"})
+        async with context.lock("guest-book") as lock:
+            await context.publish("signed", {"name": name, "page": lock.fencing_token})
+        context.set_state({f"guests/{name}": "greeted"})
         return f"Hello, {name}! Before you: {', '.join(context.previous_results) or 'nobody'}."
 
 

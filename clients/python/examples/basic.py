@@ -15,8 +15,9 @@ class Greeter(Agent):
     async def execute(self, context: TaskContext) -> str:
         name = context.input["name"]
         await context.progress(0.5, f"thinking of {name}")
-        async with context.lock("guest-book"):
-            context.set_state({f"guests/{name}": "greeted"})  # true together with the completion
+        async with context.lock("guest-book") as lock:
+            await context.publish("signed", {"name": name, "page": lock.fencing_token})
+        context.set_state({f"guests/{name}": "greeted"})  # true together with the completion
         earlier = ", ".join(context.previous_results.values())
         return f"Hello, {name}!" + (f" ({earlier})" if earlier else "")
 

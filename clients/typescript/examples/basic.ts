@@ -8,9 +8,10 @@ const greeter: Agent = {
     async greeting(context: TaskContext<{ name: string }>) {
       const { name } = context.input;
       context.progress(0.5, `thinking of ${name}`);
-      await context.withLock("guest-book", () => {
-        context.setState({ [`guests/${name}`]: "greeted" }); // True together with the completion.
+      await context.withLock("guest-book", async (lock) => {
+        await context.publish("signed", { name, page: Number(lock.fencingToken) });
       });
+      context.setState({ [`guests/${name}`]: "greeted" }); // True together with the completion.
       const earlier = [...context.previousResults].map(([, greeting]) => greeting).join(", ");
       return `Hello, ${name}!${earlier && ` (${earlier})`}`;
     },

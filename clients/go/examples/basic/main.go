@@ -23,13 +23,17 @@ func greet(ctx context.Context, task *agent.Task) (any, error) {
 		return nil, err
 	}
 	task.Progress(0.5, "thinking of "+who.Name)
-	_, lock, err := task.Lock(ctx, "guest-book")
+	change := concert.Change{Set: map[string]any{"guests/" + who.Name: "greeted"}} // true together with the completion
+	if err := task.SetState(change); err != nil {
+		return nil, err
+	}
+	held, lock, err := task.Lock(ctx, "guest-book")
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Unlock()
-	change := concert.Change{Set: map[string]any{"guests/" + who.Name: "greeted"}} // true together with the completion
-	if err := task.SetState(change); err != nil {
+	page := map[string]any{"name": who.Name, "page": lock.FencingToken()}
+	if _, err := task.Publish(held, "signed", page); err != nil {
 		return nil, err
 	}
 	greeting := fmt.Sprintf("Hello, %s!", who.Name)

@@ -23,9 +23,9 @@ public final class Basic {
         String name = context.input().get("name").asString();
         context.progress(0.5, "thinking of " + name);
         try (LockScope guestBook = context.lock("guest-book").acquire()) {
-            context.publish("greeted", Map.of("who", name, "token", guestBook.fencingToken()));
-            context.setState(Map.of("guests/" + name, "greeted")); // true together with the completion
+            context.publish("signed", Map.of("name", name, "page", guestBook.fencingToken()));
         }
+        context.setState(Map.of("guests/" + name, "greeted")); // true together with the completion
         PreviousResults results = context.previousResults();
         String earlier =
                 results.taskIds().stream().map(results::get).map(Json::asString).collect(Collectors.joining(", "));

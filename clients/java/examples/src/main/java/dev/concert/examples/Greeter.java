@@ -20,9 +20,9 @@ public final class Greeter {
         String name = context.input().get("name").asString();
         context.progress(0.5, "thinking of " + name);
         try (LockScope guestBook = context.lock("guest-book").acquire()) {
-            context.publish("greeted", Map.of("who", name, "token", guestBook.fencingToken()));
-            context.setState(Map.of("guests/" + name, "greeted")); // true together with the completion
+            context.publish("signed", Map.of("name", name, "page", guestBook.fencingToken()));
         }
+        context.setState(Map.of("guests/" + name, "greeted")); // true together with the completion
         return "Hello, " + name + "! Before you: " + context.previousResults().taskIds();
     }
 }
