@@ -21,7 +21,7 @@ setup: $(READY) ## Create .venv and install everything into it
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Concert needs Python 3.11: install it, or name yours with PYTHON=..."; exit 1; }
-	@echo "Setting up $(VENV) (once) ..."
+	@echo "Setting up $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
@@ -72,5 +72,5 @@ jaeger-demo: $(READY) ## The same, traced: reads the trace back from Jaeger and 
 demo-polyglot: $(READY) ## The same, some of the agents in other languages
 	@$(BIN)/python -m agent_service demo --polyglot $(if $(SERVE),--serve)
 
-clean: ## Remove what can be made again
-	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove what can be made again, and concert-data, what a coordinator kept here
+	rm -rf $(VENV) build var concert-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
