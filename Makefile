@@ -64,13 +64,13 @@ bench-languages: $(READY) ## Measure every client beside bare gRPC of its langua
 	$(BIN)/python -m benchmarks.languages
 
 demo: $(READY) ## Deploy a blog with four agents; SERVE=1 leaves it up
-	@$(BIN)/python -m agent_service demo $(if $(SERVE),--serve)
+	@$(BIN)/python -m agent_service demo --short $(if $(SERVE),--serve)
 
 jaeger-demo: $(READY) ## The same, traced: reads the trace back from Jaeger and checks it
 	@$(BIN)/python -m agent_service jaeger-demo $(if $(PICTURE),--picture $(PICTURE))
 
 demo-polyglot: $(READY) ## The same, some of the agents in other languages
-	@$(BIN)/python -m agent_service demo --polyglot $(if $(SERVE),--serve)
+	@$(BIN)/python -m agent_service demo --polyglot --short $(if $(SERVE),--serve)
 
 clean: ## Remove what can be made again, and concert-data, what a coordinator kept here
 	rm -rf $(VENV) build var concert-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,7 +14,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from agent_service.demo import DemoFailed, demonstrate
+from agent_service.demo import DemoFailed, Place, Tell, as_text, demonstrate, how_it_went, shortened, what_is_up
 from agent_service.deployment import NotDeployable, deploy
 from agent_service.faults import Permanent
 from agent_service.hosting import UnknownAgent, host, service_name
@@ -108,6 +108,7 @@ def demo_command(
     polyglot: Annotated[
         bool, typer.Option("--polyglot", help="Agents in other languages where there are some.")
     ] = False,
+    short: Annotated[bool, typer.Option("--short", help="Print the summary without what each agent found.")] = False,
     input_file: InputFile = BLOG_INPUT,
     var: Annotated[Path, typer.Option("--var", help="Where logs, site and log of events go.")] = Path("var/demo"),
 ) -> None:
@@ -118,13 +119,12 @@ def demo_command(
         for each in foreign.values():
             each.make()
         with one_trace(f"deploy {request.domain}") if polyglot else contextlib.nullcontext():
-            summary = asyncio.run(demonstrate(request, var, LiveView(), _tell if serve else None, foreign=foreign))
+            told = _telling(short=short, serve=serve, target="demo-polyglot" if polyglot else "demo")
+            summary = asyncio.run(demonstrate(request, var, LiveView(), told, serve=serve, foreign=foreign))
     except asyncio.CancelledError:
         _failed("stopped before it was done")
     except (DemoFailed, ForeignAgentFailed, NotDeployable, concert.ConcertError) as error:
         _failed(error)
-    if not serve:
-        _tell(summary)
     _finish(summary)
 
 
@@ -175,9 +175,22 @@ def _read_request(path: Path) -> DeploymentRequest:
 def _tell(summary: dict[str, Any]) -> None:
     """The summary goes last, from the beginning of a line, so that a program can read it off the end of the output."""
     sys.stderr.flush()
-    text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-    sys.stdout.write(text.decode() + "\n")
+    sys.stdout.write(as_text(summary))
     sys.stdout.flush()
+
+
+def _telling(*, short: bool, serve: bool, target: str) -> Tell:
+    """What a demonstration says at its end: to people, for whom it is short, what matters goes last."""
+
+    def tell(summary: dict[str, Any], place: Place) -> None:
+        rest = f"\n\n{what_is_up(summary, place)}" if serve else f"; make {target} SERVE=1 to look around"
+        if short:
+            _tell(shortened(summary))
+        typer.echo(how_it_went(summary, place) + rest, err=True)
+        if not short:
+            _tell(summary)
+
+    return tell
 
 
 def _finish(summary: dict[str, Any]) -> None:

@@ -27,8 +27,17 @@ STOP_SECONDS_MAX = 15.0
 READY_POLL_SECONDS = 0.02
 RUNS_KEPT_MAX = 5
 LOG_LINES_TOLD_MAX = 20
+SUMMARY_FILE = "summary.json"
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a demonstration is: the directory of everything it makes, and its live page."""
+
+    directory: Path
+    page: str
+
+
+Tell = Callable[[dict[str, Any], Place], None]
 Afterwards = Callable[[concert.Client, dict[str, Any]], Awaitable[None]]
 
 
@@ -108,15 +117,16 @@ async def demonstrate(
     request: DeploymentRequest,
     var: Path,
     view: LiveView,
-    tell: Callable[[dict[str, Any]], None] | None = None,
+    tell: Tell | None = None,
+    serve: bool = False,
     afterwards: Afterwards | None = None,
     foreign: Mapping[str, ForeignAgent] | None = None,
 ) -> dict[str, Any]:
-    """Starts everything, deploys, stops everything, and returns the summary.
+    """Starts everything, deploys, stops everything, and returns the summary, which is in a file of the directory too.
 
-    With `tell`, the summary is told as soon as it is there and the site stays up until SIGINT or SIGTERM. `afterwards`
-    is called with it while the coordinator is still there to be asked. `foreign` are agents, by name, that are hosted
-    by programs in other languages. Raises DemoFailed.
+    `tell` is told the summary as soon as it is there. To `serve` is to leave the site up then, until SIGINT or SIGTERM.
+    `afterwards` is called with the summary while the coordinator is still there to be asked. `foreign` are agents, by
+    name, that are hosted by programs in other languages. Raises DemoFailed.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -124,12 +134,13 @@ async def demonstrate(
     directory = _fresh_directory(var)
     provider = directory / "provider"
     _open_account(provider, request.domain)
-    view.say(f"logs and everything made: {directory}")
+    view.say(f"logs and everything made: {_shown(directory)}")
     foreign = foreign or {}
     async with _members(directory, provider, foreign) as (served, members):
         told = (f"{name} ({foreign[name].language})" if name in foreign else name for name in AGENTS)
         view.say(f"coordinator at {served.address}, agents: {', '.join(told)}")
-        view.say(f"live page: http://{served.web}/")
+        place = Place(directory, f"http://{served.web}/")
+        view.say(f"live page: {place.page}")
         ends = [asyncio.create_task(member.ended()) for member in members]
         deploying = asyncio.create_task(_deploy(served.address, request, view, afterwards))
         try:
@@ -137,9 +148,10 @@ async def demonstrate(
             if deploying not in done:
                 raise next(iter(done)).result()  # type: ignore[misc]
             summary = deploying.result()
+            (directory / SUMMARY_FILE).write_text(as_text(summary))
             if tell is not None:
-                tell(summary)
-                _explain(summary, view)
+                tell(summary, place)
+            if serve:
                 await _interrupted(ends)
             return summary
         finally:
@@ -244,17 +256,45 @@ def _open_account(root: Path, domain: str) -> None:
     account.claim(domain)
 
 
-def _explain(summary: dict[str, Any], view: LiveView) -> None:
+def _shown(directory: Path) -> Path:
+    """As people write it who are where we are."""
+    here = Path.cwd()
+    return directory.relative_to(here) if directory.is_relative_to(here) else directory
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """A summary as a JSON object that people can read."""
+    return msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n"
+
+
+def shortened(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary with how each agent's task ended, without what it found."""
+    return {**summary, "agent_results": {name: each["status"] for name, each in summary["agent_results"].items()}}
+
+
+def how_it_went(summary: dict[str, Any], place: Place) -> str:
+    """Who succeeded, how long it took, and where all of it is."""
+    succeeded, failed = len(summary["successful_agents"]), summary["failed_agents"]
+    others = f", not {' and '.join(failed)}" if failed else ""
+    return (
+        f"{succeeded} of {len(AGENTS)} agents succeeded in {summary['total_execution_time_seconds']:.1f} s{others};"
+        f" {SUMMARY_FILE}, logs and site are in {_shown(place.directory)}"
+    )
+
+
+def what_is_up(summary: dict[str, Any], place: Place) -> str:
+    """What there is to look at until Ctrl-C."""
+    page = f"The live page: {place.page}"
     if not summary["infrastructure_deployed"]:
-        view.say("There is no site to look at. The agents stay up until Ctrl-C.")
-        return
+        return f"There is no site to look at. The agents stay up until Ctrl-C.\n{page}"
     site = summary["agent_results"]["infrastructure"]["result"]
     authority, port, domain = site["certificate"]["authority_file"], site["distribution"]["https_port"], site["domain"]
-    view.say(
-        f"\nThe site is up at {site['local_url']} until Ctrl-C.\n"
+    return (
+        f"The site is up at {site['local_url']} until Ctrl-C.\n"
         f"Its certificate is signed by a local authority. To trust it for one command:\n"
         f"  curl --cacert {authority} {site['local_url']}\n"
         f"  curl --cacert {authority} --resolve {domain}:{port}:127.0.0.1 https://{domain}:{port}/\n"
         f"In a browser, import that file as an authority (and remove it afterwards), or accept the warning.\n"
         f"Plain HTTP, to see the redirect: http://localhost:{site['distribution']['http_port']}/\n"
+        f"{page}"
     )

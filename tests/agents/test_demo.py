@@ -97,14 +97,24 @@ def test_the_blog_is_deployed_by_five_processes(tmp_path: Path) -> None:
     assert logs == {"coordinator.log", *(f"{name}.log" for name in AGENTS)}
     told = [line.split()[0] for line in ran.stderr.splitlines() if "SUCCEEDED" in line]
     assert set(told) == set(AGENTS)
+    (file,) = tmp_path.glob("*/summary.json")
+    assert json.loads(file.read_text()) == summary
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith("4 of 4 agents succeeded in ")
+    assert last.endswith(f"are in {file.parent}; make demo SERVE=1 to look around")
 
 
 def test_one_failure_leaves_the_others_alone_and_is_reported(tmp_path: Path, small_blog: list[Path]) -> None:
     """A missing source: content is refused, quality skipped because of it, security goes on."""
     sources = [*small_blog, tmp_path / "missing"]
-    ran = demo(tmp_path / "var", "--input", str(input_file(tmp_path, sources)))
+    ran = demo(tmp_path / "var", "--input", str(input_file(tmp_path, sources)), "--short")
     assert ran.returncode == 1, ran.stderr
-    summary = json.loads(ran.stdout)
+    assert "s, not content and quality_assurance;" in ran.stderr.splitlines()[-1]
+    (file,) = tmp_path.glob("var/*/summary.json")
+    short, summary = json.loads(ran.stdout), json.loads(file.read_text())
+    ended = {name: each["status"] for name, each in summary["agent_results"].items()}
+    assert short == {**summary, "agent_results": ended}
+    assert ended["content"] == "failed"
     assert summary["status"] == "partial_failure"
     assert summary["successful_agents"] == ["infrastructure", "security"]
     assert summary["failed_agents"] == ["content", "quality_assurance"]
@@ -216,5 +226,6 @@ async def test_served_it_stays_up_until_it_is_told_to_stop(tmp_path: Path, small
             await started.wait()
     assert started.returncode == 0, errors.decode()
     assert f"curl --cacert {site['certificate']['authority_file']}" in errors.decode()
+    assert errors.decode().splitlines()[-1].startswith("The live page: http://127.0.0.1:")
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection("127.0.0.1", site["distribution"]["https_port"])
