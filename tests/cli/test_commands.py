@@ -124,6 +124,9 @@ async def test_two_commands_lead_from_a_stuck_task_to_its_reason(run: Concert, t
     told = await run("explain", "run", "stuck", "-o", "json")
     assert told.json["waiting"][0]["blockers"]
     assert (await run("explain", "task", "stuck")).code == 2
+    named = await run("explain", "stuck")
+    assert named.code == 2
+    assert named.err.splitlines()[-1].strip() == "did you mean `concert explain run stuck`?"
     assert (await run("explain", "run", "nowhere")).code == 4
     planned = await run("run", "plan", file)
     assert "no agent is connected for capability printing" in planned.out
@@ -240,6 +243,9 @@ async def test_locks_are_acquired_renewed_listed_and_released(run: Concert) -> N
     assert [grant["resource"] for grant in json.loads(out)] == ["site", "other"]
     assert (await run("lock", "release", token)).code == 5
     assert (await run("lock", "renew", token)).code == 5
+    named = await run("lock", "release", "site")
+    assert named.code == 2
+    assert "a fencing token is a number, not 'site': `concert lock list` shows it" in named.err
 
 
 async def test_a_lock_is_taken_by_force(run: Concert, client: concert.Client) -> None:

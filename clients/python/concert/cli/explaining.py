@@ -61,6 +61,8 @@ def _asked(subject: list[str]) -> dict[str, Any]:
             return {"lock": resource}
         case ["agent", agent]:
             return {"agent": agent}
+        case [name] if name not in ("run", "task", "lock", "agent"):
+            raise Refusal(f"what is to be explained? {USAGE}", cure=f"did you mean `concert explain run {name}`?")
     raise Refusal(f"what is to be explained? {USAGE}")
 
 

@@ -32,6 +32,16 @@ ResourceArgument = Annotated[
     str,
     typer.Argument(metavar="RESOURCE", help="What is locked.", autocompletion=completing.resources, show_default=False),
 ]
+
+
+def fencing_token(text: str | int) -> int:
+    """A fencing token, for arguments."""
+    if not (str(text).isascii() and str(text).isdigit()):
+        raise typer.BadParameter(f"a fencing token is a number, not {text!r}: `concert lock list` shows it")
+    return int(text)
+
+
+TokensArgument = Annotated[list[int], typer.Argument(metavar="TOKEN", help="Fencing tokens.", parser=fencing_token)]
 ModeOption = Annotated[Mode, typer.Option("--mode", help="One holder, or any number of shared ones.")]
 LeaseOption = Annotated[
     float | None,
@@ -104,7 +114,7 @@ async def acquire_locks(
 @command(app, "release")
 async def release_locks(
     call: Call,
-    tokens: Annotated[list[int], typer.Argument(metavar="TOKEN", help="Fencing tokens.", min=1)],
+    tokens: TokensArgument,
     force: Annotated[bool, typer.Option("--force", help="Take them from whoever holds them; for operators.")] = False,
 ) -> None:
     """Gives locks back, all or none. One that is not held: exit code 5."""
@@ -119,7 +129,7 @@ async def release_locks(
 @command(app, "renew")
 async def renew_locks(
     call: Call,
-    tokens: Annotated[list[int], typer.Argument(metavar="TOKEN", help="Fencing tokens.", min=1)],
+    tokens: TokensArgument,
 ) -> int:
     """Makes the leases of locks whole again. One that is gone: exit code 5."""
     async with call.connect() as client:
