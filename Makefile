@@ -72,5 +72,5 @@ jaeger-demo: $(READY) ## The same, traced: reads the trace back from Jaeger and 
 demo-polyglot: $(READY) ## The same, some of the agents in other languages
 	@$(BIN)/python -m agent_service demo --polyglot --short $(if $(SERVE),--serve)
 
-clean: ## Remove what can be made again, and concert-data, what a coordinator kept here
-	rm -rf $(VENV) build var concert-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove what can be made again
+	rm -rf $(VENV) build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

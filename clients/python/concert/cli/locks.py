@@ -34,9 +34,12 @@ ResourceArgument = Annotated[
 ]
 
 
+TOKEN_MAX = 2**63 - 1
+
+
 def fencing_token(text: str | int) -> int:
     """A fencing token, for arguments."""
-    if not (str(text).isascii() and str(text).isdigit()):
+    if not (str(text).isascii() and str(text).isdigit()) or int(text) > TOKEN_MAX:
         raise typer.BadParameter(f"a fencing token is a number, not {text!r}: `concert lock list` shows it")
     return int(text)
 
