@@ -32,13 +32,14 @@ from coordinator_service.cluster.messages import (
     messages_of,
 )
 from coordinator_service.cluster.questions import QUESTIONS, to_bytes
+from coordinator_service.cluster.relayed_waits import RelayedWaits
 from coordinator_service.cluster.wire import Outbox, Wire, WireLost, at_work
 from coordinator_service.core.answers import Done, SessionOpened, Waiting
 from coordinator_service.core.commands import COORDINATOR, DetachSession, WithdrawRequest
 from coordinator_service.core.rejections import Fault, Rejection, Unavailable
 from coordinator_service.faults import rejection_of
 from coordinator_service.local_namespace import LocalNamespace
-from coordinator_service.ports import Outcome, Respond
+from coordinator_service.ports import Outcome
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +64,7 @@ class Relay:
         self._lanes: dict[str, _Lane] = {}
         self._sessions: dict[tuple[LocalNamespace, int], int] = {}
         self._sessions_tidy_at = SESSIONS_TIDY_MIN
-        self._waits: dict[int, tuple[LocalNamespace, int, Respond]] = {}
-        """Calls that wait and follow no session, by their numbers."""
+        self._waits = RelayedWaits()
         self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Future[None] | None = None
@@ -87,7 +87,7 @@ class Relay:
             await asyncio.gather(writer, reader, *self._tasks, return_exceptions=True)
             self._over = True
             self._detach_sessions()
-            self._leave_waits()
+            self._waits.leave()
         _log.info("a replica that asked is gone: %s", why)
         return why
 
@@ -139,17 +139,20 @@ class Relay:
             if self._sessions.get(key) == command.attached_sequence:
                 del self._sessions[key]
         if isinstance(command, WithdrawRequest):
-            self._withdraw(namespace, command.request_sequence)
+            self._waits.withdraw(namespace, command.request_sequence)
             self._put(Told(asked.number, *answer_to_bytes(Done(sequence=0))))
             return
         caller = COORDINATOR if asked.caller == COORDINATOR else asked.caller
-        follows_session = bool(caller.session_id or caller.attempt_token)
+        of_session = bool(caller.session_id or caller.attempt_token)
+        waiting = 0
 
         def respond(outcome: Outcome) -> None:
-            if isinstance(outcome, Waiting) and not follows_session:
-                self._waits[asked.number] = namespace, outcome.request_sequence, respond
-            else:
-                self._waits.pop(asked.number, None)
+            nonlocal waiting
+            if isinstance(outcome, Waiting):
+                waiting = outcome.request_sequence
+                self._waits.note(namespace, waiting, asked.number, respond, of_session=of_session)
+            elif waiting:
+                self._waits.forget(namespace, waiting, asked.number)
             if self._over:
                 self._too_late(namespace, outcome)
             else:
@@ -163,19 +166,7 @@ class Relay:
             lost = DetachSession(session_id=outcome.session_id, attached_sequence=outcome.attached_sequence)
             namespace.submit(lost, COORDINATOR, _ignore)
         elif isinstance(outcome, Waiting):
-            self._leave_waits()
-
-    def _withdraw(self, namespace: LocalNamespace, request_sequence: int) -> None:
-        """Of those who asked by this wire the first one goes; not who asked for the same again, here or elsewhere."""
-        for known, sequence, respond in self._waits.values():
-            if known is namespace and sequence == request_sequence:
-                namespace.withdraw(request_sequence, respond)
-                return
-
-    def _leave_waits(self) -> None:
-        waits, self._waits = self._waits, {}
-        for namespace, request_sequence, respond in waits.values():
-            namespace.withdraw_unless_asked_again(request_sequence, respond)
+            self._waits.leave()
 
     def _answer(self, number: int, namespace: LocalNamespace, outcome: Outcome) -> None:
         if isinstance(outcome, Rejection):
