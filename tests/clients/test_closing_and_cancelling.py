@@ -9,7 +9,7 @@ from typing import Any
 import concert
 import pytest
 from concert import _methods as methods
-from concert.agent import AgentHost, TaskContext
+from concert.agent import AgentHost, TaskContext, runtime
 from concert.v1 import event_pb2, event_service_pb2
 from google.rpc import error_details_pb2
 
@@ -21,6 +21,12 @@ def unavailable() -> Refused:
     return Refused(refusal(14, "UNAVAILABLE", "failing over", error_details_pb2.RetryInfo()))
 
 
+async def somebody_reads(subscription: Any) -> None:
+    """Waits until its next response is waited for."""
+    while subscription._following._reading is None:  # noqa: ASYNC110 - nobody announces it
+        await asyncio.sleep(0)
+
+
 async def test_a_long_call_outlives_the_channel_it_was_made_on(coordinator: ScriptedCoordinator) -> None:
     """A channel that is left is closed after a while: what still waits there is asked again, not cancelled."""
     asked = 0
@@ -29,7 +35,7 @@ async def test_a_long_call_outlives_the_channel_it_was_made_on(coordinator: Scri
         nonlocal asked
         asked += 1
         if asked == 1:
-            await asyncio.sleep(1.5)
+            await asyncio.Event().wait()
         return coordinator._default(methods.ACQUIRE, request)
 
     refusals = [unavailable()]
@@ -85,12 +91,11 @@ async def test_a_stream_outlives_the_channel_it_was_made_on(coordinator: Scripte
 
         reading = asyncio.create_task(read())
         await coordinator.got(methods.SUBSCRIBE)
-        await asyncio.sleep(0.2)
         assert await client.publish("x") == 5
-        await asyncio.sleep(1.0)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*client._connection._retired)  # the channel that was left is closed
         gate.set()
         done, _ = await asyncio.wait({reading}, timeout=5)
-        print("subscribed", len(coordinator.requests["Subscribe"]), "times")
         assert done
         assert not reading.cancelled(), "nobody cancelled this task"
         assert reading.result() == 2
@@ -121,18 +126,29 @@ async def test_a_grant_that_comes_as_its_caller_is_cancelled_is_given_back(
         await coordinator.until(lambda: coordinator.requests["Release"], 3)
 
 
-async def test_an_attempt_that_is_told_twice_is_cancelled_once(coordinator: ScriptedCoordinator) -> None:
+async def test_an_attempt_that_is_told_twice_is_cancelled_once(
+    coordinator: ScriptedCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Protocol, section 7: a CancelTask comes again when the session is resumed; what the handler does about the
     first one is not interrupted by the second.
     """
-    stopping = asyncio.Event()
+    stopping, told_again = asyncio.Event(), asyncio.Event()
+    stop = runtime._Attempt.stop
+
+    def told(attempt: Any, reason: str) -> None:
+        again = stopping.is_set()
+        stop(attempt, reason)
+        if again:
+            told_again.set()
+
+    monkeypatch.setattr(runtime._Attempt, "stop", told)
 
     async def execute(_context: TaskContext) -> Any:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             stopping.set()
-            await asyncio.sleep(0.5)
+            await told_again.wait()
             return "saved"
 
     agent = Probe(execute)
@@ -154,7 +170,8 @@ async def test_an_update_while_a_session_begins_is_said(coordinator: ScriptedCoo
     coordinator.welcome_after_seconds.append(0.6)
     agent = Probe()
     async with AgentHost(agent, address=coordinator.address) as host:
-        await asyncio.sleep(0.3)
+        while coordinator.welcome_after_seconds:  # noqa: ASYNC110 - until Hello has come; it is not answered yet
+            await asyncio.sleep(0)
         agent.labels = {"edition": "second"}
         await host.update()
         await host.registered()
@@ -216,7 +233,7 @@ async def test_closing_a_subscription_ends_a_reader_that_waits(
 
     reading = asyncio.create_task(read())
     await seen.wait()
-    await asyncio.sleep(0.1)
+    await somebody_reads(subscription)
     try:
         await subscription.aclose()
         await asyncio.wait_for(reading, 3)
@@ -248,7 +265,8 @@ async def test_closing_a_named_subscription_ends_its_iteration(
         reading = asyncio.create_task(read())
         await seen.wait()
         if not from_within:
-            await asyncio.sleep(0.1)
+            assert subscription._inner is not None
+            await somebody_reads(subscription._inner)
             await subscription.aclose()
         await asyncio.wait_for(reading, 3)
     assert len(coordinator.requests["Subscribe"]) == 1

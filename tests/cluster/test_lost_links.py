@@ -62,7 +62,11 @@ async def test_who_waits_through_a_replica_that_is_gone_is_given_nothing(tmp_pat
         await until(all_wait)
         await _break_links(second)
         assert [(await each).code for each in gone] == ["UNAVAILABLE"] * 3
-        await asyncio.sleep(1.5)  # three times the grace
+
+        async def nobody_waits() -> bool:
+            return await queue_length(owner, "shop") == 0
+
+        await until(nobody_waits)
         await owner.locks.Release(lock_service_pb2.ReleaseRequest(fencing_tokens=[held.grants[0].fencing_token]))
         alive = await owner.acquire("shop", wait_seconds=SOON_SECONDS, holder="alive")
         assert alive.grants[0].holder == "alive"
@@ -95,7 +99,12 @@ async def test_a_session_that_opens_as_the_link_breaks_is_detached(
         await begun.wait()
         assert "there" in owned.sequencer.state.agents
         await _break_links(second)
-        await asyncio.sleep(1.5)  # the relay has ended
+
+        async def relay_has_ended() -> bool:
+            assert first._member is not None
+            return not first._member._server._relays
+
+        await until(relay_has_ended)
         let.set()
 
         async def detached() -> bool:

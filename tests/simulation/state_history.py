@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coordinator_service.core import events as e
@@ -53,7 +52,7 @@ class StateHistory:
             # The first event of a decision says whose it is: if that is not the change, it is the conflict.
             said = event.request is None or event.request.request_id != told.asked.request_id
             met = self._meets(told, change, event, event.payload.writer)
-            guards = [each for each in self._guards(change, outcome.sequence) if not _holds(told, each)]
+            guards = self._in_the_way(told, change, outcome.sequence)
             require(not guards, f"S6: {told.asked} at {outcome.sequence} went past {guards}")
             require(said or met is None, f"S5: {told.asked} at {event.sequence} met {met}, and nobody was told")
             require(not said or met is not None, f"S7: {told.asked} at {event.sequence} met nobody, and was said to")
@@ -61,7 +60,7 @@ class StateHistory:
             event = self._at[outcome.conflict_sequence]
             assert isinstance(event.payload, e.ConflictDetected)
             if event.payload.conflict_type == RESOURCE_CONFLICT:
-                guards = [each for each in self._guards(change, event.sequence) if not _holds(told, each)]
+                guards = self._in_the_way(told, change, event.sequence)
                 require(guards, f"S6: {told.asked} was refused at {event.sequence}, and nobody else guards its path")
                 return
             met = self._meets(told, change, event, event.payload.writer)
@@ -73,9 +72,15 @@ class StateHistory:
             event = self._at[event.sequence + 1]
         return event
 
-    def _guards(self, change: StateChange, at: int) -> Iterator[Grant]:
+    def _in_the_way(self, told: Told, change: StateChange, at: int) -> list[Grant]:
+        """S6: the grants that guard one of its paths, of locks that who asked does not hold too: those who share a lock
+        may all write."""
+        found = []
         for path in _paths(change):
-            yield from self._grants.guarding(path, at, clears=path == change.prefix)
+            standing = list(self._grants.guarding(path, at, clears=path == change.prefix))
+            own = {each.resource for each in standing if _holds(told, each)}
+            found += [each for each in standing if each.resource not in own]
+        return found
 
     def _meets(self, told: Told, change: StateChange, event: Event, writer: str) -> _Change | None:
         """The change of somebody else that a write decided with an event conflicts with."""
